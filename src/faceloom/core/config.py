@@ -1,0 +1,72 @@
+"""Configuration: frozen pydantic models with a docstring a field.
+
+A field's docstring is the one source for CLI help, the studio's form and the docs' table.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from faceloom.core.errors import InputError
+
+S = TypeVar("S", bound="Settings")
+
+
+class Settings(BaseModel):
+    """Base of every configuration: frozen, and a misspelt key is an error."""
+
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, use_attribute_docstrings=True, validate_default=True
+    )
+
+
+def validate(kind: type[S], values: dict[str, Any], *, where: str) -> S:
+    """Build `kind` from plain values; `InputError` in one line when a value does not fit."""
+    try:
+        return kind.model_validate(values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"])
+        if first["type"] == "extra_forbidden":
+            known = ", ".join(sorted(kind.model_fields))
+            message = f"{where}: unknown setting {key!r}; known: {known}"
+        else:
+            message = f"{where}: {key or kind.__name__}: {first['msg']} (got {first['input']!r})"
+        raise InputError(message) from None
+
+
+def apply_overrides(settings: S, overrides: Iterable[str]) -> S:
+    """Return `settings` with `key=value` texts applied, as `--set` gives them.
+
+    Raises `InputError` on an unknown key, a value that does not fit, or a text without `=`.
+    """
+    values = settings.model_dump()
+    for text in overrides:
+        key, separator, value = text.partition("=")
+        if not separator:
+            raise InputError(f"--set {text!r}: expected key=value")
+        values[key.strip()] = _plain(value.strip())
+    return validate(type(settings), values, where="--set")
+
+
+def _plain(text: str) -> Any:
+    """A text from the command line as pydantic should see it: only null and y/n are special."""
+    lowered = text.lower()
+    if lowered in {"none", "null"}:
+        # `none` is a legal word of several options (ct_mode, colour transfer): keep it a string.
+        return text if lowered == "none" else None
+    return text
+
+
+def settings_table(kind: type[Settings]) -> list[tuple[str, str, str, str]]:
+    """Rows (key, type, default, description) of a configuration, for help and docs."""
+    rows: list[tuple[str, str, str, str]] = []
+    for name, field in kind.model_fields.items():
+        annotation = str(field.annotation).replace("typing.", "")
+        if isinstance(field.annotation, type):
+            annotation = field.annotation.__name__
+        rows.append((name, annotation, repr(field.default), field.description or ""))
+    return rows

@@ -1,0 +1,81 @@
+"""Files written whole or not at all, and the folders that are ours."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import platformdirs
+
+from faceloom.core.errors import InputError
+
+IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".webp"})
+
+
+@contextlib.contextmanager
+def atomic_path(path: Path) -> Iterator[Path]:
+    """Yield a temporary path beside `path`; on success it is synced and renamed over `path`.
+
+    A kill at any instant leaves either the old file or the new one. The temporary name keeps the
+    suffix, since some writers choose their format by it. Its prefix `.tmp-` lets `sweep_temporary`
+    find what a killed process left.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".tmp-{os.getpid()}-{uuid.uuid4().hex[:8]}-{path.name}")
+    try:
+        yield temporary
+        with temporary.open("rb+") as handle:
+            os.fsync(handle.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def atomic_write(path: Path, data: bytes | str, *, durable: bool = True) -> None:
+    """Write `data` to `path` through a temporary file and a rename.
+
+    `durable=False` leaves out the fsync: for files that are written by the thousand and can be
+    made again, where a rename alone already rules out a half-written file after a kill.
+    """
+    payload = data.encode() if isinstance(data, str) else data
+    if durable:
+        with atomic_path(path) as temporary:
+            temporary.write_bytes(payload)
+        return
+    temporary = path.with_name(f".tmp-{os.getpid()}-{uuid.uuid4().hex[:8]}-{path.name}")
+    try:
+        temporary.write_bytes(payload)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def sweep_temporary(folder: Path) -> None:
+    """Delete temporary files that a killed process left in `folder`."""
+    if folder.is_dir():
+        for leftover in folder.glob(".tmp-*"):
+            if leftover.is_file():
+                leftover.unlink(missing_ok=True)
+
+
+def cache_dir() -> Path:
+    """The folder for downloaded weights; `FACELOOM_CACHE` overrides the platform's default."""
+    override = os.environ.get("FACELOOM_CACHE")
+    return Path(override) if override else Path(platformdirs.user_cache_dir("faceloom"))
+
+
+def list_images(folder: Path) -> list[Path]:
+    """The pictures directly in `folder`, in plain string order as DFL lists them.
+
+    Raises `InputError` when the folder does not exist.
+    """
+    if not folder.is_dir():
+        raise InputError(f"{folder}: no such folder")
+    return sorted(
+        entry
+        for entry in folder.iterdir()
+        if entry.suffix.lower() in IMAGE_SUFFIXES and not entry.name.startswith(".")
+    )
