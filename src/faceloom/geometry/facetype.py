@@ -1,0 +1,63 @@
+"""Face types: how much of the head a square crop shows, in DFL's words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Final, Literal, cast, get_args
+
+from faceloom.core import InputError
+
+FaceType = Literal[
+    "half_face",
+    "midfull_face",
+    "full_face",
+    "full_face_no_align",
+    "whole_face",
+    "head",
+    "head_no_align",
+    "mark_only",
+]
+
+FACE_TYPES: Final[tuple[FaceType, ...]] = get_args(FaceType)
+"""All types, each containing the ones before it (pipeline.md 2.6)."""
+
+SHORT: Final[Mapping[str, FaceType]] = MappingProxyType(
+    {
+        "h": "half_face",
+        "mf": "midfull_face",
+        "f": "full_face",
+        "wf": "whole_face",
+        "head": "head",
+    }
+)
+"""The short names that training options use."""
+
+PADDING: Final[Mapping[FaceType, float]] = MappingProxyType(
+    {
+        "half_face": 0.0,
+        "midfull_face": 0.0675,
+        "full_face": 0.2109375,
+        "full_face_no_align": 0.2109375,
+        "whole_face": 0.40,
+        "head": 0.70,
+        "head_no_align": 0.70,
+    }
+)
+"""Padding constant p: the crop's side is (1 + 2·√2·p) template sides (pipeline.md 3.7)."""
+
+
+def face_type(name: str) -> FaceType:
+    """The face type called `name`, long or short; `InputError` when there is none."""
+    if name in FACE_TYPES:
+        return cast(FaceType, name)
+    try:
+        return SHORT[name]
+    except KeyError:
+        known = ", ".join((*FACE_TYPES, *SHORT))
+        raise InputError(f"unknown face type {name!r}; known: {known}") from None
+
+
+def covers(outer: FaceType, inner: FaceType) -> bool:
+    """Whether a crop of type `outer` shows at least the area of type `inner`."""
+    return FACE_TYPES.index(outer) >= FACE_TYPES.index(inner)

@@ -1,0 +1,71 @@
+"""What is known of the 68 points (iBUG order) as such: groups, mirror, other schemes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+PARTS: Final[Mapping[str, tuple[slice, bool]]] = MappingProxyType(
+    {
+        "jaw": (slice(0, 17), False),
+        "right_brow": (slice(17, 22), False),
+        "left_brow": (slice(22, 27), False),
+        "nose_bridge": (slice(27, 31), False),
+        "nostrils": (slice(31, 36), False),
+        "right_eye": (slice(36, 42), True),
+        "left_eye": (slice(42, 48), True),
+        "outer_lips": (slice(48, 60), True),
+        "inner_lips": (slice(60, 68), True),
+    }
+)
+"""Part → (its landmarks, whether its line is closed). Right and left are the person's own."""
+
+_MIRROR_PAIRS = (
+    *((i, 16 - i) for i in range(8)),
+    *((i, 43 - i) for i in range(17, 22)),
+    *((36, 45), (37, 44), (38, 43), (39, 42), (40, 47), (41, 46)),
+    *((31, 35), (32, 34), (50, 52), (49, 53), (48, 54), (59, 55), (58, 56)),
+    *((67, 65), (60, 64), (61, 63)),
+)
+
+
+def _mirror_permutation() -> NDArray[np.intp]:
+    permutation = np.arange(68)
+    for a, b in _MIRROR_PAIRS:
+        permutation[[a, b]] = b, a
+    permutation.flags.writeable = False
+    return permutation
+
+
+MIRROR: Final[NDArray[np.intp]] = _mirror_permutation()
+"""`points[MIRROR]` gives every point the number it has in the mirrored picture (3.12)."""
+
+
+def mirror_landmarks(landmarks: ArrayLike, width_px: int) -> NDArray[Any]:
+    """The 68 landmarks of a picture of `width_px` after a horizontal flip (dtype kept)."""
+    points = np.asarray(landmarks)[MIRROR].copy()
+    points[:, 0] = width_px - 1 - points[:, 0]
+    return points
+
+
+def wflw_98_to_68(points: ArrayLike) -> NDArray[Any]:
+    """98 points in WFLW order to 68 in iBUG order (pipeline.md 3.12); … x 98 x 2 → … x 68 x 2."""
+    p = np.asarray(points)
+    p = p if p.dtype == np.float32 else p.astype(np.float64)
+
+    def smoothed(i: int) -> NDArray[Any]:
+        return (p[..., i, :] + (p[..., i - 1, :] + p[..., i + 1, :]) / 2) / 2
+
+    def middle(i: int, j: int) -> NDArray[Any]:
+        return (p[..., i, :] + p[..., j, :]) / 2
+
+    jaw = [p[..., 0, :], *(smoothed(i) for i in range(2, 15, 2)), p[..., 16, :]]
+    jaw += [*(smoothed(i) for i in range(18, 31, 2)), p[..., 32, :]]
+    brows = [p[..., 33, :], *(middle(33 + i, 42 - i) for i in range(1, 5))]
+    brows += [*(middle(42 + i, 50 - i) for i in range(4)), p[..., 46, :]]
+    rest = [*range(51, 60), 60, 61, 63, 64, 65, 67, 68, 69, 71, 72, 73, 75, *range(76, 96)]
+    return np.concatenate([np.stack(jaw + brows, axis=-2), p[..., rest, :]], axis=-2)

@@ -1,0 +1,74 @@
+"""Head pose from aligned landmarks (pipeline.md 3.13)."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Final
+
+import cv2
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from faceloom.core import InputError
+from faceloom.geometry.tables import MODEL_POINTS_3D
+
+_POSE_LANDMARKS: Final[NDArray[np.intp]] = np.array([*range(27), *range(30, 36)])
+
+
+@dataclass(frozen=True)
+class Pose:
+    """Angles in radians, each within ±π/2.
+
+    pitch > 0: looking up. yaw > 0: nose toward the picture's left. roll > 0: the head leans
+    clockwise as seen on the screen, relative to the crop.
+    """
+
+    pitch: float
+    yaw: float
+    roll: float
+
+    def degrees(self) -> tuple[float, float, float]:
+        """(pitch, yaw, roll) in degrees."""
+        return math.degrees(self.pitch), math.degrees(self.yaw), math.degrees(self.roll)
+
+
+def head_pose(aligned_landmarks: ArrayLike, size_px: int) -> Pose:
+    """The head's pose from the 68 landmarks in a crop of `size_px`.
+
+    As DFL: a perspective camera whose focal length is the crop's width, so the reading depends
+    on the crop's type. Practical range of yaw is about ±1.2 rad. For the head's roll in the
+    frame add `frame_roll` of the crop's matrix. Raises `InputError` when no pose fits.
+    """
+    points = np.asarray(aligned_landmarks, dtype=np.float64)
+    if points.shape != (68, 2) or not np.isfinite(points).all():
+        raise InputError("a head pose needs 68 finite landmarks")
+    half = size_px / 2
+    camera = np.array([[size_px, 0, half], [0, size_px, half], [0, 0, 1]], np.float64)
+    model = MODEL_POINTS_3D[_POSE_LANDMARKS]
+    try:
+        found, vector, shift = cv2.solvePnP(
+            model, points[_POSE_LANDMARKS], camera, np.zeros((4, 1))
+        )
+    except cv2.error as error:
+        raise InputError("no head pose fits these landmarks") from error
+    if not found:
+        raise InputError("no head pose fits these landmarks")
+    rotation = np.asarray(cv2.Rodrigues(vector)[0], dtype=np.float64)
+    pitch, yaw, roll = _euler(rotation)
+    if float(np.ravel(shift)[2]) < 0:
+        # The solver may place the head behind the camera, where it stands on its head:
+        # pitch and yaw are what DFL reads, only the roll is half a turn off.
+        roll = math.remainder(roll - math.pi, math.tau)
+    limit = math.pi / 2
+    pitch, yaw, roll = (max(-limit, min(limit, angle)) for angle in (-pitch, yaw, roll))
+    return Pose(pitch, yaw, roll)
+
+
+def _euler(r: NDArray[np.float64]) -> tuple[float, float, float]:
+    """Pitch, yaw and roll of a rotation matrix, about x, y and z in that order."""
+    sy = math.hypot(r[0, 0], r[1, 0])
+    yaw = math.atan2(-r[2, 0], sy)
+    if sy < 1e-6:
+        return math.atan2(-r[1, 2], r[1, 1]), yaw, 0.0
+    return math.atan2(r[2, 1], r[2, 2]), yaw, math.atan2(r[1, 0], r[0, 0])
