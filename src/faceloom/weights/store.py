@@ -1,0 +1,152 @@
+"""Where the files are kept, and how they get there: fetched, checked by hash, or added by hand."""
+
+from __future__ import annotations
+
+import hashlib
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from faceloom.core import NullProgress, Progress, WeightsError, atomic_path, cache_dir
+from faceloom.weights.registry import WEIGHTS, Url, Weight
+from faceloom.weights.sources import SourceError, bring
+
+State = Literal["present", "missing", "altered"]
+
+
+@dataclass(frozen=True, slots=True)
+class WeightStatus:
+    """A known file and whether the cache has it."""
+
+    weight: Weight
+    path: Path
+    state: State
+
+    def as_dict(self) -> dict[str, str | int | bool]:
+        """Plain values for `--json`."""
+        return {
+            "name": self.weight.name,
+            "file": self.weight.file_name,
+            "what": self.weight.what,
+            "size_bytes": self.weight.size_bytes,
+            "licence": self.weight.licence,
+            "sha256": self.weight.sha256,
+            "needed": self.weight.needed,
+            "state": self.state,
+            "path": str(self.path),
+        }
+
+
+def weight_path(weight: Weight) -> Path:
+    """Where the cache keeps `weight`, whether it is there or not."""
+    return cache_dir() / "weights" / weight.file_name
+
+
+def status() -> list[WeightStatus]:
+    """Every known file with its state in the cache, in the order of the registry."""
+    return [_status(weight) for weight in WEIGHTS.values()]
+
+
+def fetch(name: str, *, progress: Progress | None = None) -> Path:
+    """Return the path of the file called `name`, downloading it into the cache if need be.
+
+    The hash is checked on every call. Raises `WeightsError` when the name is unknown or no source
+    gives the file; the message then names the file, its hash and how to add it by hand.
+    """
+    weight = _known(name)
+    progress = progress or NullProgress()
+    found = _status(weight)
+    if found.state == "present":
+        return found.path
+    if found.state == "altered":
+        progress.note(f"{found.path}: not the file it should be; fetching it again")
+    progress.note(
+        f"fetching {weight.file_name} ({weight.what}): {_megabytes(weight.size_bytes)}, "
+        f"licence {weight.licence}"
+    )
+    _bring_into_cache(weight, found.path, progress)
+    return found.path
+
+
+def fetch_all(names: Sequence[str], *, progress: Progress | None = None) -> list[Path]:
+    """`fetch` for each of `names`, in order."""
+    return [fetch(name, progress=progress) for name in names]
+
+
+def needed_weights() -> list[str]:
+    """Names of the files that the stages use today."""
+    return [weight.name for weight in WEIGHTS.values() if weight.needed]
+
+
+def add(file: Path) -> Weight:
+    """Copy a file that the user has into the cache; its hash tells which one it is.
+
+    Raises `WeightsError` when the file cannot be read or is none of the known ones.
+    """
+    try:
+        digest = _sha256(file)
+    except OSError as error:
+        raise WeightsError(f"{file}: cannot be read: {error.strerror}") from None
+    for weight in WEIGHTS.values():
+        if weight.sha256 == digest:
+            with atomic_path(weight_path(weight)) as temporary:
+                temporary.write_bytes(file.read_bytes())
+            return weight
+    raise WeightsError(
+        f"{file}: not one of the known files (sha256 {digest}); see `faceloom weights list --json`"
+    )
+
+
+def _known(name: str) -> Weight:
+    try:
+        return WEIGHTS[name]
+    except KeyError:
+        raise WeightsError(f"unknown weights {name!r}; known: {', '.join(WEIGHTS)}") from None
+
+
+def _status(weight: Weight) -> WeightStatus:
+    path = weight_path(weight)
+    if not path.is_file():
+        return WeightStatus(weight, path, "missing")
+    same = path.stat().st_size == weight.size_bytes and _sha256(path) == weight.sha256
+    return WeightStatus(weight, path, "present" if same else "altered")
+
+
+def _bring_into_cache(weight: Weight, target: Path, progress: Progress) -> None:
+    """Try the sources in order until one gives the bytes with the right hash."""
+    reasons: list[str] = []
+    for source in weight.sources:
+        with tempfile.TemporaryDirectory(prefix="faceloom-weights-") as folder:
+            try:
+                data = bring(source, weight.size_bytes, Path(folder), progress)
+            except SourceError as error:
+                reasons.append(f"{source}: {error}")
+                continue
+        if hashlib.sha256(data).hexdigest() == weight.sha256:
+            with atomic_path(target) as temporary:
+                temporary.write_bytes(data)
+            return
+        reasons.append(f"{source}: not the file it should be (wrong SHA-256)")
+    for reason in reasons:
+        progress.note(reason)
+    raise WeightsError(_not_to_be_had(weight))
+
+
+def _not_to_be_had(weight: Weight) -> str:
+    origin = next((s.url for s in weight.sources if isinstance(s, Url)), str(weight.sources[0]))
+    return (
+        f"{weight.file_name} ({weight.name}, sha256 {weight.sha256}) could not be fetched from any "
+        f"of its {len(weight.sources)} sources: connect to a network and try again, or get the "
+        f"file elsewhere ({origin}) and run `faceloom weights add {weight.file_name}`"
+    )
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as handle:
+        return hashlib.file_digest(handle, "sha256").hexdigest()
+
+
+def _megabytes(size_bytes: int) -> str:
+    return f"{size_bytes / 1e6:.1f} MB"
