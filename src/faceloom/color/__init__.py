@@ -1,1 +1,5 @@
+"""Colour: transfer between pictures."""
 
+from faceloom.color.transfer import TRANSFERS, MaskStatistics, Transfer, rct
+
+__all__ = ["TRANSFERS", "MaskStatistics", "Transfer", "rct"]

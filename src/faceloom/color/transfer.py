@@ -1,0 +1,86 @@
+"""Colour transfer: give one picture the colours of another.
+
+Reinhard et al., "Color Transfer between Images", IEEE CG&A 2001, in OpenCV's float CIE-Lab as
+DFL does it (reference: pipeline.md 6.5, training.md 6.8).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Literal
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from faceloom.core import InputError
+from faceloom.core.registry import Registry
+
+Transfer = Callable[..., NDArray[np.float32]]
+MaskStatistics = Literal["black", "inside"]
+
+_LAB_LOW = np.array([0.0, -127.0, -127.0], np.float32)
+_LAB_HIGH = np.array([100.0, 127.0, 127.0], np.float32)
+# Below this spread (Lab units; a visible step is about 1) a channel is flat, and dividing by it
+# would only blow up rounding noise.
+_FLAT = 1e-3
+
+
+def rct(
+    image: NDArray[np.float32],
+    reference: NDArray[np.float32],
+    mask: NDArray[np.float32] | None = None,
+    *,
+    statistics: MaskStatistics = "black",
+) -> NDArray[np.float32]:
+    """Give `image` the mean and spread of `reference` in each Lab channel.
+
+    Args:
+        image: `h w 3` float32 RGB in [0, 1], the picture to change.
+        reference: RGB float32 in [0, 1]; with a mask, of the same size as `image`.
+        mask: `h w` float32; pixels of both pictures below 0.5 are left out of the statistics (but
+            changed like the others).
+        statistics: how they are left out. "black" is DFL's way, with which its users' eyes were
+            trained: such pixels count as Lab 0, so that the spread of L follows mostly the mean.
+            "inside" takes the statistics over the mask alone, which is Reinhard's definition.
+
+    Returns:
+        `h w 3` float32 RGB in [0, 1]. A channel that is flat in `image` is only shifted, where
+        DFL divides by zero; a mask without a pixel of 0.5 changes nothing.
+
+    Raises:
+        InputError: when the sizes of mask and pictures differ.
+    """
+    if mask is not None and not image.shape[:2] == reference.shape[:2] == mask.shape[:2]:
+        raise InputError(
+            f"colour transfer: mask {mask.shape[:2]}, picture {image.shape[:2]} and reference "
+            f"{reference.shape[:2]} differ in size"
+        )
+    inside = None if mask is None else mask.reshape(mask.shape[:2]) >= 0.5
+    if inside is not None and not inside.any():
+        return image.copy()
+    lab = cv2.cvtColor(image, cv2.COLOR_RGB2LAB)
+    mean, spread = _moments(lab, inside, statistics)
+    mean_to, spread_to = _moments(cv2.cvtColor(reference, cv2.COLOR_RGB2LAB), inside, statistics)
+    flat = spread < _FLAT
+    gain = np.where(flat, 1.0, spread_to / np.where(flat, 1.0, spread))
+    moved = (lab - mean.astype(np.float32)) * gain.astype(np.float32) + mean_to.astype(np.float32)
+    np.clip(moved, _LAB_LOW, _LAB_HIGH, out=moved)
+    return np.clip(cv2.cvtColor(moved, cv2.COLOR_LAB2RGB), 0.0, 1.0)
+
+
+def _moments(
+    lab: NDArray[np.float32], inside: NDArray[np.bool_] | None, statistics: MaskStatistics
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Mean and population spread per channel, `3` float64 each."""
+    if inside is None:
+        chosen = lab.reshape(-1, 3)
+    elif statistics == "inside":
+        chosen = lab[inside]
+    else:
+        chosen = np.where(inside[..., None], lab, np.float32(0.0)).reshape(-1, 3)
+    mean, spread = cv2.meanStdDev(np.ascontiguousarray(chosen)[:, None, :])
+    return mean.ravel(), spread.ravel()
+
+
+TRANSFERS: Registry[Transfer] = Registry("colour transfer", {"rct": rct})
