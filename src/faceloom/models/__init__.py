@@ -1,1 +1,39 @@
+"""Face models: SAEHD and Quick96; settings, networks, training step, prediction."""
 
+from faceloom.models.archi import Archi, Ledger, ledger, parse_archi
+from faceloom.models.base import (
+    FaceModel,
+    Precision,
+    Prediction,
+    Reconstruction,
+    SampleNeeds,
+    TrainBatch,
+)
+from faceloom.models.build import MODELS, ModelClass, build_model, preferred_precision
+from faceloom.models.settings import (
+    ModelFaceType,
+    ModelSettings,
+    Quick96Settings,
+    SaehdSettings,
+)
+
+__all__ = [
+    "MODELS",
+    "Archi",
+    "FaceModel",
+    "Ledger",
+    "ModelClass",
+    "ModelFaceType",
+    "ModelSettings",
+    "Precision",
+    "Prediction",
+    "Quick96Settings",
+    "Reconstruction",
+    "SaehdSettings",
+    "SampleNeeds",
+    "TrainBatch",
+    "build_model",
+    "ledger",
+    "parse_archi",
+    "preferred_precision",
+]

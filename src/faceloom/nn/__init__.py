@@ -1,1 +1,50 @@
+"""Blocks, losses and optimizers of the training networks; pure, on tensors only."""
 
+from faceloom.nn.blocks import (
+    Activation,
+    Downscale,
+    DownscaleStack,
+    ResidualBlock,
+    Upscale,
+    activate,
+    conv,
+    depth_to_space,
+    initialize,
+    pixel_norm,
+)
+from faceloom.nn.losses import (
+    absolute_error,
+    blur_outside,
+    blurred_mask,
+    dssim,
+    dssim_windows,
+    gaussian_blur,
+    mask_weight,
+    squared_error,
+    structural_loss,
+)
+from faceloom.nn.optim import AdaBelief, RMSprop
+
+__all__ = [
+    "Activation",
+    "AdaBelief",
+    "Downscale",
+    "DownscaleStack",
+    "RMSprop",
+    "ResidualBlock",
+    "Upscale",
+    "absolute_error",
+    "activate",
+    "blur_outside",
+    "blurred_mask",
+    "conv",
+    "depth_to_space",
+    "dssim",
+    "dssim_windows",
+    "gaussian_blur",
+    "initialize",
+    "mask_weight",
+    "pixel_norm",
+    "squared_error",
+    "structural_loss",
+]

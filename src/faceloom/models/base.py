@@ -1,0 +1,143 @@
+"""What every face model takes, gives and promises."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Literal, Protocol
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from faceloom.models.settings import ModelSettings
+
+Precision = Literal["fp32", "bf16"]
+
+
+@dataclass(frozen=True)
+class TrainBatch:
+    """Samples of one side; RGB float32 in [0, 1] on the model's device."""
+
+    warped: Tensor
+    """`b 3 r r`: what the network sees."""
+    target: Tensor
+    """`b 3 r r`: what it should make of it; the same affine transform, not warped."""
+    mask: Tensor
+    """`b 1 r r`: the face's mask in the target's geometry, grey values allowed."""
+    eyes_mouth: Tensor | None = None
+    """`b 1 r r`: eyes and mouth, for models whose `sample_needs.eyes_mouth` asks for them."""
+
+    def unwarped(self) -> TrainBatch:
+        """The same samples with the target as the network's input."""
+        return replace(self, warped=self.target)
+
+
+@dataclass(frozen=True)
+class SampleNeeds:
+    """What the sampler must make for a model."""
+
+    resolution: int
+    """Side of every picture, in pixels."""
+    batch_size: int
+    """Samples of each side in a step."""
+    warp: bool
+    """Warp the network's input at random; else it is the target."""
+    src_flip: bool
+    """Mirror src samples at random."""
+    dst_flip: bool
+    """Mirror dst samples at random."""
+    eyes_mouth: bool
+    """Make the eyes-and-mouth mask."""
+    scale_range: float
+    """a of the random scale 1/(1+a) … 1+a."""
+    uniform_yaw: bool = False
+    """Draw every yaw angle equally often."""
+    unwarped_every: int = 0
+    """n > 0: every n-th iteration, but not the first, trains the batch before it again, unwarped
+    (Quick96); 0: every iteration draws a new batch."""
+
+    def repeats(self, iteration: int) -> bool:
+        """Whether `iteration` (counted from 0) trains the previous batch's `unwarped()`."""
+        return self.unwarped_every > 0 and iteration > 0 and iteration % self.unwarped_every == 0
+
+    def draw_index(self, iteration: int) -> int:
+        """Which batch, counted in draws from 0, `iteration` trains on.
+
+        A repeat has the index of the iteration before it; so a sampler that makes batches by
+        index can resume at any iteration.
+        """
+        return iteration - (iteration // self.unwarped_every if self.unwarped_every else 0)
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """A swapped face, float32 in [0, 1]."""
+
+    face: Tensor
+    """`b 3 r r`: src's face with dst's expression."""
+    mask_prd: Tensor
+    """`b 1 r r`: the mask that the swapped face's decoder made (learned-prd)."""
+    mask_dst: Tensor
+    """`b 1 r r`: the mask of dst's own reconstruction (learned-dst)."""
+
+
+@dataclass(frozen=True)
+class Reconstruction:
+    """Everything a preview shows; images `b 3 r r`, masks `b 1 r r`, float32 in [0, 1]."""
+
+    src_src: Tensor
+    src_src_mask: Tensor
+    dst_dst: Tensor
+    dst_dst_mask: Tensor
+    src_dst: Tensor
+    src_dst_mask: Tensor
+
+
+class FaceModel(Protocol):
+    """A model that learns to swap one pair of faces."""
+
+    @property
+    def class_name(self) -> str:
+        """Its name in `MODELS`: "SAEHD", "Quick96"."""
+        ...
+
+    @property
+    def settings(self) -> ModelSettings:
+        """What it was built with."""
+        ...
+
+    @property
+    def device(self) -> torch.device:
+        """Where its weights are and its inputs must be."""
+        ...
+
+    @property
+    def sample_needs(self) -> SampleNeeds:
+        """What its training batches must hold."""
+        ...
+
+    def networks(self) -> Mapping[str, nn.Module]:
+        """Its networks by DFL's names, float32 always. A weight may be stored channels-last:
+        make it contiguous before writing it."""
+        ...
+
+    def optimizers(self) -> Mapping[str, Optimizer]:
+        """Its optimizers by DFL's names; made when first asked for (a merge needs none)."""
+        ...
+
+    def train_step(self, src: TrainBatch, dst: TrainBatch, *, iteration: int) -> dict[str, Tensor]:
+        """One optimizer step; the losses "src" and "dst", detached scalars on the device.
+
+        Makes the host wait for nothing. The loss that is differentiated is the sum over the batch
+        of the per-sample losses, as in DFL; the returned ones are means.
+        """
+        ...
+
+    def predict(self, faces: Tensor) -> Prediction:
+        """Swap dst faces, `b 3 r r` RGB in [0, 1]; no gradients."""
+        ...
+
+    def reconstruct(self, src: Tensor, dst: Tensor) -> Reconstruction:
+        """Both sides rebuilt and dst swapped, from unwarped pictures `b 3 r r`; no gradients."""
+        ...

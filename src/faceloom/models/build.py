@@ -1,0 +1,70 @@
+"""Model classes by name, and how one is built."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from faceloom.core import InputError, Registry
+from faceloom.models.base import FaceModel, Precision
+from faceloom.models.quick96 import build_quick96
+from faceloom.models.saehd import build_saehd
+from faceloom.models.settings import ModelSettings, Quick96Settings, SaehdSettings
+
+
+@dataclass(frozen=True)
+class ModelClass:
+    """One kind of model: its settings and its builder."""
+
+    settings: type[ModelSettings]
+    build: Callable[..., FaceModel]
+
+
+MODELS: Registry[ModelClass] = Registry(
+    "model class",
+    {
+        "SAEHD": ModelClass(SaehdSettings, build_saehd),
+        "Quick96": ModelClass(Quick96Settings, build_quick96),
+    },
+)
+
+
+def build_model(
+    class_name: str,
+    settings: ModelSettings,
+    *,
+    device: torch.device | str = "cpu",
+    seed: int = 0,
+    precision: Precision = "fp32",
+) -> FaceModel:
+    """A freshly initialised model of `class_name`, a key of `MODELS`.
+
+    The same `seed` gives the same weights on every device. `precision="bf16"` computes the
+    networks in bfloat16 on channels-last pictures; weights, losses and optimizer stay float32.
+    Raises `InputError` on an unknown class or the settings of another one.
+    """
+    kind = MODELS[class_name]
+    if not isinstance(settings, kind.settings):
+        raise InputError(
+            f"{class_name} takes {kind.settings.__name__}, not {type(settings).__name__}"
+        )
+    arguments: dict[str, Any] = {
+        "device": torch.device(device),
+        "seed": seed,
+        "precision": precision,
+    }
+    return kind.build(settings, **arguments)
+
+
+def preferred_precision(device: torch.device | str) -> Precision:
+    """bf16 where `device` computes it in hardware, else fp32."""
+    kind = torch.device(device).type
+    if kind == "cuda":
+        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
+    if kind == "cpu":
+        able = torch.cpu.get_capabilities()
+        return "bf16" if able.get("avx512_bf16") or able.get("amx_bf16") else "fp32"
+    return "fp32"

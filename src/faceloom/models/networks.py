@@ -1,0 +1,123 @@
+"""Encoder, inter and decoder of the DF and LIAE architectures (reference: training.md 1.3–1.6).
+
+Images are RGB `b 3 r r` in [0, 1]. Vectors are flattened in c, h, w order whatever the memory
+format. Attribute names are DFL's tensor names.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from faceloom.models.archi import Archi, ledger
+from faceloom.nn import (
+    Downscale,
+    DownscaleStack,
+    ResidualBlock,
+    Upscale,
+    conv,
+    depth_to_space,
+    pixel_norm,
+)
+
+
+class Encoder(nn.Module):
+    """`b 3 r r` → `b 8e·s²`, s = r/16, or r/32 with T; pixel norm at the end with U."""
+
+    def __init__(self, archi: Archi, e_dims: int) -> None:
+        super().__init__()
+        act = archi.activation
+        self.archi = archi
+        if archi.t:
+            self.down1 = Downscale(3, e_dims, act)
+            self.res1 = ResidualBlock(e_dims, act)
+            self.down2 = Downscale(e_dims, 2 * e_dims, act)
+            self.down3 = Downscale(2 * e_dims, 4 * e_dims, act)
+            self.down4 = Downscale(4 * e_dims, 8 * e_dims, act)
+            self.down5 = Downscale(8 * e_dims, 8 * e_dims, act)
+            self.res5 = ResidualBlock(8 * e_dims, act)
+        else:
+            self.down1 = DownscaleStack([3, *(e_dims * m for m in (1, 2, 4, 8))], act)
+
+    def forward(self, image: Tensor) -> Tensor:
+        if self.archi.t:
+            x = self.down2(self.res1(self.down1(image)))
+            x = self.res5(self.down5(self.down4(self.down3(x))))
+        else:
+            x = self.down1(image)
+        x = x.flatten(1)
+        return pixel_norm(x) if self.archi.u else x
+
+
+class Inter(nn.Module):
+    """`b flat` → `b ae_out i i`: two dense layers without activation, then (not T) an upscale."""
+
+    def __init__(self, archi: Archi, resolution: int, e_dims: int, ae: int, ae_out: int) -> None:
+        super().__init__()
+        sizes = ledger(archi, resolution, e_dims)
+        self.side = sizes.dense_side
+        self.out_channels = ae_out
+        self.dense1 = nn.Linear(sizes.flat, ae)
+        self.dense2 = nn.Linear(ae, self.side**2 * ae_out)
+        self.upscale1 = None if archi.t else Upscale(ae_out, ae_out, archi.activation)
+
+    def forward(self, vector: Tensor) -> Tensor:
+        x = self.dense2(self.dense1(vector))
+        x = x.reshape(-1, self.out_channels, self.side, self.side)
+        return x if self.upscale1 is None else self.upscale1(x)
+
+
+class Decoder(nn.Module):
+    """`b in i i` → image `b 3 r r` and mask `b 1 r r`, both float32 in [0, 1]."""
+
+    def __init__(self, archi: Archi, in_channels: int, d_dims: int, d_mask_dims: int) -> None:
+        super().__init__()
+        act = archi.activation
+        multiples = (8, 8, 4, 2) if archi.t else (8, 4, 2)
+        self.sub_pixel = archi.d
+        self.stages = len(multiples)
+        before = in_channels
+        for i, multiple in enumerate(multiples):
+            self.add_module(f"upscale{i}", Upscale(before, multiple * d_dims, act))
+            self.add_module(f"res{i}", ResidualBlock(multiple * d_dims, act))
+            before = multiple * d_dims
+        self.out_conv = conv(before, 3, 1)
+        if archi.d:
+            self.out_conv1 = conv(before, 3, 3)
+            self.out_conv2 = conv(before, 3, 3)
+            self.out_conv3 = conv(before, 3, 3)
+
+        mask_multiples = (*multiples, 1) if archi.d else multiples
+        self.mask_stages = len(mask_multiples)
+        before = in_channels
+        for i, multiple in enumerate(mask_multiples):
+            self.add_module(f"upscalem{i}", Upscale(before, multiple * d_mask_dims, act))
+            before = multiple * d_mask_dims
+        self.out_convm = conv(before, 1, 1)
+
+    def forward(self, code: Tensor) -> tuple[Tensor, Tensor]:
+        return self.image(code), self.mask(code)
+
+    def image(self, code: Tensor) -> Tensor:
+        """The image alone."""
+        x = code
+        for i in range(self.stages):
+            x = self.get_submodule(f"res{i}")(self.get_submodule(f"upscale{i}")(x))
+        x = depth_to_space(self._sub_pixels(x)) if self.sub_pixel else self.out_conv(x)
+        return torch.sigmoid(x.float())
+
+    def mask(self, code: Tensor) -> Tensor:
+        """The mask alone."""
+        x = code
+        for i in range(self.mask_stages):
+            x = self.get_submodule(f"upscalem{i}")(x)
+        return torch.sigmoid(self.out_convm(x).float())
+
+    def _sub_pixels(self, x: Tensor) -> Tensor:
+        """The four head convolutions as one: the 1×1 is a 3×3 with zeros around its middle."""
+        first = self.out_conv
+        others = (self.out_conv1, self.out_conv2, self.out_conv3)
+        weight = torch.cat([F.pad(first.weight, (1, 1, 1, 1)), *(c.weight for c in others)])
+        bias = torch.cat([c.bias for c in (first, *others) if c.bias is not None])
+        return F.conv2d(x, weight, bias, padding=1)

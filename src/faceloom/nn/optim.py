@@ -1,0 +1,240 @@
+"""AdaBelief and RMSprop as DeepFaceLab trains with them (reference: training.md 2.7).
+
+Neither has bias correction, weight decay or an ε inside the root. Both know learning-rate dropout:
+each step every element of the update is kept with probability `keep` (not rescaled), and the
+learning rate follows a cosine of `period` steps that returns to its start and never decays.
+
+All arithmetic runs on lists of tensors (`torch._foreach_*`), cut into blocks: on a GPU large ones,
+to bound temporary memory; on a CPU blocks that fit into its cache, which makes a step one pass over
+memory instead of seven.
+
+Everything random comes from `(seed, step)`, both part of `state_dict`: a resumed run draws the
+same masks as an uninterrupted one.
+"""
+
+# torch's list arithmetic has underscored names, and no others.
+# pyright: reportPrivateUsage=false, reportPrivateImportUsage=false
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.optim import Optimizer
+
+EPSILON = 1e-6
+CPU_BLOCK = 1 << 18
+GPU_BLOCK = 1 << 26
+_ODD = 0x9E3779B97F4A7C15  # 2^64 / golden ratio: spreads consecutive steps over the seed space
+
+
+class _DflOptimizer(Optimizer):
+    """Blocks, dropout, schedule, clipping and state handling; subclasses give the update rule."""
+
+    slots: tuple[str, ...] = ()
+
+    def __init__(
+        self,
+        params: Iterable[Tensor],
+        *,
+        lr: float,
+        clip_norm: float | None = None,
+        keep: float | None = None,
+        period: int = 0,
+        masks_on_cpu: bool = False,
+        seed: int = 0,
+        epsilon: float = EPSILON,
+    ) -> None:
+        """Take over `params`, float32 tensors whose memory is dense.
+
+        `clip_norm`: gradients are scaled down to this global L2 norm when theirs reaches it.
+        `keep`: probability of learning-rate dropout to keep an element, None without it.
+        `period`: steps of the cosine, 0 without it. `masks_on_cpu`: draw dropout masks on the CPU.
+        """
+        defaults = {
+            "lr": lr,
+            "clip_norm": clip_norm,
+            "keep": keep,
+            "period": period,
+            "masks_on_cpu": masks_on_cpu,
+            "seed": seed,
+            "epsilon": epsilon,
+            "step": 0,
+        }
+        super().__init__(params, defaults)
+        for group in self.param_groups:
+            for param in group["params"]:
+                for slot in self.slots:
+                    self.state[param][slot] = torch.zeros_like(param, requires_grad=False)
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
+        """Update every parameter that has a gradient; no host synchronisation."""
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+        for group in self.param_groups:
+            self._step_group(group)
+        return loss
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Restore what `state_dict` gave; the states take over their parameters' strides."""
+        super().load_state_dict(state_dict)
+        for param, state in self.state.items():
+            for slot in self.slots:
+                state[slot] = _strided_like(state[slot], param)
+
+    def _step_group(self, group: dict[str, Any]) -> None:
+        params = [p for p in group["params"] if p.grad is not None]
+        if not params:
+            return
+        grads = [_strided_like(p.grad, p) for p in params]
+        scale = _clip_scale(grads, group["clip_norm"])
+        lr = group["lr"]
+        if group["period"]:
+            lr *= 0.5 * (1 + math.cos(2 * math.pi * group["step"] / group["period"]))
+        generator = _mask_generator(group, params[0].device)
+        columns = [params, grads, *([self.state[p][slot] for p in params] for slot in self.slots)]
+        for block in _blocks(columns, params[0].device):
+            values, gradients, *slots = block
+            if scale is not None:
+                gradients = list(torch._foreach_mul(gradients, scale))
+            keep = None if generator is None else _keep_masks(values, group["keep"], generator)
+            self._update(values, gradients, slots, lr, group["epsilon"], keep)
+        group["step"] += 1
+
+    def _update(
+        self,
+        params: list[Tensor],
+        grads: list[Tensor],
+        slots: list[list[Tensor]],
+        lr: float,
+        epsilon: float,
+        keep: list[Tensor] | None,
+    ) -> None:
+        raise NotImplementedError
+
+
+class AdaBelief(_DflOptimizer):
+    """m ← 0.9m + 0.1g; s ← 0.999s + 0.001(g − m)² with the new m; Δ = −lr·m/(√s + ε)."""
+
+    slots = ("m", "s")
+
+    def _update(
+        self,
+        params: list[Tensor],
+        grads: list[Tensor],
+        slots: list[list[Tensor]],
+        lr: float,
+        epsilon: float,
+        keep: list[Tensor] | None,
+    ) -> None:
+        means, variances = slots
+        torch._foreach_lerp_(means, grads, 0.1)
+        surprise = torch._foreach_sub(grads, means)
+        torch._foreach_mul_(variances, 0.999)
+        torch._foreach_addcmul_(variances, surprise, surprise, 0.001)
+        _apply(params, means, variances, lr, epsilon, keep)
+
+
+class RMSprop(_DflOptimizer):
+    """a ← 0.9a + 0.1g²; Δ = −lr·g/(√a + ε)."""
+
+    slots = ("a",)
+
+    def _update(
+        self,
+        params: list[Tensor],
+        grads: list[Tensor],
+        slots: list[list[Tensor]],
+        lr: float,
+        epsilon: float,
+        keep: list[Tensor] | None,
+    ) -> None:
+        (squares,) = slots
+        torch._foreach_mul_(squares, 0.9)
+        torch._foreach_addcmul_(squares, grads, grads, 0.1)
+        _apply(params, grads, squares, lr, epsilon, keep)
+
+
+def _apply(
+    params: list[Tensor],
+    directions: list[Tensor],
+    squares: list[Tensor],
+    lr: float,
+    epsilon: float,
+    keep: list[Tensor] | None,
+) -> None:
+    """params ← params − lr · keep · directions / (√squares + ε)."""
+    roots = torch._foreach_sqrt(squares)
+    torch._foreach_add_(roots, epsilon)
+    if keep is None:
+        torch._foreach_addcdiv_(params, directions, roots, -lr)
+        return
+    torch._foreach_div_(keep, roots)
+    torch._foreach_addcmul_(params, directions, keep, -lr)
+
+
+def _clip_scale(grads: list[Tensor], clip_norm: float | None) -> Tensor | None:
+    """The factor that brings the global norm down to `clip_norm`, 1 where it is below."""
+    if clip_norm is None:
+        return None
+    norm = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(grads)))
+    return torch.where(norm >= clip_norm, clip_norm / norm, torch.ones_like(norm))
+
+
+def _mask_generator(group: dict[str, Any], device: torch.device) -> torch.Generator | None:
+    """A generator for this step's dropout masks, or None when nothing is dropped."""
+    if group["keep"] is None:
+        return None
+    place = torch.device("cpu") if group["masks_on_cpu"] else device
+    generator = torch.Generator(place)
+    generator.manual_seed((group["seed"] + (group["step"] + 1) * _ODD) % (1 << 63))
+    return generator
+
+
+def _keep_masks(like: list[Tensor], keep: float, generator: torch.Generator) -> list[Tensor]:
+    """Flat masks of ones (probability `keep`) and zeros, one as long as each tensor of `like`."""
+    sizes = [tensor.numel() for tensor in like]
+    flat = torch.empty(sum(sizes), device=generator.device)
+    flat.bernoulli_(keep, generator=generator)
+    return list(flat.to(like[0].device, non_blocking=True).split(sizes))
+
+
+def _strided_like(tensor: Tensor, like: Tensor) -> Tensor:
+    """`tensor` itself when its strides are those of `like`, else a copy that has them."""
+    if tensor.stride() == like.stride() and tensor.dtype == like.dtype:
+        return tensor
+    return torch.empty_like(like, requires_grad=False).copy_(tensor)
+
+
+def _flat(tensor: Tensor) -> Tensor:
+    """A one-dimensional view of a dense tensor's memory, whatever its memory format."""
+    return tensor.detach().as_strided((tensor.numel(),), (1,))
+
+
+def _blocks(columns: list[list[Tensor]], device: torch.device) -> Iterable[list[list[Tensor]]]:
+    """Cut parallel lists of tensors into parallel lists of flat pieces, block by block.
+
+    Tensors larger than a block are split, smaller ones gathered; a block's pieces sum up to at
+    most the device's block size.
+    """
+    limit = CPU_BLOCK if device.type == "cpu" else GPU_BLOCK
+    block: list[list[Tensor]] = [[] for _ in columns]
+    filled = 0
+    for tensors in zip(*columns, strict=True):
+        pieces = zip(*(_flat(tensor).split(limit) for tensor in tensors), strict=True)
+        for piece in pieces:
+            size = piece[0].numel()
+            if filled + size > limit and filled:
+                yield block
+                block, filled = [[] for _ in columns], 0
+            for column, part in zip(block, piece, strict=True):
+                column.append(part)
+            filled += size
+    if filled:
+        yield block
