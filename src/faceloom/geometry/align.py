@@ -100,7 +100,7 @@ def frame_to_face(
         points = points * (pixel_aspect, 1.0)
     top_left, x_axis, y_axis = _crop_square(points, face_type, scale)
     linear = np.linalg.inv(np.column_stack([x_axis, y_axis])) * size_px
-    matrix = np.column_stack([linear, -linear @ top_left])
+    matrix: Matrix = np.column_stack([linear, -linear @ top_left]).astype(np.float64)
     matrix[:, 0] *= pixel_aspect
     return matrix
 

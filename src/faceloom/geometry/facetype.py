@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Final, Literal, cast, get_args
+from typing import Final, Literal, get_args
 
 from faceloom.core import InputError
 
@@ -50,7 +50,7 @@ PADDING: Final[Mapping[FaceType, float]] = MappingProxyType(
 def face_type(name: str) -> FaceType:
     """The face type called `name`, long or short; `InputError` when there is none."""
     if name in FACE_TYPES:
-        return cast(FaceType, name)
+        return name
     try:
         return SHORT[name]
     except KeyError:

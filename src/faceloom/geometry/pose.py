@@ -15,6 +15,11 @@ from faceloom.geometry.tables import MODEL_POINTS_3D
 
 _POSE_LANDMARKS: Final[NDArray[np.intp]] = np.array([*range(27), *range(30, 36)])
 
+# Model units. The solver starts from a head that faces the camera. Left to guess, it puts about
+# every second head behind the camera, upside down, and its yaw then jumps by up to 0.15 rad
+# between neighbouring frames.
+_START_DISTANCE: Final = 300.0
+
 
 @dataclass(frozen=True)
 class Pose:
@@ -36,30 +41,33 @@ class Pose:
 def head_pose(aligned_landmarks: ArrayLike, size_px: int) -> Pose:
     """The head's pose from the 68 landmarks in a crop of `size_px`.
 
-    As DFL: a perspective camera whose focal length is the crop's width, so the reading depends
-    on the crop's type. Practical range of yaw is about ±1.2 rad. For the head's roll in the
-    frame add `frame_roll` of the crop's matrix. Raises `InputError` when no pose fits.
+    As DFL: PnP with a camera whose focal length is the crop's width, so the reading depends on
+    the crop's type; unlike DFL's, it always is the solution in front of the camera, so it is
+    smooth in time and its roll means something. Practical range of yaw is about ±1.2 rad. For
+    the head's roll in the frame add `frame_roll` of the crop's matrix.
+    Raises `InputError` when no pose fits.
     """
     points = np.asarray(aligned_landmarks, dtype=np.float64)
     if points.shape != (68, 2) or not np.isfinite(points).all():
         raise InputError("a head pose needs 68 finite landmarks")
     half = size_px / 2
     camera = np.array([[size_px, 0, half], [0, size_px, half], [0, 0, 1]], np.float64)
-    model = MODEL_POINTS_3D[_POSE_LANDMARKS]
     try:
-        found, vector, shift = cv2.solvePnP(
-            model, points[_POSE_LANDMARKS], camera, np.zeros((4, 1))
+        found, vector, _ = cv2.solvePnP(
+            MODEL_POINTS_3D[_POSE_LANDMARKS],
+            points[_POSE_LANDMARKS],
+            camera,
+            None,
+            np.zeros((3, 1)),
+            np.array([[0.0], [0.0], [_START_DISTANCE]]),
+            useExtrinsicGuess=True,
         )
     except cv2.error as error:
         raise InputError("no head pose fits these landmarks") from error
-    if not found:
-        raise InputError("no head pose fits these landmarks")
     rotation = np.asarray(cv2.Rodrigues(vector)[0], dtype=np.float64)
+    if not found or not np.isfinite(rotation).all():
+        raise InputError("no head pose fits these landmarks")
     pitch, yaw, roll = _euler(rotation)
-    if float(np.ravel(shift)[2]) < 0:
-        # The solver may place the head behind the camera, where it stands on its head:
-        # pitch and yaw are what DFL reads, only the roll is half a turn off.
-        roll = math.remainder(roll - math.pi, math.tau)
     limit = math.pi / 2
     pitch, yaw, roll = (max(-limit, min(limit, angle)) for angle in (-pitch, yaw, roll))
     return Pose(pitch, yaw, roll)
