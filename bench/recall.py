@@ -53,9 +53,8 @@ def clip(path: Path, expected: int, every: int, finder: FaceFinder, draw: Path |
     missed = int(np.maximum(expected - counts, 0).sum())
     false = int(np.maximum(counts - expected, 0).sum())
     total = expected * len(counts)
-    print(
-        f"| videos/{path.name} ({len(counts)} frames) | {total} | {counts.sum()} | {missed} | {false} |"
-    )
+    name = f"videos/{path.name} ({len(counts)} frames)"
+    print(f"| {name} | {total} | {counts.sum()} | {missed} | {false} |")
 
 
 def main() -> None:
