@@ -59,14 +59,18 @@ def rct(
     inside = None if mask is None else mask.reshape(mask.shape[:2]) >= 0.5
     if inside is not None and not inside.any():
         return image.copy()
-    lab = cv2.cvtColor(image, cv2.COLOR_RGB2LAB)
+    lab = _convert(image, cv2.COLOR_RGB2LAB)
     mean, spread = _moments(lab, inside, statistics)
-    mean_to, spread_to = _moments(cv2.cvtColor(reference, cv2.COLOR_RGB2LAB), inside, statistics)
+    mean_to, spread_to = _moments(_convert(reference, cv2.COLOR_RGB2LAB), inside, statistics)
     flat = spread < _FLAT
     gain = np.where(flat, 1.0, spread_to / np.where(flat, 1.0, spread))
     moved = (lab - mean.astype(np.float32)) * gain.astype(np.float32) + mean_to.astype(np.float32)
     np.clip(moved, _LAB_LOW, _LAB_HIGH, out=moved)
-    return np.clip(cv2.cvtColor(moved, cv2.COLOR_LAB2RGB), 0.0, 1.0)
+    return np.clip(_convert(moved, cv2.COLOR_LAB2RGB), np.float32(0), np.float32(1))
+
+
+def _convert(image: NDArray[np.float32], code: int) -> NDArray[np.float32]:
+    return np.asarray(cv2.cvtColor(image, code), np.float32)
 
 
 def _moments(
@@ -80,7 +84,7 @@ def _moments(
     else:
         chosen = np.where(inside[..., None], lab, np.float32(0.0)).reshape(-1, 3)
     mean, spread = cv2.meanStdDev(np.ascontiguousarray(chosen)[:, None, :])
-    return mean.ravel(), spread.ravel()
+    return np.asarray(mean, np.float64).ravel(), np.asarray(spread, np.float64).ravel()
 
 
 TRANSFERS: Registry[Transfer] = Registry("colour transfer", {"rct": rct})
