@@ -1,0 +1,167 @@
+"""Which face of one picture is which of the next: by place and size, within a shot."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from faceloom.detect.types import FoundFace, Region, Seed, UInt8Image
+
+_MAX_GAP_S = Fraction(1, 2)
+_REACH = 0.6
+_MAX_GROWTH = 1.7
+
+
+@dataclass(frozen=True, slots=True)
+class _Track:
+    """A face that was seen not long ago."""
+
+    number: int
+    last_time: Fraction
+    seed: Seed
+    present: bool
+    """Whether it was seen in the very last picture."""
+
+
+class Tracker:
+    """Numbers faces through a clip: 0, 1, 2 … in the order of their first appearance.
+
+    A face continues a track when its centre moved by less than 0.6 of its size and it grew or
+    shrank by less than 1.7 since it was last seen, at most half a second ago; the nearest pairs
+    are joined first. `cut` forgets everything. The state goes to JSON and back, exactly.
+    """
+
+    def __init__(self) -> None:
+        self._tracks: list[_Track] = []
+        self._next = 0
+
+    def update(
+        self, time: Fraction, faces: Sequence[FoundFace], *, cut: bool = False
+    ) -> list[FoundFace]:
+        """`faces` of the picture at `time` (seconds), in the same order, with track numbers."""
+        if cut:
+            self.cut()
+        # Times that stand still or run backwards (damaged files) must not break a track.
+        self._tracks = [t for t in self._tracks if time - t.last_time <= _MAX_GAP_S]
+        numbers = self._assign(faces)
+        numbered: list[FoundFace] = []
+        for index, face in enumerate(faces):
+            number = numbers.get(index)
+            if number is None:
+                number = self._next
+                self._next += 1
+            numbered.append(replace(face, track=number))
+        seen = {face.track for face in numbered}
+        absent = [replace(t, present=False) for t in self._tracks if t.number not in seen]
+        now = [_Track(f.track or 0, time, f.seed, present=True) for f in numbered]
+        self._tracks = [*now, *absent]
+        return numbered
+
+    def cut(self) -> None:
+        """A new shot begins: every track ends. Numbers are not used again."""
+        self._tracks = []
+
+    def seeds(self) -> list[Seed]:
+        """Seeds of the faces of the very last picture, for `FaceFinder.find`."""
+        return [track.seed for track in self._tracks if track.present]
+
+    def state(self) -> dict[str, Any]:
+        """Plain values from which `restore` makes the same tracker."""
+        return {
+            "next": self._next,
+            "tracks": [
+                {
+                    "number": track.number,
+                    "time": str(track.last_time),
+                    "present": track.present,
+                    "rect": list(track.seed.rect),
+                    "region": _region_values(track.seed.region),
+                    "unseen": track.seed.unseen,
+                }
+                for track in self._tracks
+            ],
+        }
+
+    @classmethod
+    def restore(cls, state: dict[str, Any]) -> Tracker:
+        """The tracker that `state()` was taken from. Raises `KeyError`, `TypeError`, `ValueError`
+        on a state that is none."""
+        tracker = cls()
+        tracker._next = int(state["next"])
+        for item in state["tracks"]:
+            left, top, right, bottom = (float(value) for value in item["rect"])
+            seed = Seed((left, top, right, bottom), Region(*item["region"]), int(item["unseen"]))
+            tracker._tracks.append(
+                _Track(int(item["number"]), Fraction(item["time"]), seed, bool(item["present"]))
+            )
+        return tracker
+
+    def _assign(self, faces: Sequence[FoundFace]) -> dict[int, int]:
+        """Index of face to number of track, nearest pairs first."""
+        pairs: list[tuple[float, int, int]] = []
+        for index, face in enumerate(faces):
+            for track in self._tracks:
+                distance = _distance(track.seed.region, face.region)
+                if distance is not None:
+                    pairs.append((distance, index, track.number))
+        numbers: dict[int, int] = {}
+        for _, index, number in sorted(pairs):
+            if index not in numbers and number not in numbers.values():
+                numbers[index] = number
+        return numbers
+
+
+def _distance(before: Region, after: Region) -> float | None:
+    """How far a face went, in sizes of the face; None when it cannot be the same one."""
+    growth = after.side_px / before.side_px
+    if not 1 / _MAX_GROWTH < growth < _MAX_GROWTH:
+        return None
+    size = max(before.side_px, after.side_px) / 1.5
+    moved = float(np.hypot(after.center_x - before.center_x, after.center_y - before.center_y))
+    return moved / size if moved < _REACH * size else None
+
+
+def _region_values(region: Region) -> list[float]:
+    return [region.center_x, region.center_y, region.side_px, region.angle_rad]
+
+
+_THUMB_SIZE = (32, 18)
+_CUT = 0.10
+
+
+class SceneCuts:
+    """Notices hard cuts by comparing thumbnails of successive pictures.
+
+    A cut is where the thumbnails differ by more than 10 % of full scale on average after their
+    mean brightness is taken out (a flash or an exposure step is no cut).
+    """
+
+    def __init__(self, state: str | None = None) -> None:
+        self._last: NDArray[np.uint8] | None = None
+        if state:
+            raw = np.frombuffer(base64.b64decode(state), np.uint8)
+            self._last = raw.reshape(_THUMB_SIZE[1], _THUMB_SIZE[0])
+
+    def update(self, image: UInt8Image) -> bool:
+        """Whether a new shot begins with `image` (`h w 3` RGB); False for the first picture."""
+        # Every nth pixel is enough for a thumbnail, and spares averaging a whole 4K picture.
+        step = max(1, min(image.shape[0], image.shape[1]) // 120)
+        sparse = np.ascontiguousarray(image[::step, ::step])
+        small = cv2.resize(sparse, _THUMB_SIZE, interpolation=cv2.INTER_AREA)
+        thumb = np.asarray(cv2.cvtColor(small, cv2.COLOR_RGB2GRAY), dtype=np.uint8)
+        last, self._last = self._last, thumb
+        if last is None:
+            return False
+        change = thumb.astype(np.float32) - last.astype(np.float32)
+        return bool(np.abs(change - change.mean()).mean() / 255 > _CUT)
+
+    def state(self) -> str | None:
+        """Text from which `SceneCuts(state)` goes on."""
+        return None if self._last is None else base64.b64encode(self._last.tobytes()).decode()
