@@ -155,8 +155,15 @@ def emit(result: Result, json: bool) -> None:
 
 
 def write_line(text: str) -> None:
-    """One line on standard output, as it is: no wrapping, no markup."""
-    sys.stdout.write(text + "\n")
+    """One line on standard output: no wrapping, no markup, and no control characters.
+
+    Names and claims out of foreign files reach this, and must not command the terminal.
+    """
+    sys.stdout.write("".join("�" if _is_control(sign) else sign for sign in text) + "\n")
+
+
+def _is_control(sign: str) -> bool:
+    return sign < " " or "\x7f" <= sign <= "\x9f"
 
 
 def to_json(value: Any) -> str:

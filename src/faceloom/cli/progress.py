@@ -6,7 +6,6 @@ Standard output stays free for the result, so `--json` can be piped while the ba
 from __future__ import annotations
 
 import contextlib
-import io
 import sys
 import threading
 import time
@@ -22,8 +21,8 @@ PLAIN_INTERVAL_S = 10.0
 
 def console_progress(stream: TextIO | None = None) -> BarProgress | PlainProgress:
     """The `Progress` that fits `stream` (standard error): bars on a terminal, else lines."""
-    stream = stream or sys.stderr or io.StringIO()  # None under pythonw
-    return BarProgress(stream) if stream.isatty() else PlainProgress(stream)
+    target: TextIO = sys.stderr if stream is None else stream
+    return BarProgress(target) if target.isatty() else PlainProgress(target)
 
 
 def format_rate(per_second: float | None, unit: str) -> str:

@@ -171,7 +171,7 @@ class Workspace:
                 )
             return footage_in(referenced)
         folder = self.data(side)
-        if folder.is_dir() and _media_files(folder):
+        if folder.is_dir() and media_files(folder):
             return footage_in(folder)
         video = self.video(side)
         if video is None:
@@ -257,13 +257,14 @@ def footage_in(path: Path) -> Path | list[Path]:
         raise InputError(f"{path}: no such file or folder")
     if not path.is_dir():
         return path
-    files = _media_files(path)
+    files = media_files(path)
     if not files:
         raise InputError(f"{path}: holds neither videos nor pictures")
     return files if any(not _is_image(file) for file in files) else path
 
 
-def _media_files(folder: Path) -> list[Path]:
+def media_files(folder: Path) -> list[Path]:
+    """The videos and pictures directly in `folder`, in name order."""
     return sorted(
         entry
         for entry in folder.iterdir()

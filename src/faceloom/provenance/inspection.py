@@ -1,0 +1,260 @@
+"""Reading content credentials back: what a file says about itself, and whether it still holds."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal, cast
+
+from faceloom.core.errors import InputError
+from faceloom.provenance.credentials import ASSERTION, EMBEDDABLE, sidecar_path
+from faceloom.provenance.keys import read_workspace_key
+
+State = Literal["unsigned", "valid", "altered", "invalid", "damaged"]
+STATES: dict[State, str] = {
+    "unsigned": "carries no content credentials",
+    "valid": "signed, and unchanged since",
+    "altered": "was altered after it was signed",
+    "invalid": "signed with a certificate or claim that does not hold",
+    "damaged": "carries credentials that cannot be read; it was cut or altered after signing",
+}
+"""What a file's state means."""
+
+_EDGE_BYTES = 4 << 20
+
+
+@dataclass(frozen=True)
+class ClaimedAction:
+    """One step that the signer states."""
+
+    action: str
+    """`c2pa.opened`, `c2pa.edited`, …"""
+    source_type: str | None
+    """The last part of the IPTC digital source type."""
+    agent: str | None
+    """The program."""
+    description: str | None
+
+
+@dataclass(frozen=True)
+class Ingredient:
+    """What went into the file."""
+
+    title: str
+    relationship: str
+    """`parentOf`, `componentOf` or `inputTo`."""
+    signed: bool
+    """Whether it carried credentials of its own."""
+
+
+@dataclass(frozen=True)
+class InspectReport:
+    """What a file's credentials say; everything but `path` and `state` is empty without any."""
+
+    path: Path
+    state: State
+    sidecar: Path | None = None
+    """The manifest's file, when it lies beside."""
+    trusted: bool = False
+    """The signer is the key of the workspace that was named or found."""
+    signer: str | None = None
+    generator: str | None = None
+    """The program that made the claim."""
+    title: str | None = None
+    actions: tuple[ClaimedAction, ...] = ()
+    ingredients: tuple[Ingredient, ...] = ()
+    rights_digest: str | None = None
+    """SHA-256 of the rights record, as `rights.json` has it."""
+    grounds: dict[str, str] = field(default_factory=dict[str, str])
+    footage: tuple[dict[str, Any], ...] = ()
+    """Name, size and SHA-256 of the dst footage."""
+    failures: tuple[str, ...] = ()
+    """What did not hold."""
+
+    @property
+    def signed(self) -> bool:
+        """Whether there are credentials, good or bad."""
+        return self.state != "unsigned"
+
+    @property
+    def made_by_ai(self) -> bool:
+        """Whether a step states that a trained algorithm made the picture or part of it."""
+        kinds = (action.source_type or "" for action in self.actions)
+        return any("trainedAlgorithmicMedia" in kind or "WithTrained" in kind for kind in kinds)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain data; paths as text."""
+        values = asdict(self)
+        values["path"] = str(self.path)
+        values["sidecar"] = str(self.sidecar) if self.sidecar else None
+        return {**values, "signed": self.signed, "made_by_ai": self.made_by_ai}
+
+    def lines(self) -> list[str]:
+        """The report for people."""
+        lines = [f"credentials: {STATES[self.state]}"]
+        if not self.signed:
+            return lines
+        lines += [f"does not hold: {failure}" for failure in self.failures]
+        if self.sidecar:
+            lines.append(f"manifest: {self.sidecar}")
+        if self.signer:
+            known = "this workspace's key" if self.trusted else "a key not known here"
+            lines.append(f"signed by: {self.signer} ({known})")
+        if self.generator:
+            lines.append(f"claim by: {self.generator}, about {self.title!r}")
+        lines += [_action_line(action) for action in self.actions]
+        for item in self.ingredients:
+            own = ", with credentials of its own" if item.signed else ""
+            lines.append(f"ingredient: {item.title} ({item.relationship}{own})")
+        if self.rights_digest:
+            grounds = ", ".join(f"{side}: {ground}" for side, ground in self.grounds.items())
+            lines.append(f"rights record: {self.rights_digest[:16]}… ({grounds})")
+        return lines
+
+
+def inspect_file(path: Path, *, workspace_dir: Path | None = None) -> InspectReport:
+    """Read and check a file's credentials, embedded or in the sidecar `NAME.c2pa`.
+
+    `workspace_dir` names the workspace whose key is to be recognised. Nothing is fetched.
+    Raises `InputError` when the file is missing or cannot be read.
+    """
+    import c2pa
+
+    if not path.is_file():
+        raise InputError(f"{path}: no such file")
+    key = read_workspace_key(workspace_dir) if workspace_dir is not None else None
+    context = c2pa.Context.from_dict(_reader_settings(key.root_pem if key else None))
+    sidecar = sidecar_path(path)
+    manifest = sidecar.read_bytes() if sidecar.is_file() else None
+    media_type = EMBEDDABLE.get(path.suffix.lower())
+    if manifest is None and media_type is None and not _mentions_manifest(path):
+        return InspectReport(path, "unsigned")
+    try:
+        with path.open("rb") as stream:
+            kind = "application/octet-stream" if manifest is not None else media_type
+            with c2pa.Reader(kind, stream, manifest, context=context) as reader:
+                content: dict[str, Any] = json.loads(reader.json())
+    except c2pa.C2paError.ManifestNotFound:
+        return InspectReport(path, "unsigned")
+    except c2pa.C2paError as error:
+        if manifest is None and not _mentions_manifest(path):
+            return InspectReport(path, "unsigned")
+        return InspectReport(path, "damaged", failures=(str(error),))
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror}") from None
+    return _report(path, sidecar if manifest is not None else None, content)
+
+
+def find_workspace(path: Path) -> Path | None:
+    """The nearest folder above `path` that holds a workspace's key or rights record."""
+    for folder in path.resolve().parents:
+        if (folder / ".faceloom" / "signing.pem").is_file() or (folder / "rights.json").is_file():
+            return folder
+    return None
+
+
+def _reader_settings(root_pem: bytes | None) -> dict[str, Any]:
+    settings: dict[str, Any] = {
+        "verify": {"verify_trust": True, "remote_manifest_fetch": False, "ocsp_fetch": False}
+    }
+    if root_pem is not None:
+        settings["trust"] = {"user_anchors": root_pem.decode()}
+    return settings
+
+
+def _mentions_manifest(path: Path) -> bool:
+    """Whether the file's beginning or end holds a JUMBF box of C2PA, readable or not."""
+    with path.open("rb") as stream:
+        head = stream.read(_EDGE_BYTES)
+        stream.seek(max(len(head), path.stat().st_size - _EDGE_BYTES))
+        tail = stream.read(_EDGE_BYTES)
+    return any(b"jumb" in part and b"c2pa" in part for part in (head, tail))
+
+
+def _report(path: Path, sidecar: Path | None, content: dict[str, Any]) -> InspectReport:
+    manifest: dict[str, Any] = content["manifests"][content["active_manifest"]]
+    results = content.get("validation_results", {}).get("activeManifest", {})
+    failures: list[dict[str, Any]] = results.get("failure", [])
+    trusted = any(one["code"] == "signingCredential.trusted" for one in results.get("success", []))
+    # An unknown signer is no fault of the file; whether to trust it is said apart.
+    faults = [one for one in failures if one["code"] != "signingCredential.untrusted"]
+    own = _assertion(manifest, ASSERTION)
+    generators = manifest.get("claim_generator_info") or [{}]
+    signature = manifest.get("signature_info", {})
+    return InspectReport(
+        path=path,
+        state=_state(faults, content.get("validation_state")),
+        sidecar=sidecar,
+        trusted=trusted and not faults,
+        signer=signature.get("common_name") or signature.get("issuer"),
+        generator=_agent(generators[0]),
+        title=manifest.get("title"),
+        actions=tuple(_actions(manifest)),
+        ingredients=tuple(_ingredient(_table(one)) for one in _items(manifest.get("ingredients"))),
+        rights_digest=_text(own.get("rights_sha256")),
+        grounds={str(side): str(ground) for side, ground in _table(own.get("grounds")).items()},
+        footage=tuple(_table(file) for file in _items(own.get("footage"))),
+        failures=tuple(f"{one['code']}: {one.get('explanation', '')}" for one in faults),
+    )
+
+
+def _state(faults: Iterable[dict[str, Any]], validation_state: str | None) -> State:
+    codes = [str(fault["code"]) for fault in faults]
+    if any("mismatch" in code or "missing" in code or "malformed" in code for code in codes):
+        return "altered"
+    return "invalid" if codes or validation_state == "Invalid" else "valid"
+
+
+def _assertion(manifest: dict[str, Any], label: str) -> dict[str, Any]:
+    for assertion in _items(manifest.get("assertions")):
+        if _table(assertion).get("label") == label:
+            return _table(_table(assertion).get("data"))
+    return {}
+
+
+def _table(value: Any) -> dict[str, Any]:
+    """A foreign value as a table; anyone may write an assertion with our label."""
+    return cast("dict[str, Any]", value) if isinstance(value, dict) else {}
+
+
+def _items(value: Any) -> list[Any]:
+    return cast("list[Any]", value) if isinstance(value, list) else []
+
+
+def _text(value: Any) -> str | None:
+    return str(value) if value else None
+
+
+def _actions(manifest: dict[str, Any]) -> Iterable[ClaimedAction]:
+    for label in ("c2pa.actions.v2", "c2pa.actions"):
+        for item in _items(_assertion(manifest, label).get("actions")):
+            action = _table(item)
+            source_type = _text(action.get("digitalSourceType"))
+            yield ClaimedAction(
+                action=str(action.get("action")),
+                source_type=source_type.rsplit("/", 1)[-1] if source_type else None,
+                agent=_agent(action.get("softwareAgent")),
+                description=_text(action.get("description")),
+            )
+
+
+def _agent(agent: Any) -> str | None:
+    fields = _table(agent)
+    if fields:
+        return " ".join(str(fields[key]) for key in ("name", "version") if fields.get(key)) or None
+    return _text(agent)
+
+
+def _ingredient(fields: dict[str, Any]) -> Ingredient:
+    return Ingredient(
+        title=str(fields.get("title", "?")),
+        relationship=str(fields.get("relationship", "?")),
+        signed="active_manifest" in fields,
+    )
+
+
+def _action_line(action: ClaimedAction) -> str:
+    details = [part for part in (action.source_type, action.agent, action.description) if part]
+    return f"action: {action.action}" + (f" ({'; '.join(details)})" if details else "")
