@@ -1,1 +1,43 @@
+"""Faces as they are stored: pictures that carry their own metadata, and folders of them.
 
+The formats are those of DeepFaceLab (shared reference pipeline.md, section 2), read without
+unpickling, plus a block of our own.
+"""
+
+from faceloom.faces.debug import draw_debug, draw_landmarks
+from faceloom.faces.faceset import Faceset
+from faceloom.faces.files import (
+    FaceSuffix,
+    decode_picture,
+    encode_face,
+    encoded_size,
+    read_face,
+    read_record,
+    update_record,
+    write_face,
+)
+from faceloom.faces.index import INDEX_NAME
+from faceloom.faces.masks import decode_mask, encode_mask, face_mask
+from faceloom.faces.own import OwnMetadata
+from faceloom.faces.record import FaceRecord, SegPolygon
+
+__all__ = [
+    "INDEX_NAME",
+    "FaceRecord",
+    "FaceSuffix",
+    "Faceset",
+    "OwnMetadata",
+    "SegPolygon",
+    "decode_mask",
+    "decode_picture",
+    "draw_debug",
+    "draw_landmarks",
+    "encode_face",
+    "encode_mask",
+    "encoded_size",
+    "face_mask",
+    "read_face",
+    "read_record",
+    "update_record",
+    "write_face",
+]

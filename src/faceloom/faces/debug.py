@@ -1,0 +1,70 @@
+"""Pictures that show what was found: landmarks, hull, rectangle and crop (pipeline.md 3.10)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import cv2
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from faceloom.faces.record import FaceRecord
+from faceloom.geometry import PARTS, crop_corners, hull_mask, invert_affine, transform_points
+
+_GREEN = (0, 255, 0)
+_BLUE = (0, 0, 255)
+_RED = (255, 0, 0)
+# Landmarks are drawn at a sixteenth of a pixel.
+_SHIFT = 4
+
+
+def draw_debug(
+    frame: NDArray[np.uint8], records: Iterable[FaceRecord], face_size: int
+) -> NDArray[np.uint8]:
+    """A copy of the frame (h w 3 RGB uint8) with every face drawn in.
+
+    Inside the hull half as bright; landmarks green; the detector's rectangle blue; the crop of
+    `face_size` pixels red, with a small triangle at its top left that points up.
+    `mark_only` faces, which have no crop, are not drawn.
+    """
+    picture = frame.copy()
+    for record in records:
+        if record.face_type == "mark_only":
+            continue
+        picture = draw_landmarks(
+            picture, record.source_landmarks, brow_expand=record.eyebrows_expand_mod
+        )
+        l, t, r, b = (int(v) for v in record.source_rect)
+        cv2.rectangle(picture, (l, t), (r, b), _BLUE, 2, cv2.LINE_AA)
+        if record.image_to_face_mat is not None:
+            _draw_crop(picture, record.image_to_face_mat, face_size)
+    return picture
+
+
+def draw_landmarks(
+    image: NDArray[np.uint8], landmarks: ArrayLike, *, brow_expand: float = 1.0
+) -> NDArray[np.uint8]:
+    """A copy of the picture with the 68 points and their lines, the hull half as bright."""
+    picture = image.copy()
+    inside = hull_mask(landmarks, image.shape[:2], brow_expand) > 0
+    picture[inside] //= 2
+    points = np.asarray(landmarks, dtype=np.float64)
+    for part, closed in PARTS.values():
+        cv2.polylines(picture, [_fixed(points[part])], closed, _GREEN, 1, cv2.LINE_AA, _SHIFT)
+    for point in _fixed(points):
+        centre = (int(point[0]), int(point[1]))
+        cv2.circle(picture, centre, 2 << _SHIFT, _GREEN, 1, cv2.LINE_AA, _SHIFT)
+    return picture
+
+
+def _draw_crop(picture: NDArray[np.uint8], matrix: NDArray[np.float64], size_px: int) -> None:
+    corners = _fixed(crop_corners(matrix, size_px))
+    cv2.polylines(picture, [corners], True, _RED, 2, cv2.LINE_AA, _SHIFT)
+    up = np.array([[0.05, 0], [0.1, 0.1], [0, 0.1]]) * size_px
+    triangle = _fixed(transform_points(up, invert_affine(matrix)))
+    cv2.fillConvexPoly(picture, triangle, _RED, cv2.LINE_AA, _SHIFT)
+
+
+def _fixed(points: NDArray[np.float64]) -> NDArray[np.int32]:
+    """Points in OpenCV's fixed-point notation, kept within what its drawing can hold."""
+    return np.rint(np.clip(points, -30_000, 30_000) * (1 << _SHIFT)).astype(np.int32)

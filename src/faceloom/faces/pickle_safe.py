@@ -1,0 +1,394 @@
+"""Reading pickles that came from outside, without ever running what they ask for.
+
+DFL keeps a face's metadata as a pickle inside the picture (pipeline.md 2.3). This is a machine of
+its own for the part of the pickle language that plain data and NumPy arrays need. It imports
+nothing, calls nothing by name, and a global outside the allow-list is an error. `dumps` (in
+`pickle_writer`) is the other direction.
+"""
+
+from __future__ import annotations
+
+import re
+import struct
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Any, Final
+
+import numpy as np
+
+from faceloom.core import FormatError
+from faceloom.faces.pickle_numpy import (
+    FACE_GLOBALS,
+    Builder,
+    Global,
+    PendingArray,
+    PendingDType,
+    finish_array,
+    finish_dtype,
+    refused,
+)
+
+MAX_DEPTH: Final = 32
+MAX_INT_BYTES: Final = 16
+
+
+class _Machine:
+    """Input, position, stack, stacks below open marks, and the memo."""
+
+    __slots__ = ("allow", "data", "marks", "memo", "position", "stack")
+
+    def __init__(self, data: bytes, allow: Mapping[tuple[str, str], Builder]) -> None:
+        self.data = data
+        self.allow = allow
+        self.position = 0
+        self.stack: list[Any] = []
+        self.marks: list[list[Any]] = []
+        self.memo: dict[int, Any] = {}
+
+    def take(self, count: int) -> bytes:
+        end = self.position + count
+        if count < 0 or end > len(self.data):
+            raise refused("it ends too early")
+        piece = self.data[self.position : end]
+        self.position = end
+        return piece
+
+    def line(self) -> bytes:
+        end = self.data.find(b"\n", self.position)
+        if end < 0:
+            raise refused("a line without an end")
+        return self.take(end + 1 - self.position)[:-1]
+
+    def since_mark(self) -> list[Any]:
+        items = self.stack
+        self.stack = self.marks.pop()
+        return items
+
+    def run(self) -> Any:
+        data, operations = self.data, _OPERATIONS
+        while True:
+            code = data[self.position]
+            self.position += 1
+            if code == 0x2E:  # STOP
+                return self.stack.pop()
+            operation = operations.get(code)
+            if operation is None:
+                raise refused(f"operation {code:#04x}, which plain data does not need")
+            operation(self)
+
+
+Operation = Callable[[_Machine], None]
+
+
+def _fixed(layout: str) -> Operation:
+    """Push a number of fixed size."""
+    form = struct.Struct(layout)
+
+    def operation(m: _Machine) -> None:
+        m.stack.append(form.unpack_from(m.data, m.position)[0])
+        m.position += form.size
+
+    return operation
+
+
+def _counted(layout: str, convert: Callable[[bytes], Any]) -> Operation:
+    """Push what `convert` makes of bytes that follow their own length."""
+    form = struct.Struct(layout)
+
+    def operation(m: _Machine) -> None:
+        (length,) = form.unpack_from(m.data, m.position)
+        m.position += form.size
+        m.stack.append(convert(m.take(length)))
+
+    return operation
+
+
+def _constant(value: Any) -> Operation:
+    return lambda m: m.stack.append(value)
+
+
+def _text(raw: bytes) -> str:
+    return raw.decode("utf-8", "surrogatepass")
+
+
+def _latin(raw: bytes) -> str:
+    return raw.decode("latin-1")
+
+
+def _long(raw: bytes) -> int:
+    if len(raw) > MAX_INT_BYTES:
+        raise refused("a number of absurd size")
+    return int.from_bytes(raw, "little", signed=True)
+
+
+def _parse_int(text: str) -> int:
+    if not re.fullmatch(r"-?\d{1,38}", text):
+        raise refused("a number that is none")
+    return int(text)
+
+
+def _op_int(m: _Machine) -> None:
+    text = m.line().decode("ascii")
+    m.stack.append({"00": False, "01": True}[text] if text in ("00", "01") else _parse_int(text))
+
+
+def _op_long(m: _Machine) -> None:
+    m.stack.append(_parse_int(m.line().decode("ascii").removesuffix("L")))
+
+
+def _op_proto(m: _Machine) -> None:
+    if m.take(1)[0] > 5:
+        raise refused("a protocol newer than 5")
+
+
+def _op_frame(m: _Machine) -> None:
+    m.take(8)
+
+
+def _op_mark(m: _Machine) -> None:
+    m.marks.append(m.stack)
+    m.stack = []
+
+
+def _op_pop_mark(m: _Machine) -> None:
+    m.since_mark()
+
+
+def _op_pop(m: _Machine) -> None:
+    if m.stack:
+        m.stack.pop()
+    else:
+        m.since_mark()
+
+
+def _set_items(target: Any, items: list[Any]) -> None:
+    if type(target) is not dict or len(items) % 2:
+        raise refused("items for something that is no dictionary")
+    for key, value in zip(items[::2], items[1::2], strict=True):
+        if type(key) not in (str, int):
+            raise refused("a key that is neither text nor number")
+        target[key] = value
+
+
+def _op_dict(m: _Machine) -> None:
+    items = m.since_mark()
+    target: dict[Any, Any] = {}
+    _set_items(target, items)
+    m.stack.append(target)
+
+
+def _op_set_item(m: _Machine) -> None:
+    value, key = m.stack.pop(), m.stack.pop()
+    _set_items(m.stack[-1], [key, value])
+
+
+def _op_set_items(m: _Machine) -> None:
+    items = m.since_mark()
+    _set_items(m.stack[-1], items)
+
+
+def _extend(target: Any, items: list[Any]) -> None:
+    if type(target) is not list:
+        raise refused("items for something that is no list")
+    target.extend(items)
+
+
+def _op_list(m: _Machine) -> None:
+    items = m.since_mark()
+    m.stack.append(items)
+
+
+def _op_append(m: _Machine) -> None:
+    item = m.stack.pop()
+    _extend(m.stack[-1], [item])
+
+
+def _op_appends(m: _Machine) -> None:
+    items = m.since_mark()
+    _extend(m.stack[-1], items)
+
+
+def _op_tuple(m: _Machine) -> None:
+    items = m.since_mark()
+    m.stack.append(tuple(items))
+
+
+def _short_tuple(length: int) -> Operation:
+    def operation(m: _Machine) -> None:
+        if len(m.stack) < length:
+            raise refused("a tuple without items")
+        m.stack[-length:] = [tuple(m.stack[-length:])]
+
+    return operation
+
+
+def _op_put(m: _Machine) -> None:
+    m.memo[_parse_int(m.line().decode("ascii"))] = m.stack[-1]
+
+
+def _op_memoize(m: _Machine) -> None:
+    m.memo[len(m.memo)] = m.stack[-1]
+
+
+def _op_get(m: _Machine) -> None:
+    m.stack.append(m.memo[_parse_int(m.line().decode("ascii"))])
+
+
+def _binary_put(layout: str) -> Operation:
+    form = struct.Struct(layout)
+
+    def operation(m: _Machine) -> None:
+        m.memo[form.unpack_from(m.data, m.position)[0]] = m.stack[-1]
+        m.position += form.size
+
+    return operation
+
+
+def _binary_get(layout: str) -> Operation:
+    form = struct.Struct(layout)
+
+    def operation(m: _Machine) -> None:
+        m.stack.append(m.memo[form.unpack_from(m.data, m.position)[0]])
+        m.position += form.size
+
+    return operation
+
+
+def _push_global(m: _Machine, module: Any, name: Any) -> None:
+    if type(module) is not str or type(name) is not str or (module, name) not in m.allow:
+        raise refused(f"it asks for {module!s:.60}.{name!s:.60}, which face data never needs")
+    m.stack.append(Global(m.allow[(module, name)]))
+
+
+def _op_global(m: _Machine) -> None:
+    module, name = m.line().decode("ascii"), m.line().decode("ascii")
+    _push_global(m, module, name)
+
+
+def _op_stack_global(m: _Machine) -> None:
+    name, module = m.stack.pop(), m.stack.pop()
+    _push_global(m, module, name)
+
+
+def _op_reduce(m: _Machine) -> None:
+    args, function = m.stack.pop(), m.stack.pop()
+    if not isinstance(function, Global) or type(args) is not tuple:
+        raise refused("a call of something that cannot be called")
+    m.stack.append(function.build(args))
+
+
+def _op_build(m: _Machine) -> None:
+    state, target = m.stack.pop(), m.stack[-1]
+    if type(state) is not tuple:
+        raise refused("an object of an unknown kind")
+    if isinstance(target, PendingDType):
+        finish_dtype(target, state)
+    elif isinstance(target, PendingArray) and target.value is None:
+        finish_array(target, state)
+    else:
+        raise refused("an object of an unknown kind")
+
+
+_OPERATIONS: Final[Mapping[int, Operation]] = MappingProxyType(
+    {
+        0x80: _op_proto,
+        0x95: _op_frame,
+        ord("("): _op_mark,
+        ord("0"): _op_pop,
+        ord("1"): _op_pop_mark,
+        ord("2"): lambda m: m.stack.append(m.stack[-1]),
+        ord("}"): lambda m: m.stack.append({}),
+        ord("d"): _op_dict,
+        ord("s"): _op_set_item,
+        ord("u"): _op_set_items,
+        ord("]"): lambda m: m.stack.append([]),
+        ord("l"): _op_list,
+        ord("a"): _op_append,
+        ord("e"): _op_appends,
+        ord(")"): _constant(()),
+        ord("t"): _op_tuple,
+        0x85: _short_tuple(1),
+        0x86: _short_tuple(2),
+        0x87: _short_tuple(3),
+        ord("N"): _constant(None),
+        0x88: _constant(True),
+        0x89: _constant(False),
+        ord("J"): _fixed("<i"),
+        ord("K"): _fixed("<B"),
+        ord("M"): _fixed("<H"),
+        ord("I"): _op_int,
+        ord("L"): _op_long,
+        0x8A: _counted("<B", _long),
+        0x8B: _counted("<i", _long),
+        ord("G"): _fixed(">d"),
+        ord("F"): lambda m: m.stack.append(float(m.line())),
+        0x8C: _counted("<B", _text),
+        ord("X"): _counted("<I", _text),
+        0x8D: _counted("<Q", _text),
+        ord("V"): lambda m: m.stack.append(m.line().decode("raw-unicode-escape")),
+        ord("C"): _counted("<B", bytes),
+        ord("B"): _counted("<I", bytes),
+        0x8E: _counted("<Q", bytes),
+        0x96: _counted("<Q", bytes),  # BYTEARRAY8: how protocol 5 stores an array's content
+        ord("T"): _counted("<i", _latin),
+        ord("U"): _counted("<B", _latin),
+        ord("p"): _op_put,
+        ord("q"): _binary_put("<B"),
+        ord("r"): _binary_put("<I"),
+        0x94: _op_memoize,
+        ord("g"): _op_get,
+        ord("h"): _binary_get("<B"),
+        ord("j"): _binary_get("<I"),
+        ord("c"): _op_global,
+        0x93: _op_stack_global,
+        ord("R"): _op_reduce,
+        ord("b"): _op_build,
+    }
+)
+
+_LEAVES = frozenset({str, bytes, int, float, bool, type(None)})
+
+
+def loads(
+    data: bytes,
+    *,
+    max_bytes: int = 65_533,
+    allow: Mapping[tuple[str, str], Builder] = FACE_GLOBALS,
+) -> Any:
+    """The plain data (dict, list, tuple, str, bytes, numbers, NumPy arrays) in a pickle.
+
+    Protocols 0 to 5. `allow` maps (module, name) to a builder for every global that may occur.
+    Raises `FormatError`, and runs nothing, on any other global, on operations that plain data
+    does not need, on damage, nesting deeper than 32, or more than `max_bytes`.
+    """
+    if len(data) > max_bytes:
+        raise refused(f"{len(data)} bytes, where at most {max_bytes} are expected")
+    try:
+        value = _Machine(bytes(data), allow).run()
+        return _resolve(value, 0, [max(4096, 4 * len(data))])
+    except (LookupError, ValueError, TypeError, struct.error, OverflowError) as error:
+        raise FormatError(f"unsafe or damaged pickle: {type(error).__name__}") from None
+
+
+def _resolve(value: Any, depth: int, budget: list[int]) -> Any:
+    """A copy without placeholders; bounded, since a memo can fold a huge tree into few bytes."""
+    kind = type(value)
+    if kind in _LEAVES:
+        return value
+    if depth > MAX_DEPTH:
+        raise refused(f"nested deeper than {MAX_DEPTH}")
+    if kind in (list, tuple, dict):
+        budget[0] -= len(value)
+        if budget[0] < 0:
+            raise refused("it unfolds to far more than its size")
+    if kind is list:
+        return [_resolve(item, depth + 1, budget) for item in value]
+    if kind is tuple:
+        return tuple(_resolve(item, depth + 1, budget) for item in value)
+    if kind is dict:
+        return {key: _resolve(item, depth + 1, budget) for key, item in value.items()}
+    if kind is PendingArray and value.value is not None:
+        return value.value
+    if isinstance(value, (np.ndarray, np.generic)):
+        return value
+    raise refused("it holds something that is no plain data")
