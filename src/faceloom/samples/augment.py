@@ -1,0 +1,167 @@
+"""Random geometry and colour for training samples, batched on the training device.
+
+Geometry is that of training.md 6.3, composed into one resampling step. Coordinates are normalised
+as `torch.nn.functional.grid_sample` has them with `align_corners=False`: -1 and 1 are the outer
+edges of the first and last pixel, so working size and output size may differ.
+
+Two defects of the original are mended on purpose (training.md 10, numbers 31 and 32): the two
+components of the warp are independent, and the input is not shifted by half a pixel against its
+target. The strength of the warp is the one that was in effect there, √2 times the written one.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Final
+
+import torch
+import torch.nn.functional as F
+from pydantic import Field
+from torch import Tensor
+
+from faceloom.core import Settings
+
+WARP_STRENGTH: Final = 0.24 * math.sqrt(2)
+"""Largest displacement of a control point, in cells of the warp grid."""
+WARP_CELLS: Final = (2, 4, 8)
+"""Cells an axis of the three warp grids."""
+_TRUNCATION: Final = 2.5
+_POINTS: Final = WARP_CELLS[-1] + 1
+_UNIFORMS: Final = 10
+
+
+class AugmentSettings(Settings):
+    """How a training sample is varied."""
+
+    random_warp: bool = True
+    """Distort the network's input, not its target."""
+    random_flip: bool = False
+    """Mirror a sample with probability `flip_probability`."""
+    flip_probability: float = Field(default=0.4, ge=0, le=1)
+    """How often a sample is mirrored where mirroring is on."""
+    scale_range: float = Field(default=0.15, ge=0, le=1)
+    """The face is scaled by 1/(1+a) to 1+a."""
+    rotation_deg: float = Field(default=10.0, ge=0, le=180)
+    """The face is turned by up to this angle either way."""
+    shift: float = Field(default=0.05, ge=0, le=1)
+    """The face is moved by up to this fraction of the picture's side."""
+    hsv_power: float = Field(default=0.0, ge=0, le=1)
+    """Change hue, saturation and brightness of the network's input by up to this much."""
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """Where each output pixel of a batch is taken from."""
+
+    affine: Tensor
+    """b 2 3: from output to source, normalised coordinates."""
+    warp: Tensor
+    """b 2 9 9: displacement (x, y) at control points that span the source, zero at its edge."""
+    hsv: Tensor
+    """b 3: hue in degrees, saturation and value, to be added."""
+
+
+def draw_geometry(batch: int, generator: torch.Generator, settings: AugmentSettings) -> Geometry:
+    """Random geometry for `batch` samples, on the CPU.
+
+    The same number of random values is drawn whatever the settings, so that switching an option
+    does not change the others' draws.
+    """
+    u = torch.rand(batch, _UNIFORMS, generator=generator, dtype=torch.float64)
+    noise = torch.rand(batch, 2, _POINTS, _POINTS, generator=generator, dtype=torch.float64)
+    return Geometry(
+        affine=_affine(u, settings).float(),
+        warp=_warp_field(u[:, 5], _truncated_normal(noise)).float(),
+        hsv=_hsv_shift(u[:, 6:9], settings.hsv_power).float(),
+    )
+
+
+def _affine(u: Tensor, settings: AugmentSettings) -> Tensor:
+    """Output-to-source matrices: undo mirror, shift, rotation and scale, in this order."""
+    angle = torch.deg2rad((2 * u[:, 0] - 1) * settings.rotation_deg)
+    low, high = 1 / (1 + settings.scale_range), 1 + settings.scale_range
+    scale = low + (high - low) * u[:, 1]
+    shift = (2 * u[:, 2:4] - 1) * (2 * settings.shift)
+    flipped = (u[:, 4] < settings.flip_probability) & settings.random_flip
+    mirror = 1.0 - 2.0 * flipped.double()
+    cos, sin = torch.cos(angle) / scale, torch.sin(angle) / scale
+    linear = torch.stack([torch.stack([cos, -sin], 1), torch.stack([sin, cos], 1)], 1)
+    offset = -(linear @ shift[:, :, None])
+    columns = torch.stack([mirror, torch.ones_like(mirror)], 1)
+    return torch.cat([linear * columns[:, None, :], offset], 2)
+
+
+def _truncated_normal(u: Tensor) -> Tensor:
+    """Uniform values as a normal distribution cut at ±2.5 and divided by 2.5: within ±1."""
+    edge = math.erf(_TRUNCATION / math.sqrt(2))
+    return torch.erfinv((2 * u - 1) * edge) * (math.sqrt(2) / _TRUNCATION)
+
+
+def _warp_field(choice: Tensor, noise: Tensor) -> Tensor:
+    """Displacements at 9x9 points: a grid of 3, 5 or 9 points, the coarser ones refined.
+
+    A bilinear field on a coarse grid is the same field on the finer one, whose points include
+    its own, so that all three can be sampled alike.
+    """
+    fields: list[Tensor] = []
+    for cells in WARP_CELLS:
+        points = noise[:, :, : cells + 1, : cells + 1] * (WARP_STRENGTH * 2 / cells)
+        inner = F.pad(points[:, :, 1:-1, 1:-1], (1, 1, 1, 1))
+        fields.append(F.interpolate(inner, (_POINTS, _POINTS), mode="bilinear", align_corners=True))
+    stacked = torch.stack(fields, 1)
+    index = (choice * len(WARP_CELLS)).long().clamp(max=len(WARP_CELLS) - 1)
+    return stacked[torch.arange(len(index)), index]
+
+
+def _hsv_shift(u: Tensor, power: float) -> Tensor:
+    """Whole degrees of hue within ±max(1, 180·power); saturation and value within ±power/2."""
+    if power == 0:
+        return torch.zeros_like(u)
+    degrees = max(1, int(180 * power))
+    hue = torch.floor(u[:, 0] * (2 * degrees + 1)) - degrees
+    return torch.stack([hue, (u[:, 1] - 0.5) * power, (u[:, 2] - 0.5) * power], 1)
+
+
+def affine_grid(geometry: Geometry, size: int, device: torch.device) -> Tensor:
+    """Source coordinates of each output pixel, without the warp: b `size` `size` 2."""
+    theta = geometry.affine.to(device, non_blocking=True)
+    return F.affine_grid(theta, [len(theta), 1, size, size], align_corners=False)
+
+
+def warp_grid(geometry: Geometry, grid: Tensor) -> Tensor:
+    """`grid` with the warp's displacement added: b h w 2. Nothing moves beyond the source."""
+    field = geometry.warp.to(grid.device, non_blocking=True)
+    moved = F.grid_sample(field, grid, "bilinear", "border", align_corners=True)
+    return grid + moved.permute(0, 2, 3, 1)
+
+
+def sample_image(image: Tensor, grid: Tensor) -> Tensor:
+    """Cubic resampling with the edge replicated: b c h w, values kept within [0, 1]."""
+    sampled = F.grid_sample(image, grid, "bicubic", "border", align_corners=False)
+    return sampled.clamp_(0, 1)
+
+
+def sample_mask(mask: Tensor, grid: Tensor) -> Tensor:
+    """Linear resampling with nothing beyond the edge: b c h w."""
+    return F.grid_sample(mask, grid, "bilinear", "zeros", align_corners=False)
+
+
+def shift_hsv(image: Tensor, shift: Tensor) -> Tensor:
+    """Add hue (degrees), saturation and value, b 3, to RGB pictures b 3 h w in [0, 1]."""
+    value, _ = image.max(1)
+    chroma = value - image.min(1).values
+    saturation = chroma / value.clamp(min=1e-12)
+    r, g, b = image.unbind(1)
+    safe = chroma.clamp(min=1e-12)
+    hue = torch.where(
+        value == r,
+        ((g - b) / safe) % 6,
+        torch.where(value == g, (b - r) / safe + 2, (r - g) / safe + 4),
+    )
+    hue = hue + shift[:, 0, None, None] / 60
+    saturation = (saturation + shift[:, 1, None, None]).clamp(0, 1)
+    value = (value + shift[:, 2, None, None]).clamp(0, 1)
+    k = (torch.tensor([5.0, 3.0, 1.0], device=image.device)[:, None, None] + hue[:, None]) % 6
+    ramp = torch.minimum(k, 4 - k).clamp(0, 1)
+    return value[:, None] - value[:, None] * saturation[:, None] * ramp

@@ -1,0 +1,88 @@
+"""Drawing a training batch from a store."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from numpy.typing import ArrayLike
+from torch import Tensor
+
+from faceloom.samples.augment import (
+    AugmentSettings,
+    Geometry,
+    affine_grid,
+    draw_geometry,
+    sample_image,
+    sample_mask,
+    shift_hsv,
+    warp_grid,
+)
+from faceloom.samples.store import SampleStore
+
+
+@dataclass(frozen=True)
+class SampleBatch:
+    """What one side of a training step needs: RGB float32 in [0, 1] on the training device."""
+
+    warped: Tensor
+    """b 3 r r: the network's input. The same tensor as `target` where nothing distorts it."""
+    target: Tensor
+    """b 3 r r: what the network should make of it."""
+    mask: Tensor
+    """b 1 r r: the full face."""
+    eyes_mouth: Tensor
+    """b 1 r r: eyes and mouth, scaled to a maximum of 1; zeros where the store has none."""
+
+
+def draw_batch(
+    store: SampleStore,
+    indices: ArrayLike,
+    generator: torch.Generator,
+    settings: AugmentSettings,
+    *,
+    resolution: int,
+) -> SampleBatch:
+    """The samples at `indices` with fresh random geometry, made on the store's target device.
+
+    Input, target and masks of a sample share its geometry (training.md 6.2); the input has the
+    warp on top. `generator` is a CPU generator: the draws do not depend on the device.
+    """
+    planes = store.gather(indices)
+    geometry = draw_geometry(len(planes), generator, settings)
+    return apply_geometry(planes, geometry, settings, resolution=resolution)
+
+
+def apply_geometry(
+    planes: Tensor, geometry: Geometry, settings: AugmentSettings, *, resolution: int
+) -> SampleBatch:
+    """Resample planes (b 4 or 5 s s float32 in [0, 1]: RGB, mask, eyes and mouth) to a batch."""
+    image, masks = planes[:, :3], planes[:, 3:]
+    grid = affine_grid(geometry, resolution, planes.device)
+    target = sample_image(image, grid)
+    warped = target
+    if settings.random_warp:
+        warped = sample_image(image, warp_grid(geometry, grid))
+    if settings.hsv_power > 0:
+        warped = shift_hsv(warped, geometry.hsv.to(planes.device, non_blocking=True))
+    return SampleBatch(warped, target, *_masks(sample_mask(masks, grid)))
+
+
+def plain_batch(store: SampleStore, indices: ArrayLike, *, resolution: int) -> SampleBatch:
+    """The samples as they are, for previews: input and target are the same."""
+    planes = store.gather(indices)
+    if planes.shape[-1] != resolution:
+        size = (resolution, resolution)
+        planes = torch.nn.functional.interpolate(planes, size, mode="area")
+    image = planes[:, :3].contiguous()
+    return SampleBatch(image, image, *_masks(planes[:, 3:].contiguous()))
+
+
+def _masks(masks: Tensor) -> tuple[Tensor, Tensor]:
+    """The full-face mask, and the eyes and mouth divided by their maximum a sample."""
+    mask = masks[:, :1]
+    if masks.shape[1] < 2:
+        return mask, torch.zeros_like(mask)
+    eyes_mouth = masks[:, 1:2]
+    highest = eyes_mouth.amax(dim=(1, 2, 3), keepdim=True)
+    return mask, eyes_mouth / torch.where(highest > 0, highest, torch.ones_like(highest))
