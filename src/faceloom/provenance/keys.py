@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -32,7 +32,7 @@ _PEM_BLOCK = re.compile(rb"-----BEGIN ([A-Z ]+)-----.*?-----END \1-----\n?", re.
 class WorkspaceKey:
     """The signing key and its chain, as PEM."""
 
-    private_pem: bytes
+    private_pem: bytes = field(repr=False)
     """The ES256 key, PKCS 8. Never shown, logged or copied."""
     chain_pem: bytes
     """The signing certificate, then the root."""
