@@ -1,1 +1,24 @@
+"""Footage in and out: videos and pictures, frames with exact time stamps, true colours."""
 
+from faceloom.media.footage import IMAGE_FPS, VIDEO_SUFFIXES, Footage, open_footage
+from faceloom.media.hdr import WorkingTransform, working_transform
+from faceloom.media.images import read_image, write_image
+from faceloom.media.prefetch import prefetch
+from faceloom.media.types import AudioInfo, ColorTags, FootageInfo, Frame, Image
+
+__all__ = [
+    "IMAGE_FPS",
+    "VIDEO_SUFFIXES",
+    "AudioInfo",
+    "ColorTags",
+    "Footage",
+    "FootageInfo",
+    "Frame",
+    "Image",
+    "WorkingTransform",
+    "open_footage",
+    "prefetch",
+    "read_image",
+    "working_transform",
+    "write_image",
+]

@@ -1,0 +1,269 @@
+"""Footage: one type for a video, a picture, a folder, or a list of them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from pathlib import Path
+from typing import Protocol
+
+from faceloom.core import MediaError
+from faceloom.core.paths import IMAGE_SUFFIXES
+from faceloom.media.images import read_picture
+from faceloom.media.losses import Losses
+from faceloom.media.types import ColorTags, FootageInfo, Frame
+from faceloom.media.video import VideoPart
+
+VIDEO_SUFFIXES = frozenset(
+    [
+        ".3gp",
+        ".avi",
+        ".flv",
+        ".gif",
+        ".m2ts",
+        ".m2v",
+        ".m4v",
+        ".mkv",
+        ".mov",
+        ".mp4",
+        ".mpeg",
+        ".mpg",
+        ".mts",
+        ".mxf",
+        ".ogv",
+        ".ts",
+        ".vob",
+        ".webm",
+        ".wmv",
+        ".y4m",
+    ]
+)
+"""What is taken for a video in a folder; a file given by name is tried whatever its suffix."""
+
+IMAGE_FPS = Fraction(25)
+PICTURE_TAGS = ColorTags("gbr", "full", "bt709", "iec61966-2-1")
+
+
+class Part(Protocol):
+    """A run of frames from one source."""
+
+    info: FootageInfo
+    losses: Losses
+
+    def __len__(self) -> int: ...
+    def frames(self, start: int, stop: int, *, native: bool) -> Iterator[Frame]: ...
+    def frame(self, index: int, *, native: bool) -> Frame: ...
+    def time_of(self, index: int) -> Fraction: ...
+
+
+class ImagesPart:
+    """Pictures in the order given, `fps` of them a second. Their sizes may differ."""
+
+    def __init__(self, paths: Sequence[Path], fps: Fraction) -> None:
+        self._paths = list(paths)
+        self._fps = fps
+        self.losses = Losses(len(self._paths))
+        self.info = self._describe()
+
+    def _describe(self) -> FootageInfo:
+        """By the first picture that can be read; `MediaError` when none can."""
+        first_error: MediaError | None = None
+        for path in self._paths:
+            try:
+                picture = read_picture(path, native=True)
+            except MediaError as error:
+                first_error = first_error or error
+                continue
+            height, width = picture.image.shape[:2]
+            return FootageInfo(
+                paths=tuple(self._paths),
+                kind="images",
+                size=(height, width),
+                fps=self._fps,
+                frame_count=len(self._paths),
+                duration_s=float(len(self._paths) / self._fps),
+                time_base=1 / self._fps,
+                codec=path.suffix.lower().lstrip("."),
+                pix_fmt="rgb48" if picture.image.dtype.itemsize == 2 else "rgb24",
+                container="images",
+                bit_depth=picture.image.dtype.itemsize * 8,
+                color=PICTURE_TAGS,
+                notes=[f"{path.name}: {note}" for note in picture.notes],
+            )
+        raise first_error or MediaError("no pictures given")
+
+    def __len__(self) -> int:
+        return len(self._paths)
+
+    def frames(self, start: int, stop: int, *, native: bool) -> Iterator[Frame]:
+        for index in range(start, stop):
+            try:
+                frame = self.frame(index, native=native)
+            except MediaError as error:
+                self.losses.say(str(error))
+                continue
+            yield frame
+
+    def frame(self, index: int, *, native: bool) -> Frame:
+        path = self._paths[index]
+        picture = read_picture(path, native=native)
+        for note in picture.notes:
+            self.losses.say(f"{path}: {note}")
+        return Frame(index, self.time_of(index), picture.image, path.name, picture.alpha)
+
+    def time_of(self, index: int) -> Fraction:
+        return index / self._fps
+
+
+@dataclass(frozen=True)
+class _Placed:
+    """A part at its place in a list: its first frame number, its time, how its frames are named."""
+
+    part: Part
+    first: int
+    shift: Fraction
+    prefix: str
+
+
+class Footage:
+    """Frames in order or by number, from one source or several joined.
+
+    `info` describes it (of several sources: the first, with the counts of all).
+    """
+
+    def __init__(self, parts: Sequence[Part]) -> None:
+        self._placed = _place(parts)
+        self._count = sum(len(part) for part in parts)
+        self.info = parts[0].info if len(parts) == 1 else _join(parts, self._count)
+
+    def __len__(self) -> int:
+        return self._count
+
+    @property
+    def losses(self) -> list[str]:
+        """What could not be decoded so far; complete once all frames were iterated."""
+        return [line for placed in self._placed for line in placed.part.losses.lines()]
+
+    def frames(
+        self, start: int = 0, stop: int | None = None, *, native: bool = False
+    ) -> Iterator[Frame]:
+        """Frames `start` to `stop` (excluded, None: the end) in order.
+
+        Images are uint8 RGB, HDR tone-mapped; with `native`, uint16 full-scale RGB code values
+        where the source has more than 8 bits. What cannot be decoded is left out, its number with
+        it, and told in `losses`.
+        """
+        end = self._count if stop is None else min(stop, self._count)
+        for placed in self._placed:
+            low = max(start - placed.first, 0)
+            high = min(end - placed.first, len(placed.part))
+            if low < high:
+                for frame in placed.part.frames(low, high, native=native):
+                    yield _shifted(frame, placed)
+
+    def frame(self, index: int, *, native: bool = False) -> Frame:
+        """Frame `index`. Raises `MediaError` when there is none or it cannot be decoded."""
+        placed = self._find(index)
+        return _shifted(placed.part.frame(index - placed.first, native=native), placed)
+
+    def time_of(self, index: int) -> Fraction:
+        """The time of frame `index` in seconds, without decoding it."""
+        placed = self._find(index)
+        return placed.part.time_of(index - placed.first) + placed.shift
+
+    def _find(self, index: int) -> _Placed:
+        if not 0 <= index < self._count:
+            raise MediaError(f"{self.info.path}: no frame {index + 1}; it has {self._count}")
+        return next(placed for placed in reversed(self._placed) if placed.first <= index)
+
+
+def open_footage(
+    source: Path | str | Sequence[Path | str], *, fps: Fraction | None = None
+) -> Footage:
+    """Open a video, a picture, a folder of either, or a list of those.
+
+    `fps` is the rate of pictures (25 unless given); videos keep their own time stamps. Raises
+    `MediaError` in one line when something named cannot be read at all.
+    """
+    sources = [source] if isinstance(source, str | os.PathLike) else list(source)
+    files = [file for one in sources for file in _expand(Path(one))]
+    if not files:
+        raise MediaError("no footage given: name a video, a picture or a folder")
+    parts: list[Part] = []
+    pictures: list[Path] = []
+    for file in files:
+        if file.suffix.lower() in IMAGE_SUFFIXES:
+            pictures.append(file)
+            continue
+        if pictures:
+            parts.append(ImagesPart(pictures, fps or IMAGE_FPS))
+            pictures = []
+        parts.append(VideoPart(file))
+    if pictures:
+        parts.append(ImagesPart(pictures, fps or IMAGE_FPS))
+    return Footage(parts)
+
+
+def _expand(source: Path) -> list[Path]:
+    """A file itself; of a folder, the pictures and videos directly in it, in name order."""
+    if source.is_dir():
+        known = IMAGE_SUFFIXES | VIDEO_SUFFIXES
+        found = sorted(
+            entry
+            for entry in source.iterdir()
+            if entry.suffix.lower() in known and not entry.name.startswith(".") and entry.is_file()
+        )
+        if not found:
+            raise MediaError(f"{source}: no pictures or videos in this folder")
+        return found
+    if not source.exists():
+        raise MediaError(f"{source}: no such file or folder")
+    return [source]
+
+
+def _place(parts: Sequence[Part]) -> list[_Placed]:
+    placed: list[_Placed] = []
+    first, clock = 0, Fraction(0)
+    for part in parts:
+        info = part.info
+        is_video = info.kind == "video"
+        shift = clock - info.start_time if len(parts) > 1 else Fraction(0)
+        prefix = f"{info.path.stem}_" if len(parts) > 1 and is_video else ""
+        placed.append(_Placed(part, first, shift, prefix))
+        first += len(part)
+        last = part.time_of(len(part) - 1) if len(part) else info.start_time
+        clock += last - info.start_time + 1 / info.fps
+    return placed
+
+
+def _shifted(frame: Frame, placed: _Placed) -> Frame:
+    if not placed.first and not placed.shift and not placed.prefix:
+        return frame
+    return replace(
+        frame,
+        index=frame.index + placed.first,
+        time=frame.time + placed.shift,
+        name=placed.prefix + frame.name,
+    )
+
+
+def _join(parts: Sequence[Part], count: int) -> FootageInfo:
+    """The first source's description with the files, counts and remarks of all."""
+    infos = [part.info for part in parts]
+    notes = [f"{info.path.name}: {note}" for info in infos for note in info.notes]
+    if len({info.size for info in infos}) > 1:
+        notes.append("the sources differ in size")
+    return replace(
+        infos[0],
+        paths=tuple(path for info in infos for path in info.paths),
+        frame_count=count,
+        duration_s=sum(info.duration_s for info in infos),
+        bit_depth=max(info.bit_depth for info in infos),
+        start_time=Fraction(0),
+        clock_zero=Fraction(0),
+        time_base=Fraction(1, 90000),
+        audio=[],
+        notes=notes,
+    )

@@ -1,0 +1,248 @@
+"""Describing a video: its header, its packets and its first frame that decodes."""
+
+from __future__ import annotations
+
+import struct
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+from av import VideoFrame
+from av.container import InputContainer
+from av.format import Flags
+from av.sidedata.sidedata import Type
+from av.video.stream import VideoStream
+
+from faceloom.core import MediaError
+from faceloom.media.colorimetry import UNSPECIFIED, decide_tags
+from faceloom.media.hdr import is_hdr
+from faceloom.media.index import FrameIndex, build_index, demux_safely, picture_stream
+from faceloom.media.limits import check_size
+from faceloom.media.orientation import UPRIGHT, display_matrix_orientation, swaps_sides
+from faceloom.media.types import AudioInfo, ColorTags, FootageInfo, HdrMetadata
+from faceloom.media.yuv import layout_of
+
+TURN_DEG = {6: 90, 7: 90, 3: 180, 4: 180, 5: 270, 8: 270}
+
+
+def open_container(path: Path) -> InputContainer:
+    """Open a video for reading; `MediaError` in one line when that fails."""
+    try:
+        return av.open(str(path), mode="r", metadata_errors="replace")
+    except FileNotFoundError:
+        raise MediaError(f"{path}: no such file") from None
+    except (av.error.FFmpegError, ValueError, OSError) as error:
+        raise MediaError(f"{path}: {_why(path, error)}") from None
+
+
+def _why(path: Path, error: Exception) -> str:
+    if path.is_file() and path.stat().st_size == 0:
+        return "the file is empty"
+    if isinstance(error, PermissionError):
+        return "no permission to read it"
+    reason = getattr(error, "strerror", None) or str(error)
+    return f"not a video that can be read ({reason}); is it complete?"
+
+
+def video_stream(container: InputContainer, path: Path) -> VideoStream:
+    """The video track of an open file, or `MediaError`."""
+    stream = picture_stream(container)
+    if stream is None:
+        raise MediaError(f"{path}: there is no video track in it")
+    return stream
+
+
+def probe_video(path: Path) -> tuple[FootageInfo, FrameIndex, int]:
+    """Describe a video; also its frame index and the EXIF-like orientation of its frames.
+
+    Raises `MediaError` when nothing in it can be decoded, or frames are beyond the size limit.
+    """
+    with open_container(path) as container:
+        stream = video_stream(container, path)
+        check_size(stream.codec_context.height or 1, stream.codec_context.width or 1, path)
+        index = build_index(container, stream)
+        audio = [_audio_info(track) for track in container.streams.audio]
+        dropped = [track.type for track in container.streams if track.type == "subtitle"]
+    with open_container(path) as container:
+        stream = video_stream(container, path)
+        first = _first_frame(container, stream)
+        if first is None:
+            raise MediaError(f"{path}: no frame of it can be decoded; the file is damaged")
+        check_size(first.height, first.width, path)
+        info, orientation = _describe(path, container, stream, first, index)
+    info.audio.extend(audio)
+    info.notes.extend(_notes(info, index, len(dropped)))
+    return info, index, orientation
+
+
+def _first_frame(container: InputContainer, stream: VideoStream) -> VideoFrame | None:
+    for packet in demux_safely(container, [stream], []):
+        try:
+            frames = packet.decode()
+        except av.error.FFmpegError:
+            continue
+        if frames:
+            return frames[0]
+    return None
+
+
+def _describe(
+    path: Path,
+    container: InputContainer,
+    stream: VideoStream,
+    first: VideoFrame,
+    index: FrameIndex,
+) -> tuple[FootageInfo, int]:
+    orientation = _orientation(first)
+    height, width = first.height, first.width
+    size = (width, height) if swaps_sides(orientation) else (height, width)
+    aspect = Fraction(stream.sample_aspect_ratio or 1) or Fraction(1)
+    layout = layout_of(first.format.name)
+    color = _color(stream, first, (height, width), layout.kind == "rgb")
+    fps = frame_rate(stream, index)
+    start = Fraction(index.pts[0] if index.pts else stream.start_time or 0) * index.time_base
+    shifts = Flags.ts_discont in Flags(container.format.flags)
+    info = FootageInfo(
+        paths=(path,),
+        kind="video",
+        size=size,
+        sample_aspect=1 / aspect if swaps_sides(orientation) else aspect,
+        fps=fps,
+        frame_count=index.count,
+        duration_s=_duration(index, fps),
+        start_time=start,
+        clock_zero=Fraction(container.start_time or 0, av.time_base) if shifts else Fraction(0),
+        time_base=index.time_base,
+        codec=stream.codec_context.name,
+        pix_fmt=first.format.name,
+        container=container.format.name,
+        bit_depth=_bit_depth(first),
+        color=color,
+        hdr=is_hdr(color.transfer),
+        hdr_metadata=_hdr_metadata(first),
+        siting="center" if stream.codec_context.name in {"mjpeg", "mpeg1video"} else "left",
+        interlaced=bool(first.interlaced_frame),
+        rotation_deg=TURN_DEG.get(orientation, 0),
+        vfr=index.is_variable(),
+    )
+    return info, orientation
+
+
+def _orientation(frame: VideoFrame) -> int:
+    for block in _side_data(frame):
+        if block.type == Type.DISPLAYMATRIX:
+            return display_matrix_orientation(bytes(block))
+    return UPRIGHT
+
+
+def _side_data(frame: VideoFrame) -> list[Any]:
+    return list(frame.side_data)
+
+
+def _color(
+    stream: VideoStream, frame: VideoFrame, size: tuple[int, int], is_rgb: bool
+) -> ColorTags:
+    """The frame's tags, the track's where the frame has none."""
+    context = stream.codec_context
+
+    def pick(of_frame: int, of_track: int, unset: int) -> int:
+        return int(of_frame) if int(of_frame) != unset else int(of_track)
+
+    codes = (
+        pick(frame.colorspace, context.colorspace, UNSPECIFIED),
+        pick(frame.color_range, context.color_range, 0),
+        pick(frame.color_primaries, context.color_primaries, UNSPECIFIED),
+        pick(frame.color_trc, context.color_trc, UNSPECIFIED),
+    )
+    return decide_tags(codes, size=size, pix_fmt=frame.format.name, is_rgb=is_rgb)
+
+
+def _bit_depth(frame: VideoFrame) -> int:
+    if frame.format.has_palette:
+        return 8
+    return max(8, *(component.bits for component in frame.format.components))
+
+
+def frame_rate(stream: VideoStream, index: FrameIndex) -> Fraction:
+    """Average frames a second: the header's where it has one, else from the stamps."""
+    if index.is_variable() and index.pts is not None:
+        span = (index.pts[-1] - index.pts[0] + index.last_duration) * index.time_base
+        return (index.count / span).limit_denominator(100_000)
+    for rate in (stream.average_rate, stream.guessed_rate, stream.base_rate):
+        if rate:
+            return Fraction(rate)
+    gap = index.average_gap()
+    return (1 / gap).limit_denominator(100_000) if gap else Fraction(25)
+
+
+def _duration(index: FrameIndex, fps: Fraction) -> float:
+    """Seconds from the first frame's stamp to the end of the last frame."""
+    if index.pts is None:
+        return float(index.count / fps)
+    last = index.last_duration * index.time_base or 1 / fps
+    return float((index.pts[-1] - index.pts[0]) * index.time_base + last)
+
+
+def _audio_info(track: Any) -> AudioInfo:
+    context = track.codec_context
+    start = Fraction(track.start_time or 0) * Fraction(track.time_base)
+    if context is None:
+        return AudioInfo(track.index, "unknown", 0, "unknown", 0, start, track.language)
+    return AudioInfo(
+        index=track.index,
+        codec=context.codec.canonical_name,
+        channels=context.channels,
+        layout=context.layout.name,
+        sample_rate_hz=context.sample_rate,
+        start_time=start,
+        language=track.language,
+    )
+
+
+def _hdr_metadata(frame: VideoFrame) -> HdrMetadata | None:
+    display: str | None = None
+    light: tuple[int, int] | None = None
+    for block in _side_data(frame):
+        data = bytes(block)
+        if block.type == Type.CONTENT_LIGHT_LEVEL and len(data) >= 8:
+            cll, fall = struct.unpack_from("=2I", data)
+            light = (cll, fall)
+        if block.type == Type.MASTERING_DISPLAY_METADATA and len(data) >= 88:
+            display = _master_display(data)
+    return HdrMetadata(display, light) if display or light else None
+
+
+def _master_display(data: bytes) -> str | None:
+    """FFmpeg's mastering display block (ten rationals, two flags) in x265's spelling."""
+    numbers = struct.unpack_from("=20i2i", data)
+    if not (numbers[20] and numbers[21]) or 0 in numbers[1:20:2]:
+        return None
+    values = [numbers[i] / numbers[i + 1] for i in range(0, 20, 2)]
+    red, green, blue, white = (
+        tuple(round(v * 50000) for v in values[i : i + 2]) for i in (0, 2, 4, 6)
+    )
+    low, high = (round(v * 10000) for v in values[8:10])
+    parts = zip(["G", "B", "R", "WP"], (green, blue, red, white), strict=True)
+    return "".join(f"{name}({x},{y})" for name, (x, y) in parts) + f"L({high},{low})"
+
+
+def _notes(info: FootageInfo, index: FrameIndex, subtitles: int) -> list[str]:
+    notes = list(index.problems)
+    if info.interlaced:
+        notes.append(
+            "interlaced: frames are taken with both fields woven together; "
+            "deinterlace the footage first for clean edges"
+        )
+    if info.vfr:
+        notes.append("variable frame rate: every frame keeps its own time stamp")
+    if info.hdr:
+        name = "PQ" if info.color.transfer == "smpte2084" else "HLG"
+        notes.append(f"HDR ({name}): tone-mapped for detection and training, kept in the result")
+    if info.color.guessed:
+        notes.append(f"colour matrix not stated in the file: taken as {info.color.matrix}")
+    if index.pts is None:
+        notes.append("no time stamps in the file: frames are timed by the frame rate")
+    if subtitles:
+        notes.append("subtitles are not carried into the result")
+    return notes

@@ -1,0 +1,115 @@
+"""What footage is: its description, and a frame of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+Image = npt.NDArray[Any]
+"""`h w 3` RGB, uint8 or uint16 (full scale: 65535 is white)."""
+
+Siting = Literal["left", "center"]
+"""Where a subsampled chroma sample lies horizontally: on the left pixel, or between the two."""
+
+
+@dataclass(frozen=True)
+class ColorTags:
+    """How code values mean colours, in FFmpeg's words; `unknown` where the file does not say.
+
+    `matrix` and `range` are always decided: where the file is silent they are guessed once
+    (`guessed`), and the same guess serves decoding, encoding and the tags of the result.
+    """
+
+    matrix: str = "bt709"
+    range: Literal["limited", "full"] = "limited"
+    primaries: str = "unknown"
+    transfer: str = "unknown"
+    guessed: bool = False
+
+
+@dataclass(frozen=True)
+class HdrMetadata:
+    """Static HDR metadata (SMPTE ST 2086, CTA-861.3), as x265's options spell them."""
+
+    master_display: str | None = None
+    max_cll: tuple[int, int] | None = None
+
+
+@dataclass(frozen=True)
+class AudioInfo:
+    """One audio track. `start_time` is seconds on the container's timeline."""
+
+    index: int
+    codec: str
+    channels: int
+    layout: str
+    sample_rate_hz: int
+    start_time: Fraction
+    language: str | None = None
+
+
+@dataclass(frozen=True)
+class FootageInfo:
+    """What is known of footage before its frames are read.
+
+    `size` is (h, w) of the upright storage pixels: the rotation flag is applied, the sample
+    aspect ratio is not. `fps` is the average. `frame_count` is the number of frames in the file;
+    damaged ones among them may be missing when iterated. `start_time` is the first frame's time
+    stamp in seconds on the container's timeline, where the audio lies too. `clock_zero` is where
+    that timeline begins: 0, except in transport streams, whose clock runs from anywhere.
+    """
+
+    paths: tuple[Path, ...]
+    kind: Literal["video", "images"]
+    size: tuple[int, int]
+    fps: Fraction
+    frame_count: int | None
+    duration_s: float
+    sample_aspect: Fraction = Fraction(1)
+    start_time: Fraction = Fraction(0)
+    clock_zero: Fraction = Fraction(0)
+    time_base: Fraction = Fraction(1, 90000)
+    codec: str = ""
+    pix_fmt: str = ""
+    container: str = ""
+    bit_depth: int = 8
+    color: ColorTags = ColorTags()
+    hdr: bool = False
+    hdr_metadata: HdrMetadata | None = None
+    siting: Siting = "left"
+    interlaced: bool = False
+    rotation_deg: int = 0
+    vfr: bool = False
+    audio: list[AudioInfo] = field(default_factory=list[AudioInfo])
+    notes: list[str] = field(default_factory=list[str])
+
+    @property
+    def path(self) -> Path:
+        """The first (mostly the only) file."""
+        return self.paths[0]
+
+    @property
+    def pixel_aspect(self) -> float:
+        """Width of a pixel by its height, for everything geometric."""
+        return float(self.sample_aspect)
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One upright picture of footage.
+
+    `index` counts from 0 and names the same frame however it is reached; `time` is in seconds on
+    the container's timeline. `name` is the file name of a picture, or `00001.png` for the first
+    frame of a video, as DFL names dumped frames.
+    """
+
+    index: int
+    time: Fraction
+    image: Image
+    name: str
+    alpha: npt.NDArray[np.uint8] | None = None
