@@ -17,19 +17,13 @@ import tomlkit.exceptions
 
 from faceloom.core.errors import InputError
 from faceloom.core.paths import IMAGE_SUFFIXES, atomic_write
+from faceloom.media import VIDEO_SUFFIXES
 
 Side = Literal["src", "dst"]
 SIDES: tuple[Side, Side] = ("src", "dst")
 
-# fmt: off
-VIDEO_SUFFIXES = frozenset({
-    ".3gp", ".asf", ".avi", ".divx", ".flv", ".gif", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4",
-    ".mpeg", ".mpg", ".mts", ".mxf", ".ogv", ".qt", ".ts", ".vob", ".webm", ".wmv", ".y4m",
-})
-_NOT_FOOTAGE = frozenset({
-    ".c2pa", ".crdownload", ".ini", ".json", ".log", ".md", ".part", ".srt", ".toml", ".txt",
-})
-# fmt: on
+_NOT_FOOTAGE = frozenset({".c2pa", ".ini", ".json", ".log", ".md", ".srt", ".toml", ".txt"})
+"""What may lie beside `data_src.mp4` under the same stem without being footage."""
 
 FILE_NAME = "faceloom.toml"
 VERSION = 1
