@@ -11,7 +11,6 @@ from __future__ import annotations
 import re
 import struct
 from collections.abc import Callable, Mapping
-from types import MappingProxyType
 from typing import Any, Final
 
 import numpy as np
@@ -65,13 +64,13 @@ class _Machine:
         return items
 
     def run(self) -> Any:
-        data, operations = self.data, _OPERATIONS
+        data, operation_of = self.data, _OPERATIONS.get
         while True:
             code = data[self.position]
             self.position += 1
             if code == 0x2E:  # STOP
                 return self.stack.pop()
-            operation = operations.get(code)
+            operation = operation_of(code)
             if operation is None:
                 raise refused(f"operation {code:#04x}, which plain data does not need")
             operation(self)
@@ -289,62 +288,60 @@ def _op_build(m: _Machine) -> None:
         raise refused("an object of an unknown kind")
 
 
-_OPERATIONS: Final[Mapping[int, Operation]] = MappingProxyType(
-    {
-        0x80: _op_proto,
-        0x95: _op_frame,
-        ord("("): _op_mark,
-        ord("0"): _op_pop,
-        ord("1"): _op_pop_mark,
-        ord("2"): lambda m: m.stack.append(m.stack[-1]),
-        ord("}"): lambda m: m.stack.append({}),
-        ord("d"): _op_dict,
-        ord("s"): _op_set_item,
-        ord("u"): _op_set_items,
-        ord("]"): lambda m: m.stack.append([]),
-        ord("l"): _op_list,
-        ord("a"): _op_append,
-        ord("e"): _op_appends,
-        ord(")"): _constant(()),
-        ord("t"): _op_tuple,
-        0x85: _short_tuple(1),
-        0x86: _short_tuple(2),
-        0x87: _short_tuple(3),
-        ord("N"): _constant(None),
-        0x88: _constant(True),
-        0x89: _constant(False),
-        ord("J"): _fixed("<i"),
-        ord("K"): _fixed("<B"),
-        ord("M"): _fixed("<H"),
-        ord("I"): _op_int,
-        ord("L"): _op_long,
-        0x8A: _counted("<B", _long),
-        0x8B: _counted("<i", _long),
-        ord("G"): _fixed(">d"),
-        ord("F"): lambda m: m.stack.append(float(m.line())),
-        0x8C: _counted("<B", _text),
-        ord("X"): _counted("<I", _text),
-        0x8D: _counted("<Q", _text),
-        ord("V"): lambda m: m.stack.append(m.line().decode("raw-unicode-escape")),
-        ord("C"): _counted("<B", bytes),
-        ord("B"): _counted("<I", bytes),
-        0x8E: _counted("<Q", bytes),
-        0x96: _counted("<Q", bytes),  # BYTEARRAY8: how protocol 5 stores an array's content
-        ord("T"): _counted("<i", _latin),
-        ord("U"): _counted("<B", _latin),
-        ord("p"): _op_put,
-        ord("q"): _binary_put("<B"),
-        ord("r"): _binary_put("<I"),
-        0x94: _op_memoize,
-        ord("g"): _op_get,
-        ord("h"): _binary_get("<B"),
-        ord("j"): _binary_get("<I"),
-        ord("c"): _op_global,
-        0x93: _op_stack_global,
-        ord("R"): _op_reduce,
-        ord("b"): _op_build,
-    }
-)
+_OPERATIONS: Final[dict[int, Operation]] = {
+    0x80: _op_proto,
+    0x95: _op_frame,
+    ord("("): _op_mark,
+    ord("0"): _op_pop,
+    ord("1"): _op_pop_mark,
+    ord("2"): lambda m: m.stack.append(m.stack[-1]),
+    ord("}"): lambda m: m.stack.append({}),
+    ord("d"): _op_dict,
+    ord("s"): _op_set_item,
+    ord("u"): _op_set_items,
+    ord("]"): lambda m: m.stack.append([]),
+    ord("l"): _op_list,
+    ord("a"): _op_append,
+    ord("e"): _op_appends,
+    ord(")"): _constant(()),
+    ord("t"): _op_tuple,
+    0x85: _short_tuple(1),
+    0x86: _short_tuple(2),
+    0x87: _short_tuple(3),
+    ord("N"): _constant(None),
+    0x88: _constant(True),
+    0x89: _constant(False),
+    ord("J"): _fixed("<i"),
+    ord("K"): _fixed("<B"),
+    ord("M"): _fixed("<H"),
+    ord("I"): _op_int,
+    ord("L"): _op_long,
+    0x8A: _counted("<B", _long),
+    0x8B: _counted("<i", _long),
+    ord("G"): _fixed(">d"),
+    ord("F"): lambda m: m.stack.append(float(m.line())),
+    0x8C: _counted("<B", _text),
+    ord("X"): _counted("<I", _text),
+    0x8D: _counted("<Q", _text),
+    ord("V"): lambda m: m.stack.append(m.line().decode("raw-unicode-escape")),
+    ord("C"): _counted("<B", bytes),
+    ord("B"): _counted("<I", bytes),
+    0x8E: _counted("<Q", bytes),
+    0x96: _counted("<Q", bytes),  # BYTEARRAY8: how protocol 5 stores an array's content
+    ord("T"): _counted("<i", _latin),
+    ord("U"): _counted("<B", _latin),
+    ord("p"): _op_put,
+    ord("q"): _binary_put("<B"),
+    ord("r"): _binary_put("<I"),
+    0x94: _op_memoize,
+    ord("g"): _op_get,
+    ord("h"): _binary_get("<B"),
+    ord("j"): _binary_get("<I"),
+    ord("c"): _op_global,
+    0x93: _op_stack_global,
+    ord("R"): _op_reduce,
+    ord("b"): _op_build,
+}
 
 _LEAVES = frozenset({str, bytes, int, float, bool, type(None)})
 
@@ -382,7 +379,9 @@ def _resolve(value: Any, depth: int, budget: list[int]) -> Any:
         if budget[0] < 0:
             raise refused("it unfolds to far more than its size")
     if kind is list:
-        return [_resolve(item, depth + 1, budget) for item in value]
+        return [
+            item if type(item) in _LEAVES else _resolve(item, depth + 1, budget) for item in value
+        ]
     if kind is tuple:
         return tuple(_resolve(item, depth + 1, budget) for item in value)
     if kind is dict:
