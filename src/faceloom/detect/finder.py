@@ -19,6 +19,7 @@ from faceloom.detect.types import (
     FaceLandmarks,
     FoundFace,
     Landmarker,
+    Rect,
     Seed,
     UInt8Image,
 )
@@ -37,8 +38,15 @@ LANDMARKERS: Registry[LandmarkerFactory] = Registry(
 )
 
 _SAME_FACE = 0.35
-_TURNED_SIDE_PX = 1280
+_ON_TARGET = 0.2
+_CONFIRMS = 0.3
+"""Least overlaps: of two finds of one face, of landmarks with what led to them, and of a detection
+with a face that was followed there."""
+_WEAK = 8.0
+"""A followed face of less presence is looked for anew as well, lest a bad fit hold itself up."""
 _MAX_UNSEEN = 15
+"""So many pictures a face is followed without a detection; then it must be found in a turn."""
+_TURNED_SIDE_PX = 1280
 _TURNS: Mapping[Literal[90, 180, 270], int] = {
     90: cv2.ROTATE_90_CLOCKWISE,
     270: cv2.ROTATE_90_COUNTERCLOCKWISE,
@@ -111,11 +119,11 @@ class FaceFinder:
         factor = shown.shape[1] / image.shape[1]
         seeds = [_stretch_seed(seed, factor) for seed in previous]
         upright = self._detector.detect([shown])[0] if detections is None else detections
-        faces = self._landmark(shown, upright)
+        faces = self._follow(shown, seeds, upright)
+        faces = _without_duplicates([*faces, *self._landmark(shown, _open_cases(upright, faces))])
         lost = [seed for seed in seeds if not _matches(seed, faces)]
-        faces = _without_duplicates([*faces, *self._follow(shown, lost)])
-        lost = [seed for seed in lost if not _matches(seed, faces)]
-        if lost or not faces:
+        doubtful = [f for f in faces if f.doubtful and not any(_matches(s, [f]) for s in seeds)]
+        if lost or doubtful or not faces:
             turned = self._landmark(shown, self._detect_turned(shown))
             faces = _without_duplicates([*faces, *turned])
         faces = [_squeeze_face(face, factor) for face in faces]
@@ -136,29 +144,42 @@ class FaceFinder:
                         detector=self._detector.name,
                         mesh=marks.mesh,
                         region=marks.region,
+                        doubtful=marks.doubtful,
                     )
                 )
         return _without_duplicates(faces)
 
-    def _follow(self, image: UInt8Image, seeds: Sequence[Seed]) -> list[FoundFace]:
-        """Faces that the detector missed but the landmarks still find where they were."""
-        seeds = [seed for seed in seeds if seed.unseen < _MAX_UNSEEN]
+    def _follow(
+        self, image: UInt8Image, seeds: Sequence[Seed], detections: Sequence[Detection]
+    ) -> list[FoundFace]:
+        """Faces where the picture before had them, with the detection that confirms each.
+
+        In a steady shot one look around the last points is as exact as two around the detector's
+        box, and it holds tilted and half hidden faces that the detector misses for a while.
+        """
         faces: list[FoundFace] = []
         for seed, marks in zip(seeds, self._landmarker.landmarks(image, seeds), strict=True):
-            if self._accepts(marks) and overlap(seed.rect, bounds(marks.points)) > 0.2:
-                faces.append(
-                    FoundFace(
-                        rect=bounds(marks.points),
-                        landmarks=marks.points,
-                        score=0.0,
-                        presence=marks.presence,
-                        turn_deg=0,
-                        detector="track",
-                        mesh=marks.mesh,
-                        region=marks.region,
-                        unseen=seed.unseen + 1,
-                    )
+            box = bounds(marks.points)
+            if not self._accepts(marks) or overlap(seed.rect, box) <= _ON_TARGET:
+                continue
+            sure = max(detections, key=lambda d: overlap(d.rect, box), default=None)
+            if sure is not None and overlap(sure.rect, box) <= _CONFIRMS:
+                sure = None
+            if sure is None and seed.unseen >= _MAX_UNSEEN:
+                continue
+            faces.append(
+                FoundFace(
+                    rect=sure.rect if sure else box,
+                    landmarks=marks.points,
+                    score=sure.score if sure else 0.0,
+                    presence=marks.presence,
+                    turn_deg=0,
+                    detector=self._detector.name if sure else "track",
+                    mesh=marks.mesh,
+                    region=marks.region,
+                    unseen=0 if sure else seed.unseen + 1,
                 )
+            )
         return faces
 
     def _accepts(self, marks: FaceLandmarks) -> bool:
@@ -211,19 +232,40 @@ def _turn_back(
     )
 
 
+def _open_cases(detections: Sequence[Detection], faces: Sequence[FoundFace]) -> list[Detection]:
+    """Detections that no followed face explains well."""
+    boxes = [bounds(face.landmarks) for face in faces if face.presence > _WEAK]
+    return [d for d in detections if all(overlap(d.rect, box) <= _CONFIRMS for box in boxes)]
+
+
 def _without_duplicates(faces: Sequence[FoundFace]) -> list[FoundFace]:
-    """Of faces whose landmarks cover the same place, the one with the highest presence."""
+    """Of faces whose landmarks cover the same place, the one with the highest presence.
+
+    A doubtful one yields to any other that it touches much: upside down, a mesh finds a face of
+    sorts between the brows and the hair.
+    """
     kept: list[FoundFace] = []
-    for face in sorted(faces, key=lambda face: -face.presence):
+    for face in sorted(faces, key=lambda face: (face.doubtful, -face.presence)):
         box = bounds(face.landmarks)
-        if all(overlap(box, bounds(other.landmarks)) < _SAME_FACE for other in kept):
+        limit = 0.3 if face.doubtful else 0.6
+        if all(
+            overlap(box, other) < _SAME_FACE and _covered(box, other) < limit
+            for other in (bounds(k.landmarks) for k in kept)
+        ):
             kept.append(face)
     return kept
 
 
+def _covered(a: Rect, b: Rect) -> float:
+    """The shared area of two rectangles over the smaller one's."""
+    width = min(a[2], b[2]) - max(a[0], b[0])
+    height = min(a[3], b[3]) - max(a[1], b[1])
+    return max(0.0, width) * max(0.0, height) / max(1e-9, min(_area(a), _area(b)))
+
+
 def _on_target(detection: Detection, marks: FaceLandmarks) -> bool:
     """Whether the landmarks are on the face that the detector meant, not on a neighbour's."""
-    return overlap(detection.rect, bounds(marks.points)) > 0.2
+    return overlap(detection.rect, bounds(marks.points)) > _ON_TARGET
 
 
 def _matches(seed: Seed, faces: Sequence[FoundFace]) -> bool:
@@ -238,7 +280,7 @@ def _matches(seed: Seed, faces: Sequence[FoundFace]) -> bool:
     return False
 
 
-def _area(rect: tuple[float, float, float, float]) -> float:
+def _area(rect: Rect) -> float:
     return (rect[2] - rect[0]) * (rect[3] - rect[1])
 
 

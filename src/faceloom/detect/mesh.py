@@ -69,19 +69,25 @@ class MeshLandmarker:
                 return _answer(mesh, presence)
             return self._second(image, mesh, presence)
         mesh, presence = self._pass(image, region_of_detection(detection))
-        if presence < 0:
+        doubtful = presence < 0
+        if doubtful:
             other = self._pass(image, region_of_detection(detection, around_points=True))
             if other[1] > presence:
                 mesh, presence = other
-        return self._second(image, mesh, presence)
+        return self._second(image, mesh, presence, doubtful=doubtful)
 
     def _second(
-        self, image: UInt8Image, mesh: NDArray[np.float32], presence: float
+        self,
+        image: UInt8Image,
+        mesh: NDArray[np.float32],
+        presence: float,
+        *,
+        doubtful: bool = False,
     ) -> FaceLandmarks:
         """The second pass, unless the first saw no face at all."""
         if presence < _HOPELESS:
             return _answer(mesh, presence)
-        return _answer(*self._pass(image, region_of_mesh(mesh)))
+        return _answer(*self._pass(image, region_of_mesh(mesh)), doubtful=doubtful)
 
     def _pass(self, image: UInt8Image, region: Region) -> tuple[NDArray[np.float32], float]:
         """One inference in one square; the mesh comes back in the picture's pixels."""
@@ -99,8 +105,8 @@ class MeshLandmarker:
         return placed, presence
 
 
-def _answer(mesh: NDArray[np.float32], presence: float) -> FaceLandmarks:
-    return FaceLandmarks(mesh_to_68(mesh), presence, mesh, region_of_mesh(mesh))
+def _answer(mesh: NDArray[np.float32], presence: float, *, doubtful: bool = False) -> FaceLandmarks:
+    return FaceLandmarks(mesh_to_68(mesh), presence, mesh, region_of_mesh(mesh), doubtful)
 
 
 def _settled(before: Region, after: Region) -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from faceloom.detect.types import Detection, Region
+from faceloom.detect.types import Detection, Rect, Region
 
 _JAW = (
     "127 | 234 | 93 | 58,132 | 58,172 | 136 | 149,150 | 148,176 | 152 | 377,400 | 378,379 | 365 "
@@ -78,13 +78,13 @@ def region_of_mesh(mesh: NDArray[np.float32]) -> Region:
     )
 
 
-def bounds(points: NDArray[np.float32]) -> tuple[float, float, float, float]:
+def bounds(points: NDArray[np.float32]) -> Rect:
     """Left, top, right, bottom of points `n 2`."""
     low, high = points[:, :2].min(axis=0), points[:, :2].max(axis=0)
     return float(low[0]), float(low[1]), float(high[0]), float(high[1])
 
 
-def overlap(a: tuple[float, ...], b: tuple[float, ...]) -> float:
+def overlap(a: Rect, b: Rect) -> float:
     """Intersection over union of two rectangles (left, top, right, bottom), 0 to 1."""
     width = min(a[2], b[2]) - max(a[0], b[0])
     height = min(a[3], b[3]) - max(a[1], b[1])

@@ -11,13 +11,15 @@ from numpy.typing import NDArray
 
 UInt8Image = NDArray[np.uint8]
 Points = NDArray[np.float32]
+Rect = tuple[float, float, float, float]
+"""Left, top, right, bottom."""
 
 
 @dataclass(frozen=True, slots=True)
 class Detection:
     """A face as a detector saw it."""
 
-    rect: tuple[float, float, float, float]
+    rect: Rect
     """Left, top, right, bottom; may reach outside the picture."""
     points: Points
     """`5 2`: eyes, nose tip, mouth corners; the image-left one of an upright face first."""
@@ -42,7 +44,7 @@ class Region:
 class Seed:
     """What one picture's face tells the next picture of the same shot."""
 
-    rect: tuple[float, float, float, float]
+    rect: Rect
     region: Region
     unseen: int = 0
     """How many pictures in a row the detector has not confirmed this face."""
@@ -60,13 +62,15 @@ class FaceLandmarks:
     """`478 3`: x, y in pixels, z in the same unit and negative towards the camera; or None."""
     region: Region
     """The square around these points, where a face that moves on is looked for next."""
+    doubtful: bool = False
+    """The first look saw no face, a second one did: it may lie another way (upside down, say)."""
 
 
 @dataclass(frozen=True, slots=True)
 class FoundFace:
     """A face with landmarks, after everything that is no face was thrown out."""
 
-    rect: tuple[float, float, float, float]
+    rect: Rect
     landmarks: Points
     score: float
     """The detector's, 0 to 1; 0 when only the track led here."""
@@ -78,6 +82,7 @@ class FoundFace:
     region: Region
     track: int | None = None
     unseen: int = 0
+    doubtful: bool = False
 
     @property
     def seed(self) -> Seed:
