@@ -7,6 +7,8 @@ Where this departs from DFL, on purpose:
   leaves the mask 3/8 of a model pixel up and to the left of the face.
 * Beyond the crop's border the face repeats its edge, so that a `full` mask has no dark rim.
 * Pictures much larger than their place are averaged before they are sampled.
+* A positive face scale enlarges, as its name and its users say. By the reference's formula the
+  square, and the face in it, would shrink.
 * Several faces are laid over one another, the largest last, each once by its mask; DFL weighs
   the second and later ones by their squared masks, in order of file names.
 """
@@ -15,7 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import cv2
 import numpy as np
@@ -23,6 +25,7 @@ from numpy.typing import NDArray
 
 from faceloom.color import TRANSFERS
 from faceloom.core import InputError
+from faceloom.faces import FaceRecord
 from faceloom.geometry import frame_to_face, invert_affine, transform_points
 from faceloom.merge.crop import (
     FaceCrop,
@@ -45,9 +48,6 @@ from faceloom.merge.crop import (
 )
 from faceloom.merge.mask import LEAST, SUPERSAMPLING, combine_masks, finish_mask
 from faceloom.merge.settings import MergeSettings
-
-if TYPE_CHECKING:
-    from faceloom.faces import FaceRecord
 
 # A face whose mask is narrower than this many pixels is not worth pasting, nor safe to filter.
 _LEAST_EXTENT_PX = 4
@@ -141,14 +141,17 @@ def _face_mask(
 
 
 def _output_matrix(crop: FaceCrop, settings: MergeSettings) -> Matrix:
-    """Frame to face pixels for pasting, with the face's scale."""
+    """Frame to face pixels for pasting, with the face's scale.
+
+    `frame_to_face` shrinks its square by `scale`, and what is pasted into it with it.
+    """
     if settings.face_scale == 0:
         return crop.frame_to_face
     return frame_to_face(
         crop.landmarks,
         crop.geometry.size_px,
         crop.geometry.face_type,
-        scale=1 + 0.01 * settings.face_scale,
+        scale=1 / (1 + 0.01 * settings.face_scale),
         pixel_aspect=crop.pixel_aspect,
     )
 
@@ -167,7 +170,7 @@ def _frame_mask(
     region = region_of(transform_points(corners, invert_affine(to_mask)), frame_size, 2)
     if region.empty:
         return region, np.zeros((0, 0), np.float32)
-    weight = unit_range(place(face_mask, to_mask, region, replicate=False))
+    weight = unit_range(place(face_mask, to_mask, region, detail_px=SUPERSAMPLING))
     weight[weight < LEAST] = 0.0
     return region, weight
 

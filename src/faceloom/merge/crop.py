@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 import cv2
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from faceloom.faces import FaceRecord
 from faceloom.geometry import (
     FaceType,
     crop_area,
@@ -19,9 +20,6 @@ from faceloom.geometry import (
     warp_to_face,
     warp_to_frame,
 )
-
-if TYPE_CHECKING:
-    from faceloom.faces import FaceRecord
 
 Image = NDArray[np.float32]
 Mask = NDArray[np.float32]
@@ -113,7 +111,7 @@ def as_float(pixels: NDArray[Any]) -> Image:
     return pixels.astype(np.float32)
 
 
-def as_pixels(values: Image, dtype: np.dtype[Any]) -> NDArray[Any]:
+def as_pixels(values: NDArray[np.floating[Any]], dtype: np.dtype[Any]) -> NDArray[Any]:
     """The reverse of `as_float`, rounded and clipped."""
     if dtype == np.float32:
         return unit_range(values)
@@ -194,14 +192,22 @@ def resized_matrix(matrix: Matrix, factor: float) -> Matrix:
     return np.column_stack([matrix[:, :2] * factor, matrix[:, 2] * factor + shift])
 
 
-def place(face: NDArray[Any], frame_to_picture: Matrix, region: Region, *, replicate: bool) -> Any:
+def place(
+    face: NDArray[Any],
+    frame_to_picture: Matrix,
+    region: Region,
+    *,
+    replicate: bool = False,
+    detail_px: int = 1,
+) -> Any:
     """`face` (`m m` or `m m 3` float32) as seen in `region` of the frame, cubic, unclipped.
 
-    Outside of the picture there is 0, or its edge when `replicate`. A picture much larger than
-    its place is averaged down first; sampling alone would make its edges flicker.
+    Outside of the picture there is 0, or its edge when `replicate`. A picture whose details (of
+    `detail_px` of its pixels) are finer than the frame's is averaged down first; sampling alone
+    would make its edges flicker.
     """
     matrix = region.localise(frame_to_picture)
-    shrink = int(np.sqrt(abs(np.linalg.det(matrix[:, :2]))))
+    shrink = int(np.sqrt(abs(np.linalg.det(matrix[:, :2]))) / detail_px)
     if shrink > 1:
         size = max(2, round(face.shape[0] / shrink))
         matrix = resized_matrix(matrix, size / face.shape[0])

@@ -26,9 +26,9 @@ LEAST = 1.0 / 255.0
 _FIXED = 1 << 14
 # Above this diameter a disc's cost (it grows with its area) is felt, and its edge is far smoother
 # than the model's own pixels: then it works on a smaller mask.
-_LARGE_DISC = 48
+_LARGE_DISC = 64
 # A Gaussian of at least this many pixels' sigma loses less than 1/500 on a halved picture.
-_SMOOTH_SIGMA = 3.0
+_SMOOTH_SIGMA = 4.0
 
 
 def combine_masks(mode: MaskMode, learned_prd: Mask, learned_dst: Mask, hull: Mask) -> Mask:
