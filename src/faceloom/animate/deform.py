@@ -7,10 +7,10 @@ from numpy.typing import NDArray
 
 from faceloom.animate.motion import Pose
 from faceloom.animate.rig import Frame3D, Rig
-from faceloom.animate.topology import BROWS, EYES, HINGES, MESH_POINTS
+from faceloom.animate.topology import BROWS, EYES, MESH_POINTS
 
-JAW_DEG = 18.0
-"""How far the jaw turns about its hinges at `jaw` 1."""
+JAW_DROP, JAW_BACK = 0.105, 0.03
+"""How far chin and lower lip go down and back at `jaw` 1, in face widths."""
 VIEW_DISTANCE = 6.0
 """Distance of the camera in face widths: a portrait lens."""
 
@@ -85,8 +85,10 @@ def _express(points: NDArray[np.float64], rig: Rig, pose: Pose) -> NDArray[np.fl
     """Jaw, mouth width, brows, lids and gaze; v×3 in and out."""
     head = rig.head
     moved = points.copy()
-    moved += _jaw_shift(points, rig, pose.jaw)
     right3, down3 = np.append(head.right, 0.0), np.append(head.down, 0.0)
+    # The hinges are far behind and the angles small: the jaw's turn is a straight drop.
+    drop = head.width_px * (JAW_DROP * down3 + np.array([0.0, 0.0, JAW_BACK]))
+    moved += (pose.jaw * rig.jaw)[:, None] * drop
     if pose.wide:
         for corner, sign in ((61, -1.0), (291, 1.0)):
             near = _falloff(points, points[corner], 0.13 * head.width_px)
@@ -102,22 +104,6 @@ def _express(points: NDArray[np.float64], rig: Rig, pose: Pose) -> NDArray[np.fl
         wide = float(np.linalg.norm(points[eye.corners[0]] - points[eye.corners[1]]))
         moved[list(eye.iris)] += wide * (0.1 * pose.gaze_x * right3 + 0.06 * pose.gaze_y * down3)
     return moved
-
-
-def _jaw_shift(points: NDArray[np.float64], rig: Rig, amount: float) -> NDArray[np.float64]:
-    """The turn of the lower jaw about the line through its two hinges."""
-    angle = np.deg2rad(JAW_DEG) * amount * rig.jaw
-    hinge = points[list(HINGES)].mean(axis=0)
-    head = rig.head
-    offset = points - hinge
-    down, forward = offset[:, :2] @ head.down, -offset[:, 2]
-    # Opening takes the chin down and back.
-    new_down = down * np.cos(angle) + forward * np.sin(angle)
-    new_forward = forward * np.cos(angle) - down * np.sin(angle)
-    shift = np.zeros_like(points)
-    shift[:, :2] = (new_down - down)[:, None] * head.down
-    shift[:, 2] = -(new_forward - forward)
-    return shift
 
 
 def _falloff(

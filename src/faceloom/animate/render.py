@@ -81,31 +81,20 @@ def _paint(
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Head colours (h w 3) and matte (h w, 0..1) within `box`."""
     left, top, right, bottom = box
-    h, w = (bottom - top) * OVERSAMPLE, (right - left) * OVERSAMPLE
-    offset = np.array([left, top]) - 0.5
+    shape = ((bottom - top) * OVERSAMPLE, (right - left) * OVERSAMPLE)
 
     def place(points: NDArray[np.float64]) -> NDArray[np.float64]:
-        return (points - offset) * OVERSAMPLE - 0.5
+        return (points - np.array([left, top]) + 0.5) * OVERSAMPLE - 0.5
 
-    owner = np.zeros((h, w), np.int32)
     mouth = (*INNER_UPPER_LIP, *reversed(INNER_LOWER_LIP[1:-1]))
     opening = place(vertices[list(mouth), :2])
+    owner = np.zeros(shape, np.int32)
     cv2.fillPoly(owner, [_fixed(opening)], 1, shift=_SHIFT)
-    affines = [np.zeros((2, 2, 3), np.float32)]
-    number = 2
-    for layer in layers:
-        target = place(layer.target)
-        for polygon in _fixed(target):
-            cv2.fillConvexPoly(owner, polygon, number, shift=_SHIFT)
-            number += 1
-        affines.append(_affines(target, layer.source))
-    table = np.concatenate(affines)[owner.ravel()].reshape(h, w, 2, 3)
-    x, y = np.arange(w, dtype=np.float32), np.arange(h, dtype=np.float32)[:, None]
-    maps = table[..., 0] * x[None, :, None] + table[..., 1] * y[..., None] + table[..., 2]
+    map_x, map_y = _maps(owner, [Layer(each.source, place(each.target)) for each in layers])
     colours = cv2.remap(
-        rig.portrait.image, maps, None, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE
+        rig.portrait.image, map_x, map_y, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE
     ).astype(np.float32)
-    alpha = cv2.remap(rig.matte, maps, None, cv2.INTER_LINEAR).astype(np.float32) / 255
+    alpha = cv2.remap(rig.matte, map_x, map_y, cv2.INTER_LINEAR).astype(np.float32) / 255
     alpha[owner == 0] = 0
     inside = owner == 1
     if inside.any():
@@ -113,9 +102,33 @@ def _paint(
         alpha[inside] = 1
     size = (right - left, bottom - top)
     return (
-        cv2.resize(colours, size, interpolation=cv2.INTER_AREA),
-        cv2.resize(alpha, size, interpolation=cv2.INTER_AREA),
+        np.asarray(cv2.resize(colours, size, interpolation=cv2.INTER_AREA), np.float32),
+        np.asarray(cv2.resize(alpha, size, interpolation=cv2.INTER_AREA), np.float32),
     )
+
+
+def _maps(
+    owner: NDArray[np.int32], layers: list[Layer]
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Where in the picture each pixel's colour comes from: x and y, both h w.
+
+    Writes into `owner` (h w) which triangle a pixel belongs to: 0 none, 1 the open mouth (what
+    is there already), from 2 on the triangles in painting order.
+    """
+    affines = [np.zeros((2, 2, 3), np.float32)]
+    number = 2
+    for layer in layers:
+        for polygon in _fixed(layer.target):
+            cv2.fillConvexPoly(owner, polygon, number, shift=_SHIFT)
+            number += 1
+        affines.append(_affines(layer.target, layer.source))
+    h, w = owner.shape
+    table = np.concatenate(affines)[owner.ravel()].reshape(h, w, 2, 3)
+    x = np.arange(w, dtype=np.float32)[None]
+    y = np.arange(h, dtype=np.float32)[:, None]
+    maps = table[..., 0] * x[:, :, None] + table[..., 1] * y[:, :, None] + table[..., 2]
+    maps = maps.astype(np.float32, copy=False)
+    return np.ascontiguousarray(maps[..., 0]), np.ascontiguousarray(maps[..., 1])
 
 
 def _fixed(points: NDArray[np.float64]) -> NDArray[np.int32]:

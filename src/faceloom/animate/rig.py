@@ -287,7 +287,7 @@ def _within(
 ) -> NDArray[np.bool_]:
     """Which triangles have all corners among `members` and their middle inside `contour`."""
     polygon = layout[list(contour)].astype(np.float32)
-    found = np.isin(triangles, members).all(axis=1)
+    found = np.asarray(np.isin(triangles, members).all(axis=1), np.bool_)
     for index in np.flatnonzero(found):
         x, y = layout[triangles[index]].mean(axis=0)
         found[index] = cv2.pointPolygonTest(polygon, (float(x), float(y)), False) >= 0
