@@ -1,0 +1,65 @@
+"""Where and how exactly training computes."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Generator
+from typing import Literal
+
+import torch
+
+from faceloom.core import InputError
+from faceloom.models import Precision, preferred_precision
+
+PrecisionChoice = Literal["auto", "fp32", "bf16"]
+
+
+def choose_device(name: str = "auto") -> torch.device:
+    """The device called `auto`, `cpu`, `cuda`, `cuda:n` or `mps`.
+
+    `auto` takes CUDA, else Apple's GPU, else the CPU. Raises `InputError` for a device that this
+    machine or this build of PyTorch does not have.
+    """
+    if name == "auto":
+        if torch.cuda.is_available():
+            return torch.device("cuda", 0)
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise InputError(f"unknown device {name!r}; use auto, cpu, cuda, cuda:1 … or mps") from None
+    if device.type == "cuda":
+        count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+        if (device.index or 0) >= count:
+            raise InputError(f"device {name!r}: there are {count} CUDA devices here; try auto")
+        return torch.device("cuda", device.index or 0)
+    if device.type == "mps" and not torch.backends.mps.is_available():
+        raise InputError(f"device {name!r}: this machine has no Apple GPU; try auto")
+    if device.type not in {"cpu", "mps"}:
+        raise InputError(f"unknown device {name!r}; use auto, cpu, cuda, cuda:1 … or mps")
+    return device
+
+
+def choose_precision(choice: PrecisionChoice, device: torch.device) -> Precision:
+    """`choice`, or for `auto` bf16 where the device computes it in hardware."""
+    return preferred_precision(device) if choice == "auto" else choice
+
+
+@contextlib.contextmanager
+def computing(*, device: torch.device, precision: Precision, threads: int) -> Generator[None]:
+    """Set PyTorch's thread count and cuDNN's choice of kernels for a run, and put them back.
+
+    In fp32 cuDNN is held to deterministic kernels, so that a resumed run gives the losses of an
+    uninterrupted one. `threads` 0 leaves PyTorch's own choice.
+    """
+    cudnn = torch.backends.cudnn
+    before = torch.get_num_threads(), cudnn.benchmark, cudnn.deterministic
+    if threads:
+        torch.set_num_threads(threads)
+    if device.type == "cuda":
+        cudnn.benchmark, cudnn.deterministic = precision == "bf16", precision == "fp32"
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before[0])
+        cudnn.benchmark, cudnn.deterministic = before[1:]

@@ -1,0 +1,107 @@
+"""Preview grids: what the model makes of a few fixed faces."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from faceloom.models import FaceModel
+from faceloom.samples import SampleBatch, SampleStore, plain_batch
+from faceloom.training.graph import draw_strip, write_text
+
+Image = NDArray[np.uint8]
+
+ROWS: Final = 4
+COLUMNS: Final = ("src", "src-src", "dst", "dst-dst", "src-dst")
+"""DFL's words: whose face, in whose place. The last is the swap."""
+_LARGEST_CELL_PX: Final = 384
+_SMALLEST_CELL_PX: Final = 160
+_TITLE_PX: Final = 24
+
+
+@dataclass(frozen=True)
+class Preview:
+    """One moment of a training, RGB uint8."""
+
+    plain: Image
+    """`ROWS` rows of `COLUMNS`, below a loss graph."""
+    masked: Image
+    """The same inside the masks: the faces' own left of each pair, the learned ones right."""
+
+
+@dataclass(frozen=True)
+class PreviewFaces:
+    """The faces that every preview of a training shows."""
+
+    src: SampleBatch
+    dst: SampleBatch
+
+
+def choose_faces(src: SampleStore, dst: SampleStore, *, resolution: int) -> PreviewFaces:
+    """Faces spread evenly over each side's head yaw: always the same for the same facesets."""
+    rows = min(ROWS, len(src), len(dst))
+    sides = [
+        plain_batch(store, _spread(store.yaw_rad, rows), resolution=resolution)
+        for store in (src, dst)
+    ]
+    return PreviewFaces(*sides)
+
+
+def _spread(yaw_rad: NDArray[np.float32], count: int) -> NDArray[np.int64]:
+    by_yaw = np.argsort(yaw_rad, kind="stable")
+    places = ((np.arange(count) + 0.5) / count * len(by_yaw)).astype(np.int64)
+    return by_yaw[places].astype(np.int64)
+
+
+def make_preview(
+    model: FaceModel, faces: PreviewFaces, losses: NDArray[np.float32], *, iteration: int
+) -> Preview:
+    """Run the model on the preview faces and draw both grids. Uses no randomness."""
+    made = model.reconstruct(faces.src.target, faces.dst.target)
+    plain = (faces.src.target, made.src_src, faces.dst.target, made.dst_dst, made.src_dst)
+    swap_mask = made.src_dst_mask
+    if model.settings.face_type != "head":
+        swap_mask = swap_mask * made.dst_dst_mask
+    masks = (faces.src.mask, made.src_src_mask, faces.dst.mask, made.dst_dst_mask, swap_mask)
+    masked = tuple(image * mask for image, mask in zip(plain, masks, strict=True))
+    return Preview(*(_grid(columns, losses, iteration) for columns in (plain, masked)))
+
+
+def _grid(columns: tuple[Tensor, ...], losses: NDArray[np.float32], iteration: int) -> Image:
+    """Columns of `b 3 r r` pictures under titles and the loss graph."""
+    stacks = [_cells(column) for column in columns]
+    body = np.concatenate([np.concatenate(list(stack), 0) for stack in stacks], 1)
+    width = body.shape[1]
+    titles = np.full((_TITLE_PX, width, 3), 24, np.uint8)
+    for number, name in enumerate(COLUMNS):
+        write_text(titles, name, (number * width // len(COLUMNS) + 6, _TITLE_PX - 8))
+    graph = draw_strip(losses, width)
+    write_text(graph, _caption(losses, iteration), (6, 16))
+    return np.ascontiguousarray(np.concatenate([graph, titles, body], 0))
+
+
+def _caption(losses: NDArray[np.float32], iteration: int) -> str:
+    recent = losses[-100:]
+    recent = recent[np.isfinite(recent).all(1)]
+    if not len(recent):
+        return f"iteration {iteration}"
+    src, dst = recent.mean(0)
+    return f"iteration {iteration}   src {src:.4f}   dst {dst:.4f}"
+
+
+def _cells(column: Tensor) -> Image:
+    """`b 3 r r` as `b c c 3` uint8 at a size that people can look at."""
+    pixels = column.detach().float().clamp(0, 1).mul(255).round().byte()
+    images = pixels.permute(0, 2, 3, 1).cpu().numpy()
+    side = images.shape[1]
+    cell = min(max(side, _SMALLEST_CELL_PX), _LARGEST_CELL_PX)
+    if cell == side:
+        return images
+    mode = cv2.INTER_AREA if cell < side else cv2.INTER_CUBIC
+    resized = [cv2.resize(image, (cell, cell), interpolation=mode) for image in images]
+    return np.stack(resized).astype(np.uint8)

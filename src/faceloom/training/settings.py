@@ -1,0 +1,50 @@
+"""A model's settings at its start, and which of them may change later."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from faceloom.core import InputError, apply_overrides
+from faceloom.core.config import validate
+from faceloom.models import MODELS, ModelSettings
+from faceloom.training.checkpoint import ModelState, saved_settings
+
+
+def first_settings(
+    class_name: str, values: Mapping[str, Any], overrides: Iterable[str] = ()
+) -> ModelSettings:
+    """The settings of a new model: defaults, then `values`, then `key=value` texts.
+
+    Raises `InputError` on an unknown class or key, or a value that does not fit.
+    """
+    kind = MODELS[class_name].settings
+    return apply_overrides(validate(kind, dict(values), where=f"{class_name} settings"), overrides)
+
+
+def changed_settings(
+    state: ModelState,
+    values: Mapping[str, Any],
+    overrides: Iterable[str] = (),
+    *,
+    where: Path,
+) -> ModelSettings:
+    """A saved model's settings with changes applied.
+
+    Raises `InputError` when a change would alter the networks' shape, since the weights would not
+    fit any more.
+    """
+    saved = saved_settings(state, where=where)
+    merged = {**saved.model_dump(), **values}
+    changed = apply_overrides(
+        validate(type(saved), merged, where=f"{state.class_name} settings"), overrides
+    )
+    for key in type(saved).structural:
+        before, after = getattr(saved, key), getattr(changed, key)
+        if before != after:
+            raise InputError(
+                f"{where.parent.name}: {key} is {before} and cannot become {after} after the "
+                "first iteration; leave it out, or start another model with --name"
+            )
+    return changed
