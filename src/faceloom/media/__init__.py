@@ -1,12 +1,15 @@
 """Footage in and out: videos and pictures, frames with exact time stamps, true colours."""
 
+from faceloom.media.codecs import CODECS, VideoCodec, default_codec, default_suffix
 from faceloom.media.footage import IMAGE_FPS, VIDEO_SUFFIXES, Footage, open_footage
 from faceloom.media.hdr import WorkingTransform, working_transform
 from faceloom.media.images import read_image, write_image
 from faceloom.media.prefetch import prefetch
 from faceloom.media.types import AudioInfo, ColorTags, FootageInfo, Frame, Image
+from faceloom.media.writer import VideoWriter
 
 __all__ = [
+    "CODECS",
     "IMAGE_FPS",
     "VIDEO_SUFFIXES",
     "AudioInfo",
@@ -15,7 +18,11 @@ __all__ = [
     "FootageInfo",
     "Frame",
     "Image",
+    "VideoCodec",
+    "VideoWriter",
     "WorkingTransform",
+    "default_codec",
+    "default_suffix",
     "open_footage",
     "prefetch",
     "read_image",

@@ -114,6 +114,7 @@ def _describe(
         start_time=start,
         clock_zero=Fraction(container.start_time or 0, av.time_base) if shifts else Fraction(0),
         time_base=index.time_base,
+        last_frame_s=index.last_duration * index.time_base,
         codec=stream.codec_context.name,
         pix_fmt=first.format.name,
         container=container.format.name,

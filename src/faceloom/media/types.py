@@ -62,6 +62,7 @@ class FootageInfo:
     damaged ones among them may be missing when iterated. `start_time` is the first frame's time
     stamp in seconds on the container's timeline, where the audio lies too. `clock_zero` is where
     that timeline begins: 0, except in transport streams, whose clock runs from anywhere.
+    `last_frame_s` is how long the last frame stands (0: unknown).
     """
 
     paths: tuple[Path, ...]
@@ -73,6 +74,7 @@ class FootageInfo:
     sample_aspect: Fraction = Fraction(1)
     start_time: Fraction = Fraction(0)
     clock_zero: Fraction = Fraction(0)
+    last_frame_s: Fraction = Fraction(0)
     time_base: Fraction = Fraction(1, 90000)
     codec: str = ""
     pix_fmt: str = ""

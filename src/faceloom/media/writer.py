@@ -1,0 +1,220 @@
+"""Writing a video like the footage: its time stamps, colours and audio; whole or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+from fractions import Fraction
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self, cast
+
+import av
+import cv2
+import numpy as np
+from av import VideoFrame
+from av.container import OutputContainer
+from av.video.reformatter import VideoReformatter
+from av.video.stream import VideoStream
+
+from faceloom.core import MediaError, atomic_path
+from faceloom.media.audio import AudioCopy
+from faceloom.media.codecs import EncodePlan, VideoCodec, check_container, plan_encoding
+from faceloom.media.colorimetry import MATRICES, PRIMARIES, TRANSFERS, code_of
+from faceloom.media.types import FootageInfo, Image
+from faceloom.media.yuv import planes_of, rgb_to_frame, to_uint8
+
+
+class VideoWriter:
+    """Encodes frames into a file that appears at `path` only when all went well.
+
+    The result has the footage's (`like`) time base, colour tags, sample aspect ratio and, from
+    `audio_from`, its audio packets as they are. `size` (h, w) is the footage's unless given.
+    Give `crf` or `bitrate` (bits a second) for h264 and h265; prores, ffv1 and h264-lossless have
+    neither. FFV1 and lossless H.264 keep RGB bit for bit. Use it as a context manager; leaving it
+    by an error removes what was written.
+
+    Raises `InputError` for options that do not fit, `MediaError` when the file cannot be made.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        like: FootageInfo,
+        *,
+        codec: VideoCodec = "h264",
+        crf: float | None = None,
+        bitrate: int | None = None,
+        audio_from: Path | None = None,
+        size: tuple[int, int] | None = None,
+        preset: str = "medium",
+    ) -> None:
+        check_container(codec, path.suffix.lower())
+        self.path = path
+        self.size = size or like.size
+        self.frames_written = 0
+        self._like = like
+        self._audio_from = audio_from
+        self._plan = plan_encoding(codec, like, self.size, crf=crf, bitrate=bitrate, preset=preset)
+        self._zero = like.clock_zero or min(Fraction(0), like.start_time)
+        self._last_pts: int | None = None
+        self._cleanup = contextlib.ExitStack()
+        self._reformatter = VideoReformatter()
+        self._output: OutputContainer
+        self._stream: VideoStream
+        self._audio: AudioCopy | None = None
+
+    @property
+    def notes(self) -> list[str]:
+        """What the user should know about the result."""
+        return self._plan.notes + (self._audio.problems if self._audio else [])
+
+    def __enter__(self) -> Self:
+        try:
+            self._open()
+        except BaseException as error:
+            self._cleanup.__exit__(type(error), error, error.__traceback__)
+            raise
+        return self
+
+    def _open(self) -> None:
+        temporary = self._cleanup.enter_context(atomic_path(self.path))
+        suffix = self.path.suffix.lower()
+        options = {"movflags": "+faststart"} if suffix in {".mp4", ".mov", ".m4v"} else {}
+        with self._as_media_error():
+            self._output = av.open(str(temporary), mode="w", options=options)
+            self._cleanup.callback(self._close_quietly)
+            self._stream = self._add_stream()
+            if self._audio_from is not None:
+                self._audio = AudioCopy(self._audio_from, self._output, self.path, self._zero)
+                self._cleanup.callback(self._audio.close)
+
+    def _add_stream(self) -> VideoStream:
+        plan, like = self._plan, self._like
+        stream = cast(
+            VideoStream,
+            self._output.add_stream(
+                cast(Any, plan.encoder), rate=_sane_rate(like.fps), options=dict(plan.options)
+            ),
+        )
+        context = stream.codec_context
+        context.height, context.width = self.size
+        context.pix_fmt = plan.pix_fmt
+        context.time_base = like.time_base
+        stream.time_base = like.time_base
+        context.sample_aspect_ratio = like.sample_aspect
+        context.colorspace = code_of(MATRICES, plan.color.matrix)
+        context.color_range = 2 if plan.color.range == "full" else 1
+        context.color_primaries = code_of(PRIMARIES, plan.color.primaries)
+        context.color_trc = code_of(TRANSFERS, plan.color.transfer)
+        context.thread_count = 0
+        if plan.encoder == "libx265" and self.path.suffix.lower() != ".mkv":
+            context.codec_tag = "hvc1"  # what Apple's players look for
+        if "b" in plan.options:
+            context.bit_rate = int(plan.options["b"])
+        return stream
+
+    def write(self, image: Image, time: Fraction) -> None:
+        """Append a frame: RGB `h w 3` (or grey `h w`), uint8 or uint16 full scale, at `time` s.
+
+        `time` is on the footage's timeline and must rise from frame to frame.
+        Raises `MediaError` when the size differs or the encoder fails.
+        """
+        if image.shape[:2] != self.size:
+            raise MediaError(
+                f"{self.path}: a frame of {image.shape[1]}x{image.shape[0]} does not fit a video "
+                f"of {self.size[1]}x{self.size[0]}"
+            )
+        if image.ndim == 2:
+            image = cv2.merge([image, image, image])
+        frame = self._to_frame(image)
+        pts = round((time - self._zero) / self._like.time_base)
+        if self._last_pts is not None and pts <= self._last_pts:
+            pts = self._last_pts + 1
+        self._last_pts = pts
+        frame.pts = pts
+        frame.time_base = self._like.time_base
+        with self._as_media_error():
+            self._mux(frame)
+            if self._audio:
+                self._audio.feed(pts * self._like.time_base)
+        self.frames_written += 1
+
+    def _to_frame(self, image: Image) -> VideoFrame:
+        plan = self._plan
+        if not plan.rgb:
+            return _tagged(rgb_to_frame(image, plan.pix_fmt, plan.color, self._like.siting), plan)
+        if plan.pix_fmt != "gbrp16le":
+            frame = VideoFrame.from_ndarray(np.ascontiguousarray(to_uint8(image)), format="rgb24")
+            return _tagged(
+                self._reformatter.reformat(
+                    frame, format=plan.pix_fmt, src_color_range=2, dst_color_range=2
+                ),
+                plan,
+            )
+        deep = image if image.dtype == np.uint16 else image.astype(np.uint16) * np.uint16(257)
+        red, green, blue = cv2.split(deep)
+        frame = VideoFrame(image.shape[1], image.shape[0], plan.pix_fmt)
+        for view, plane in zip(planes_of(frame), (green, blue, red), strict=True):
+            view[...] = plane
+        return _tagged(frame, plan)
+
+    def _mux(self, frame: VideoFrame | None) -> None:
+        for packet in self._stream.encode(frame):
+            self._set_duration(packet)
+            self._output.mux(packet)
+
+    def _set_duration(self, packet: Any) -> None:
+        """Encoders guess a frame's duration from the rate: the last one's is known better."""
+        last = self._like.last_frame_s
+        if packet.pts is not None and packet.pts == self._last_pts and last:
+            packet.duration = round(last / packet.time_base)
+        elif not packet.duration:
+            packet.duration = round(1 / self._like.fps / packet.time_base)
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if error is None:
+            try:
+                self._finish()
+            except BaseException as raised:
+                self._cleanup.__exit__(type(raised), raised, raised.__traceback__)
+                raise
+        self._cleanup.__exit__(kind, error, trace)
+
+    def _finish(self) -> None:
+        if not self.frames_written:
+            raise MediaError(f"{self.path}: there was no frame to write")
+        with self._as_media_error():
+            self._mux(None)
+            if self._audio:
+                self._audio.feed(None)
+            self._output.close()
+
+    def _close_quietly(self) -> None:
+        with contextlib.suppress(av.error.FFmpegError, OSError, ValueError):
+            self._output.close()
+
+    @contextlib.contextmanager
+    def _as_media_error(self) -> Any:
+        try:
+            yield
+        except (av.error.FFmpegError, OSError, ValueError) as error:
+            reason = getattr(error, "strerror", None) or str(error)
+            raise MediaError(f"{self.path}: cannot be written ({reason})") from error
+
+
+def _tagged(frame: VideoFrame, plan: EncodePlan) -> VideoFrame:
+    frame.colorspace = code_of(MATRICES, plan.color.matrix)
+    frame.color_range = 2 if plan.color.range == "full" else 1
+    frame.color_primaries = code_of(PRIMARIES, plan.color.primaries)
+    frame.color_trc = code_of(TRANSFERS, plan.color.transfer)
+    return frame
+
+
+def _sane_rate(fps: Fraction) -> Fraction:
+    """Encoders take rates of modest terms only."""
+    return fps.limit_denominator(100_000) if fps.numerator > 1_000_000 else fps
