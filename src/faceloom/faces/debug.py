@@ -16,6 +16,8 @@ _BLUE = (0, 0, 255)
 _RED = (255, 0, 0)
 # Landmarks are drawn at a sixteenth of a pixel.
 _SHIFT = 4
+# Beyond what any picture holds, within what OpenCV draws.
+_FAR_PX = 30_000
 
 
 def draw_debug(
@@ -31,13 +33,12 @@ def draw_debug(
     for record in records:
         if record.face_type == "mark_only":
             continue
-        picture = draw_landmarks(
-            picture, record.source_landmarks, brow_expand=record.eyebrows_expand_mod
-        )
-        l, t, r, b = (int(v) for v in record.source_rect)
-        cv2.rectangle(picture, (l, t), (r, b), _BLUE, 2, cv2.LINE_AA)
+        _darken(picture, record.source_landmarks, record.eyebrows_expand_mod)
+        l, t, r, b = (int(v) for v in np.clip(record.source_rect, -_FAR_PX, _FAR_PX))
+        cv2.rectangle(picture, (l, t), (r, b), _BLUE, 2)
         if record.image_to_face_mat is not None:
             _draw_crop(picture, record.image_to_face_mat, face_size)
+        _draw_points(picture, record.source_landmarks)
     return picture
 
 
@@ -46,15 +47,22 @@ def draw_landmarks(
 ) -> NDArray[np.uint8]:
     """A copy of the picture with the 68 points and their lines, the hull half as bright."""
     picture = image.copy()
-    inside = hull_mask(landmarks, image.shape[:2], brow_expand) > 0
-    picture[inside] //= 2
+    _darken(picture, landmarks, brow_expand)
+    _draw_points(picture, landmarks)
+    return picture
+
+
+def _darken(picture: NDArray[np.uint8], landmarks: ArrayLike, brow_expand: float) -> None:
+    picture[hull_mask(landmarks, picture.shape[:2], brow_expand) > 0] //= 2
+
+
+def _draw_points(picture: NDArray[np.uint8], landmarks: ArrayLike) -> None:
     points = np.asarray(landmarks, dtype=np.float64)
     for part, closed in PARTS.values():
         cv2.polylines(picture, [_fixed(points[part])], closed, _GREEN, 1, cv2.LINE_AA, _SHIFT)
     for point in _fixed(points):
         centre = (int(point[0]), int(point[1]))
         cv2.circle(picture, centre, 2 << _SHIFT, _GREEN, 1, cv2.LINE_AA, _SHIFT)
-    return picture
 
 
 def _draw_crop(picture: NDArray[np.uint8], matrix: NDArray[np.float64], size_px: int) -> None:
@@ -67,4 +75,4 @@ def _draw_crop(picture: NDArray[np.uint8], matrix: NDArray[np.float64], size_px:
 
 def _fixed(points: NDArray[np.float64]) -> NDArray[np.int32]:
     """Points in OpenCV's fixed-point notation, kept within what its drawing can hold."""
-    return np.rint(np.clip(points, -30_000, 30_000) * (1 << _SHIFT)).astype(np.int32)
+    return np.rint(np.clip(points, -_FAR_PX, _FAR_PX) * (1 << _SHIFT)).astype(np.int32)

@@ -165,7 +165,9 @@ def _readable(rows: Iterable[tuple[Any, ...]]) -> Iterator[tuple[str, tuple[Stam
 def _record(
     face_type: Any, source_filename: str, brow: float, arrays: bytes, own: Any, rest: Any
 ) -> FaceRecord:
-    kept: dict[str, Any] = {} if rest is None else loads(rest, max_bytes=_MAX_REST)
+    kept = {} if rest is None else loads(rest, max_bytes=_MAX_REST)
+    if not isinstance(kept, dict) or not isinstance(own, (bytes, type(None))):
+        raise FormatError("damaged index")
     mask = kept.pop("xseg_mask", None)
     matrix = arrays[_NO_MATRIX:]
     return FaceRecord(
@@ -177,7 +179,7 @@ def _record(
         image_to_face_mat=np.frombuffer(matrix, "<f8").reshape(2, 3) if matrix else None,
         eyebrows_expand_mod=brow,
         seg_ie_polys=polygons_from_dfl(kept.pop("seg_ie_polys", None)),
-        xseg_mask=None if mask is None else mask.tobytes(),
+        xseg_mask=None if mask is None else np.asarray(mask, np.uint8).tobytes(),
         unknown=kept,
         own=None if own is None else own_from_json(own),
     )

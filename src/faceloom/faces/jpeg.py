@@ -108,7 +108,7 @@ def insert_after_first(data: bytes, inserted: bytes) -> bytes:
 
 def replace_segments(data: bytes, removed: list[tuple[int, bytes]], inserted: bytes) -> bytes:
     """Without the segments that match (marker, payload prefix), and with `inserted` after the
-    last APPn segment, or first when there is none. All other bytes stay."""
+    last APPn segment, or first when there is none. The rest and the scans stay as they are."""
     segments = header_segments(data)
     kept = [
         s

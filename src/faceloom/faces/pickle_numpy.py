@@ -16,6 +16,8 @@ import numpy as np
 from faceloom.core import FormatError
 
 _MAX_DIMENSIONS = 8
+# A length that an array without content may still have in some dimension.
+_MAX_EMPTY = 4096
 
 Builder = Callable[[tuple[Any, ...]], Any]
 """What an allowed global does with the arguments that the pickle calls it with."""
@@ -87,6 +89,12 @@ def _build_bytes(args: tuple[Any, ...]) -> bytes:
     return args[0].encode("latin-1")
 
 
+def _build_empty_bytes(args: tuple[Any, ...]) -> bytes:
+    if args:
+        raise refused("bytes in an unknown spelling")
+    return b""
+
+
 def _build_nothing(args: tuple[Any, ...]) -> NoReturn:
     raise refused(f"a call that plain data does not need ({len(args)} arguments)")
 
@@ -96,6 +104,7 @@ def _numpy_globals() -> dict[tuple[str, str], Builder]:
         ("numpy", "ndarray"): _build_nothing,
         ("numpy", "dtype"): _build_dtype,
         ("_codecs", "encode"): _build_bytes,
+        ("__builtin__", "bytes"): _build_empty_bytes,  # so protocol 2 spells b""
     }
     for core in ("numpy.core", "numpy._core"):
         table[(f"{core}.multiarray", "_reconstruct")] = _build_pending_array
@@ -116,7 +125,7 @@ def _array(dtype: PendingDType, shape: tuple[Any, ...], raw: object, order: obje
         raise refused("an array that is not plain numbers")
     count = 1
     for length in shape:
-        if type(length) is not int or not 0 <= length <= len(raw):
+        if type(length) is not int or not 0 <= length <= max(len(raw), _MAX_EMPTY):
             raise refused("an array whose shape does not fit its content")
         count *= length
     if count * dtype.value.itemsize != len(raw):

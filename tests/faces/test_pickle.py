@@ -1,0 +1,221 @@
+"""The pickle reader and writer against CPython's, the reference's golden bytes, and attacks."""
+
+from __future__ import annotations
+
+import io
+import os
+import pickle
+import pickletools
+from typing import Any
+
+import numpy as np
+import pytest
+from face_inputs import AllowList
+
+from faceloom.core import FormatError
+from faceloom.faces.pickle_safe import FACE_GLOBALS, loads
+from faceloom.faces.pickle_writer import dumps
+
+GOLDEN = bytes.fromhex(
+    "80037d7100580b000000736f757263655f726563747101636e756d70792e636f72652e6d756c746961727261790a"
+    "5f7265636f6e7374727563740a7102636e756d70790a6e6461727261790a71034b00857104430162710587710652"
+    "7107284b014b04857108636e756d70790a64747970650a710958020000006934710a898887710b52710c284b0358"
+    "010000003c710d4e4e4e4affffffff4affffffff4b0074710e628943100a000000140000006e0000007800000071"
+    "0f74711062732e"
+)
+
+
+def equal(a: Any, b: Any) -> bool:
+    if isinstance(a, np.ndarray):
+        same = a.shape == b.shape and a.dtype.newbyteorder("=") == b.dtype.newbyteorder("=")
+        return same and bool((a == b).all())
+    if isinstance(a, dict):
+        return list(a) == list(b) and all(equal(a[key], b[key]) for key in a)
+    if isinstance(a, (list, tuple)):
+        return type(a) is type(b) and len(a) == len(b) and all(map(equal, a, b))
+    return type(a) is type(b) and a == b
+
+
+POINTS = np.random.default_rng(0).normal(size=(68, 2)) * 300
+PLAIN: dict[str, Any] = {
+    "face_type": "whole_face",
+    "landmarks": POINTS.tolist(),
+    "source_rect": np.array([10, 20, 110, 120]),
+    "matrix": np.asfortranarray(POINTS[:2]),
+    "big_endian": np.arange(5, dtype=">i4"),
+    "kinds": [np.zeros((2, 0, 3), t) for t in ("b1", "u1", "i1", "u2", "f2", "f4", "u8", "i8")],
+    "brow": np.float64(1.5),
+    "scalars": [np.int32(-4), np.uint8(7), np.float32(0.25), np.bool_(True)],
+    "ints": [0, 255, 256, 65535, 65536, -1, 2**31 - 1, -(2**31), 2**40, -(2**63), 2**64],
+    "floats": [0.0, -0.5, 1e300, float("inf")],
+    "tuples": [(), (1,), (1, 2), (1, 2, 3), (1, 2, 3, 4)],
+    "words": ["", "女 é", "x" * 300, "whole_face", True, False, None],
+    "bytes": [b"", b"ab" * 400],
+    "one": {"key": [7]},
+    "empty": [{}, []],
+    5: "a number as key",
+}
+
+
+def test_golden_bytes_both_ways():
+    value = {"source_rect": np.array([10, 20, 110, 120], np.int32)}
+    assert dumps(value) == GOLDEN
+    assert equal(loads(GOLDEN), value)
+
+
+@pytest.mark.parametrize("protocol", range(6))
+def test_reads_what_cpython_writes(protocol: int):
+    assert equal(loads(pickle.dumps(PLAIN, protocol)), PLAIN)
+
+
+@pytest.mark.parametrize("protocol", [2, 3, 4, 5])
+def test_reads_numpy_1_and_2_spellings(protocol: int):
+    data = pickle.dumps([np.arange(3), np.float64(2)], protocol)
+    assert b"numpy._core" in data
+    if protocol == 3:  # lengths are written in binary from 4 on
+        data = data.replace(b"numpy._core", b"numpy.core")
+    assert equal(loads(data), [np.arange(3), np.float64(2)])
+
+
+def test_cpython_reads_what_we_write_with_the_listed_globals_only():
+    data = dumps(PLAIN)
+    assert equal(AllowList(io.BytesIO(data)).load(), PLAIN)
+    assert equal(loads(data), PLAIN)
+    assert data[:2] == b"\x80\x03" and b"numpy._core" not in data
+    assert max(op.proto for op, _, _ in pickletools.genops(data)) <= 3
+
+
+def test_many_values_outgrow_the_short_memo():
+    value = [[f"key {i}", float(i)] for i in range(400)] * 2
+    assert loads(dumps(value)) == pickle.loads(dumps(value)) == value
+
+
+def test_arrays_come_out_writable_and_native():
+    array = loads(dumps({"a": PLAIN["big_endian"]}))["a"]
+    array[0] = 9
+    assert array.dtype.isnative
+
+
+@pytest.mark.parametrize(
+    "value", [object(), {1.5: 2}, {(1,): 2}, np.array(["a"]), np.array([None]), 1 << 3000, {1, 2}]
+)
+def test_writer_refuses_what_is_not_plain(value: Any):
+    with pytest.raises(FormatError, match="face metadata"):
+        dumps({"x": value})
+
+
+class Evil:
+    def __init__(self, call: Any, *args: Any) -> None:
+        self.call, self.args = call, args
+
+    def __reduce__(self) -> Any:
+        return self.call, self.args
+
+
+def hostile() -> dict[str, bytes]:
+    """Pickles that must do nothing; each says what it tries."""
+    deep: list[Any] = []
+    for _ in range(200):
+        deep = [deep]
+    bomb = b"\x80\x04]\x94" + b"".join(
+        b"]\x94(" + b"h" + bytes([i]) + b"h" + bytes([i]) + b"e" for i in range(120)
+    )
+    core = b"cnumpy.core.multiarray\n"
+    start = core + b"_reconstruct\n(cnumpy\nndarray\nK\0\x85C\x01btR"
+    dtype = b"cnumpy\ndtype\n(X\x02\0\0\0%s\x89\x88tR(K\x03X\x01\0\0\0<NNNJ\xff\xff\xff\xff"
+    dtype += b"J\xff\xff\xff\xffK\0tb"
+    array = start + b"(K\x01%s" + dtype % b"i4" + b"\x89%stb."
+    attacks = {f"system {p}": pickle.dumps(Evil(os.system, "touch pwned"), p) for p in range(6)}
+    attacks |= {
+        "eval": pickle.dumps(Evil(eval, "1")),
+        "getattr": pickle.dumps(Evil(getattr, "a", "b")),
+        "call of an argument": b"(cnumpy\nndarray\nK\1tR.",
+        "call of text": b"X\1\0\0\0a)R.",
+        "memory from a number": b"c__builtin__\nbytes\n(J\0\0\0\x7ftR.",
+        "class instance": b"cnumpy\nndarray\n)\x81.",
+        "inst": b"(ios\nsystem\n.",
+        "obj": b"(cos\nsystem\no.",
+        "persistent id": b"Pfile\n.",
+        "binary persistent id": b"K\1Q.",
+        "extension": b"\x82\1.",
+        "out of band buffer": b"\x97.",
+        "stack global": b"\x8c\2os\x8c\6system\x93.",
+        "stack global of numbers": b"K\1K\2\x93.",
+        "dotted name": b"\x8c\x05numpy\x8c\x10ndarray.__class__\x93.",
+        "bare global": b"cnumpy\nndarray\n.",
+        "unfinished array": start + b".",
+        "build on a dict": b"}}b.",
+        "build on a list": b"](K\1tb.",
+        "object array": array.replace(b"i4", b"O8") % (b"K\1\x85", b"]"),
+        "text array": array.replace(b"i4", b"U1") % (b"K\1\x85", b"C\4abcd"),
+        "array too large": array % (b"J\0\0\0\x7f\x85", b"C\4abcd"),
+        "array too small": array % (b"K\1\x85", b"C\x08abcdefgh"),
+        "array of negative size": array % (b"J\xff\xff\xff\xff\x85", b"C\4abcd"),
+        "array of absurd empty size": array % (b"(K\0J\xff\xff\xff\x7fJ\xff\xff\xff\x7ft", b"C\0"),
+        "array of many dimensions": array % (b"(" + b"K\1" * 40 + b"t", b"C\4abcd"),
+        "array in an array": array % (b"K\1\x85", start),
+        "scalar of a wrong size": core + b"scalar\n(" + dtype % b"i4" + b"C\1atR.",
+        "nesting": pickle.dumps(deep),
+        "cycle": b"\x80\4]\x94h\0a.",
+        "cycle through a dict": b"\x80\4}\x94X\1\0\0\0ah\0s.",
+        "unfolding bomb": bomb + b".",
+        "number bomb": b"\x8a\xff" + b"\xff" * 255 + b".",
+        "number line bomb": b"I" + b"9" * 5000 + b"\n.",
+        "long length": b"X\xff\xff\xff\xffabc.",
+        "longer length": b"\x8e" + b"\xff" * 8 + b"abc.",
+        "negative length": b"\x8b\xff\xff\xff\xffabc.",
+        "unhashable key": b"}]K\1s.",
+        "odd items": b"}(K\1u.",
+        "unknown protocol": b"\x80\x09N.",
+        "unknown operation": b"\xfe.",
+        "empty": b"",
+        "no stop": b"N",
+        "empty stack": b".",
+        "no mark": b"e.",
+        "unknown memo": b"h\7.",
+        "bad text": b"X\2\0\0\0\xff\xfe.",
+        "too long": b"N" * 70_000 + b".",
+    }
+    return attacks
+
+
+@pytest.mark.parametrize("attack", hostile())
+def test_hostile_pickles_are_one_clear_error(
+    attack: str, tmp_path: Any, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(FormatError, match=r"^unsafe or damaged pickle: .{8,}") as caught:
+        loads(hostile()[attack])
+    assert "\n" not in str(caught.value)
+    assert not list(tmp_path.iterdir())
+
+
+def test_every_truncation_and_byte_change_is_an_error_or_plain_data():
+    data = dumps({key: PLAIN[key] for key in ("source_rect", "brow", "tuples", "ints")})
+    rng = np.random.default_rng(5)
+    for end in range(len(data)):
+        with pytest.raises(FormatError):
+            loads(data[:end])
+    for _ in range(4000):
+        changed = bytearray(data)
+        for place in rng.integers(0, len(data), 3):
+            changed[place] = rng.integers(0, 256)
+        try:
+            loads(bytes(changed))
+        except FormatError:
+            continue
+
+
+def test_more_globals_may_be_allowed():
+    data = b"csamplelib.Sample\nSampleType\nK\2\x85R."
+    with pytest.raises(FormatError, match=r"samplelib\.Sample\.SampleType"):
+        loads(data)
+    allow = {**FACE_GLOBALS, ("samplelib.Sample", "SampleType"): lambda args: int(args[0])}
+    assert loads(data, allow=allow) == 2
+
+
+def test_a_large_limit_takes_large_data():
+    data = dumps([bytes(100_000)])
+    assert len(loads(data, max_bytes=1 << 20)[0]) == 100_000
+    with pytest.raises(FormatError, match="65533"):
+        loads(data)
