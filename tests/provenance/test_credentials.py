@@ -5,14 +5,13 @@ from __future__ import annotations
 
 import os
 import stat
-from fractions import Fraction
 from pathlib import Path
 
 import av
-import numpy as np
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
+from tiny_clips import write_clip
 
 from faceloom.core import FormatError, InputError, MediaError, RightsError
 from faceloom.provenance import (
@@ -29,26 +28,12 @@ from faceloom.provenance import (
 )
 
 
-def write_video(path: Path, frames: int = 6) -> Path:
-    container_format = {"mkv": "matroska", "webm": "webm"}.get(path.suffix[1:])
-    generator = np.random.default_rng(7)
-    with av.open(str(path), "w", format=container_format) as container:
-        stream = container.add_stream("mpeg4" if path.suffix != ".webm" else "libvpx-vp9", rate=25)
-        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
-        stream.time_base = Fraction(1, 25)
-        for _ in range(frames):
-            picture = generator.integers(0, 255, (48, 64, 3), dtype=np.uint8)
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
-        container.mux(stream.encode())
-    return path
-
-
 @pytest.fixture
 def workspace(tmp_path: Path) -> tuple[Path, Path, str]:
     """A workspace folder, its dst footage, and its rights digest."""
     folder = tmp_path / "cast"
     folder.mkdir()
-    dst = write_video(tmp_path / "dst 女.mp4")
+    dst = write_clip(tmp_path / "dst 女.mp4")
     files = describe_footage(folder, dst)
     record = make_record(
         Statement(ground="consent", files=files), Statement(ground="own", files=files)
@@ -59,7 +44,7 @@ def workspace(tmp_path: Path) -> tuple[Path, Path, str]:
 @pytest.mark.parametrize("suffix", [".mp4", ".mov", ".avi", ".mkv", ".webm"])
 def test_sign_inspect_alter(workspace: tuple[Path, Path, str], suffix: str) -> None:
     folder, dst, digest = workspace
-    result = write_video(folder / f"result{suffix}")
+    result = write_clip(folder / f"result{suffix}")
     before = result.read_bytes()
     carrier = sign_file(result, workspace_dir=folder, rights_digest=digest, parent=dst)
     beside = suffix in {".mkv", ".webm"}
@@ -92,7 +77,7 @@ def test_sign_inspect_alter(workspace: tuple[Path, Path, str], suffix: str) -> N
 def test_stripped_or_never_signed(workspace: tuple[Path, Path, str]) -> None:
     folder, dst, digest = workspace
     assert inspect_file(dst).state == "unsigned"
-    result = write_video(folder / "result.mp4")
+    result = write_clip(folder / "result.mp4")
     sign_file(result, workspace_dir=folder, rights_digest=digest, parent=dst)
     stripped = folder / "stripped.mp4"
     with av.open(str(result)) as source, av.open(str(stripped), "w") as target:
@@ -107,7 +92,7 @@ def test_stripped_or_never_signed(workspace: tuple[Path, Path, str]) -> None:
 
 def test_cut_file_is_told_from_an_unsigned_one(workspace: tuple[Path, Path, str]) -> None:
     folder, dst, digest = workspace
-    result = write_video(folder / "result.mp4")
+    result = write_clip(folder / "result.mp4")
     sign_file(result, workspace_dir=folder, rights_digest=digest, parent=dst)
     result.write_bytes(result.read_bytes()[:-500])
     assert inspect_file(result).state in {"damaged", "altered"}
@@ -115,7 +100,7 @@ def test_cut_file_is_told_from_an_unsigned_one(workspace: tuple[Path, Path, str]
 
 def test_changed_statement_is_found(workspace: tuple[Path, Path, str]) -> None:
     folder, dst, digest = workspace
-    result = write_video(folder / "result.mp4")
+    result = write_clip(folder / "result.mp4")
     sign_file(result, workspace_dir=folder, rights_digest=digest, parent=dst)
     result.write_bytes(result.read_bytes().replace(b"consent", b"licence"))
     report = inspect_file(result)
@@ -126,7 +111,7 @@ def test_changed_statement_is_found(workspace: tuple[Path, Path, str]) -> None:
 def test_destination_leaves_the_source(workspace: tuple[Path, Path, str]) -> None:
     folder, dst, digest = workspace
     for suffix in (".mp4", ".mkv"):
-        source = write_video(folder / f"unsigned{suffix}")
+        source = write_clip(folder / f"unsigned{suffix}")
         before = source.read_bytes()
         target = folder / f"result{suffix}"
         sign_file(
@@ -145,7 +130,7 @@ def test_signed_footage_keeps_its_own_claims(workspace: tuple[Path, Path, str]) 
     files = describe_footage(folder, dst)
     record = make_record(Statement(ground="own", files=files), Statement(ground="own", files=files))
     digest = write_rights(folder, record)
-    result = write_video(folder / "result.mp4")
+    result = write_clip(folder / "result.mp4")
     sign_file(result, workspace_dir=folder, rights_digest=digest, parent=dst)
     assert inspect_file(result).ingredients[0].signed
 
@@ -160,11 +145,11 @@ def test_parent_may_be_anything(workspace: tuple[Path, Path, str], tmp_path: Pat
     damaged.write_bytes(b"not a video")
     expected = {photos: "photos", damaged: "damaged.mp4"}
     for parent, title in expected.items():
-        result = write_video(folder / "result.mp4")
+        result = write_clip(folder / "result.mp4")
         sign_file(result, workspace_dir=folder, rights_digest=digest, parent=parent)
         report = inspect_file(result)
         assert (report.state, report.ingredients[0].title) == ("valid", title)
-    result = write_video(folder / "result.mp4")
+    result = write_clip(folder / "result.mp4")
     sign_file(result, workspace_dir=folder, rights_digest=digest, parent=[dst, damaged])
     assert inspect_file(result).ingredients[0].title == "2 files"
     assert len(inspect_file(result).footage) == 2
@@ -172,7 +157,7 @@ def test_parent_may_be_anything(workspace: tuple[Path, Path, str], tmp_path: Pat
 
 def test_refusals(workspace: tuple[Path, Path, str]) -> None:
     folder, dst, digest = workspace
-    result = write_video(folder / "result.mp4")
+    result = write_clip(folder / "result.mp4")
     before = result.read_bytes()
     with pytest.raises(RightsError, match="changed"):
         sign_file(result, workspace_dir=folder, rights_digest="0" * 64, parent=dst)
@@ -198,7 +183,7 @@ def test_inspect_any_file(tmp_path: Path, content: bytes, suffix: str) -> None:
 
 
 def test_broken_sidecar(tmp_path: Path) -> None:
-    file = write_video(tmp_path / "result.mkv")
+    file = write_clip(tmp_path / "result.mkv")
     sidecar_path(file).write_bytes(b"garbage")
     assert inspect_file(file).state == "damaged"
 

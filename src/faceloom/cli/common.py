@@ -102,7 +102,7 @@ def run_stage(
         finally:
             progress.finish()
     emit(result, json)
-    if cancel.is_set:
+    if cancel.is_set and getattr(result, "cancelled", True):
         raise CancelledError("stopped; what was done so far is kept, run again to resume")
     return result
 

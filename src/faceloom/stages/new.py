@@ -11,6 +11,7 @@ from faceloom.core.config import Settings
 from faceloom.core.errors import InputError
 from faceloom.core.events import Cancel, Progress
 from faceloom.core.paths import atomic_path
+from faceloom.media import open_footage
 from faceloom.provenance import (
     Ground,
     RightsRecord,
@@ -110,14 +111,15 @@ def run(config: NewConfig, *, progress: Progress, cancel: Cancel) -> NewResult:
 
 
 def _check(workspace: Workspace, side: Side, source: Path | None) -> None:
-    """Refuse what would replace footage, or leave a side without any, before anything is made."""
+    """Refuse, before anything is made, what is no footage, would replace some, or leaves none."""
     if source is None:
         if not workspace.has_footage(side):
-            workspace_there = workspace.folder.is_dir()
-            where = f"{workspace.folder} holds no {side} footage" if workspace_there else "new"
-            raise InputError(f"{where}: --{side} is needed, a video, a photo or a folder of either")
+            raise InputError(
+                f"{workspace.folder}: holds no {side} footage yet; --{side} is needed: a video, "
+                "a photo or a folder of either"
+            )
         return
-    footage_in(source.expanduser())
+    open_footage(footage_in(source.expanduser()))
     reference = workspace.footage_reference(side) if workspace.folder.is_dir() else None
     if reference is not None and not _same(reference, source.expanduser()):
         raise InputError(

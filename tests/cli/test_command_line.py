@@ -1,0 +1,211 @@
+"""The command line from outside: exit codes, one line a failure, nothing heavy for help."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from tiny_clips import write_clip
+
+from faceloom.cli.main import COMMANDS, build_app, run_command
+from faceloom.core.errors import CancelledError, FaceloomError
+
+
+def faceloom(*arguments: str, cwd: Path, **variables: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "faceloom.cli.main", *arguments],
+        cwd=cwd,
+        env={**os.environ, **variables},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+def test_help_imports_nothing_heavy(tmp_path: Path) -> None:
+    code = (
+        "import sys; from faceloom.cli.main import run_command\n"
+        "assert run_command(['--help']) == 0\n"
+        "heavy = {'torch', 'cv2', 'av', 'numpy', 'c2pa', 'onnxruntime'} & set(sys.modules)\n"
+        "sys.exit(f'imported: {heavy}' if heavy else 0)"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert result.returncode == 0, result.stderr
+    for name in COMMANDS:
+        assert name in result.stdout
+
+
+@pytest.mark.parametrize("name", list(COMMANDS))
+def test_every_command_shows_an_example(
+    name: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "100")
+    assert run_command([name, "--help"]) == 0
+    shown = capsys.readouterr().out
+    assert "Example" in shown
+    assert f"faceloom {name}" in shown
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["extrat"], "did you mean 'extract'"),
+        (["-v", "doctor"], "a command comes first"),
+        (["--bogus"], "unknown option --bogus"),
+        (["new"], "WORKSPACE"),
+        (["new", "w", "extra"], "extra"),
+        (["new", "w", "--src-rights", "fair-use"], "fair-use"),
+        (["new", "w", "--nope"], "--nope"),
+        (["new", "w", "--src", "a", "--dst", "b"], "--src-rights is needed"),
+        (["inspect"], "FILE"),
+    ],
+)
+def test_wrong_usage_is_two(
+    arguments: list[str],
+    message: str,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.stdin", open(os.devnull))  # noqa: PTH123, SIM115
+    assert run_command(arguments) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.startswith("faceloom: ") and captured.err.count("\n") == 1
+    assert message in captured.err
+    assert not list(tmp_path.iterdir())
+
+
+def fake_command(monkeypatch: pytest.MonkeyPatch, outcome: BaseException | int | None) -> None:
+    import faceloom.cli.doctor
+
+    def doctor() -> int | None:
+        if isinstance(outcome, BaseException):
+            raise outcome
+        return outcome
+
+    monkeypatch.setattr(faceloom.cli.doctor, "doctor", doctor)
+
+
+@pytest.mark.parametrize(
+    ("outcome", "code", "message"),
+    [
+        (None, 0, ""),
+        (3, 3, ""),
+        (FaceloomError("a\nb"), 1, "faceloom: a b\n"),
+        (CancelledError("stopped"), 130, "faceloom: stopped\n"),
+        (KeyboardInterrupt(), 130, "faceloom: cancelled\n"),
+        (OSError(28, "No space left on device", "x.mp4"), 1, "faceloom: x.mp4: No space left"),
+        (MemoryError(), 1, "faceloom: out of memory"),
+        (BrokenPipeError(), 0, ""),
+    ],
+)
+def test_every_ending_has_its_code(
+    outcome: BaseException | int | None,
+    code: int,
+    message: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    fake_command(monkeypatch, outcome)
+    monkeypatch.setattr("faceloom.cli.main._silence", lambda stream: None)
+    assert run_command(["doctor"]) == code
+    shown = capsys.readouterr().err
+    assert shown.startswith(message) and shown.count("\n") == bool(message)
+
+
+def test_a_bug_is_one_line_and_a_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("FACELOOM_CACHE", str(tmp_path))
+    fake_command(monkeypatch, ValueError("x" * 1000))
+    assert run_command(["doctor"]) == 1
+    shown = capsys.readouterr().err
+    assert shown.startswith("faceloom: this is a bug in Faceloom (ValueError: xxx")
+    assert shown.count("\n") == 1 and "Traceback" not in shown
+    (log,) = (tmp_path / "crashes").iterdir()
+    assert str(log) in shown
+    assert "Traceback" in log.read_text() and "faceloom doctor" in log.read_text()
+
+
+def test_new_and_inspect_from_outside(tmp_path: Path) -> None:
+    for name in ("a 女.mp4", "b.mp4"):
+        write_clip(tmp_path / name)
+    arguments = ["new", "cast", "--src", "a 女.mp4", "--dst", "b.mp4"]
+    result = faceloom(
+        *arguments, "--src-rights", "own", "--dst-rights", "own", "--json", cwd=tmp_path
+    )
+    assert result.returncode == 0, result.stderr
+    assert json.loads(result.stdout)["rights"]["src"]["ground"] == "own"
+    result = faceloom("inspect", "b.mp4", cwd=tmp_path)
+    assert result.returncode == 0
+    assert "carries no content credentials" in result.stdout
+    for wrong in ("nothing.mp4", "cast"):
+        result = faceloom("inspect", wrong, cwd=tmp_path)
+        assert result.returncode == 1
+        assert result.stderr.startswith(f"faceloom: {wrong}: ") and result.stderr.count("\n") == 1
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="uses a shell pipe")
+def test_closed_pipe_is_quiet(tmp_path: Path) -> None:
+    command = f"'{sys.executable}' -m faceloom.cli.main doctor --json | true"
+    result = subprocess.run(
+        ["sh", "-c", command],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert "Traceback" not in result.stderr and "BrokenPipe" not in result.stderr
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals")
+@pytest.mark.parametrize("stops", [True, False])
+def test_ctrl_c_saves_then_aborts(tmp_path: Path, stops: bool) -> None:
+    """The first signal lets the stage save; a second one ends one that does not listen."""
+    code = (
+        "import os, signal, sys, time\n"
+        "from pathlib import Path\n"
+        "import faceloom.cli.doctor, faceloom.cli.main\n"
+        "from faceloom.cli.common import run_stage\n"
+        "from faceloom.core import Settings\n"
+        "def run(config, *, progress, cancel):\n"
+        "    progress.start('work', 100, 'items')\n"
+        "    os.kill(os.getpid(), signal.SIGINT)\n"
+        f"    if {stops}:\n"
+        "        Path('saved').write_text('')\n"
+        "        cancel.check()\n"
+        "    os.kill(os.getpid(), signal.SIGINT)\n"
+        "    time.sleep(30)\n"
+        "def doctor(): run_stage(run, Settings())\n"
+        "faceloom.cli.doctor.doctor = doctor\n"
+        "sys.exit(faceloom.cli.main.run_command(['doctor']))"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=20,
+        check=False,
+    )
+    assert result.returncode == 130
+    assert "stopping: saving what is done" in result.stderr
+    assert "Traceback" not in result.stderr
+    assert (tmp_path / "saved").exists() is stops
+    assert ("faceloom: cancelled" in result.stderr) is stops
+
+
+def test_commands_name_functions_that_exist() -> None:
+    for name in COMMANDS:
+        assert build_app(name)[name] is not None
