@@ -9,10 +9,10 @@ import sys
 from pathlib import Path
 
 import pytest
-from tiny_clips import write_clip
 
 from faceloom.cli.main import COMMANDS, build_app, run_command
 from faceloom.core.errors import CancelledError, FaceloomError
+from tiny_clips import write_clip
 
 
 def faceloom(*arguments: str, cwd: Path, **variables: str) -> subprocess.CompletedProcess[str]:

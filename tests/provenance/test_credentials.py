@@ -11,7 +11,6 @@ import av
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
-from tiny_clips import write_clip
 
 from faceloom.core import FormatError, InputError, MediaError, RightsError
 from faceloom.provenance import (
@@ -26,6 +25,7 @@ from faceloom.provenance import (
     workspace_key,
     write_rights,
 )
+from tiny_clips import write_clip
 
 
 @pytest.fixture

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tiny_clips import write_clip
 
 from faceloom.core import Cancel, FaceloomError, InputError, NullProgress
 from faceloom.media import write_image
 from faceloom.provenance import file_sha256, read_ledger, read_rights, require_rights
 from faceloom.stages.new import NewConfig, NewResult, run
 from faceloom.stages.workspace import Workspace
+from tiny_clips import write_clip
 
 
 def new(workspace: Path, **values) -> NewResult:
