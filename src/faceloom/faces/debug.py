@@ -60,9 +60,11 @@ def _draw_points(picture: NDArray[np.uint8], landmarks: ArrayLike) -> None:
     points = np.asarray(landmarks, dtype=np.float64)
     for part, closed in PARTS.values():
         cv2.polylines(picture, [_fixed(points[part])], closed, _GREEN, 1, cv2.LINE_AA, _SHIFT)
+    # Dots grow with the face, so that a small one is still seen behind them.
+    radius = round(float(np.clip(np.ptp(points, axis=0).max() / 150, 0.6, 4)) * (1 << _SHIFT))
     for point in _fixed(points):
         centre = (int(point[0]), int(point[1]))
-        cv2.circle(picture, centre, 2 << _SHIFT, _GREEN, 1, cv2.LINE_AA, _SHIFT)
+        cv2.circle(picture, centre, radius, _GREEN, cv2.FILLED, cv2.LINE_AA, _SHIFT)
 
 
 def _draw_crop(picture: NDArray[np.uint8], matrix: NDArray[np.float64], size_px: int) -> None:
