@@ -132,7 +132,7 @@ def _region_values(region: Region) -> list[float]:
     return [region.center_x, region.center_y, region.side_px, region.angle_rad]
 
 
-_THUMB_SIZE = (32, 18)
+_THUMB_SIZE = (16, 9)
 _CUT = 0.10
 
 

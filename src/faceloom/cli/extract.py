@@ -1,0 +1,108 @@
+"""`faceloom extract`: find, align and store the faces of src or dst."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from cyclopts import Parameter
+
+from faceloom.cli.common import (
+    JsonOption,
+    SetOption,
+    VerboseOption,
+    WorkspaceOption,
+    build_config,
+    run_stage,
+)
+
+# The same words as `geometry.FaceType` and its short names, which help must not have to import.
+FaceTypeWord = Literal[
+    "half_face",
+    "midfull_face",
+    "full_face",
+    "full_face_no_align",
+    "whole_face",
+    "head",
+    "head_no_align",
+    "mark_only",
+    "h",
+    "mf",
+    "f",
+    "wf",
+]
+
+
+def extract(
+    side: Annotated[Literal["src", "dst"], Parameter(help="Whose faces.")],
+    /,
+    *,
+    face_type: Annotated[
+        FaceTypeWord | None,
+        Parameter(help="How much of the head a face shows (whole_face unless given)."),
+    ] = None,
+    image_size: Annotated[
+        int | None, Parameter(help="Side of the faces in pixels: 512, or 768 for head.")
+    ] = None,
+    format_: Annotated[
+        Literal["jpg", "png"] | None,
+        Parameter(name="--format", help="jpg (the default, DFL reads it) or png (lossless)."),
+    ] = None,
+    jpeg_quality: Annotated[int | None, Parameter(help="1 to 100; 90 unless given.")] = None,
+    max_faces: Annotated[
+        int | None, Parameter(help="Most faces of a frame, largest first; 0, the default: all.")
+    ] = None,
+    min_face_px: Annotated[
+        int | None, Parameter(help="Leave out faces smaller than this in the frame.")
+    ] = None,
+    detector_size: Annotated[
+        int | None,
+        Parameter(help="Longer side at which frames are searched (640); more for tiny faces."),
+    ] = None,
+    tracking: Annotated[
+        Literal["auto", "on", "off"] | None,
+        Parameter(help="Follow faces from frame to frame; auto: in videos, not among pictures."),
+    ] = None,
+    debug: Annotated[
+        bool | None, Parameter(help="Also write frames with landmarks drawn, to aligned_debug.")
+    ] = None,
+    restart: Annotated[
+        bool, Parameter(negative="", help="Extract anew; faces there move to aligned_old.")
+    ] = False,
+    set_: SetOption = (),
+    workspace: WorkspaceOption = Path(),
+    json: JsonOption = False,
+    verbose: VerboseOption = False,
+) -> None:
+    """Find the faces in the footage of src or dst, align them and store them in `aligned`.
+
+    Every face is a picture that carries its own metadata: sort, copy and delete them with any
+    file manager. The run may be stopped at any time; the same command goes on where it was, and
+    faces you deleted stay deleted.
+
+    **Example**
+
+        faceloom extract dst --debug
+
+        faceloom extract src --face-type head --max-faces 1 -w cast
+    """
+    from faceloom.stages.extract import ExtractConfig, run
+
+    config = build_config(
+        ExtractConfig,
+        set_,
+        stage="extract",
+        workspace=workspace,
+        side=side,
+        face_type=face_type,
+        image_size=image_size,
+        format=format_,
+        jpeg_quality=jpeg_quality,
+        max_faces=max_faces,
+        min_face_px=min_face_px,
+        detector_size=detector_size,
+        tracking=tracking,
+        debug=debug,
+        restart=restart or None,
+    )
+    run_stage(run, config, json=json, verbose=verbose)

@@ -1,0 +1,124 @@
+"""From a frame and its found faces to files: align, embed the metadata, encode, write."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path, PurePath
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from faceloom.core import FaceloomError, InputError, atomic_write
+from faceloom.detect import FoundFace
+from faceloom.faces import FaceRecord, FaceSuffix, OwnMetadata, draw_debug, encode_face
+from faceloom.geometry import (
+    FaceType,
+    frame_roll,
+    frame_to_face,
+    head_pose,
+    transform_points,
+    warp_to_face,
+)
+from faceloom.media import Frame
+
+_DEBUG_QUALITY = 50
+
+
+@dataclass(frozen=True)
+class FaceWriter:
+    """Writes the faces of one frame after the other; has no state, so threads may share it."""
+
+    folder: Path
+    debug_folder: Path | None
+    face_type: FaceType
+    size_px: int
+    suffix: FaceSuffix
+    jpeg_quality: int
+    pixel_aspect: float
+
+    def write(self, frame: Frame, faces: list[FoundFace]) -> int:
+        """Write `<frame stem>_<k>` for each face, k counting the written ones; return how many.
+
+        A face whose landmarks allow no alignment is left out. Raises `InputError` when a file
+        cannot be written.
+        """
+        stem = PurePath(frame.name).stem
+        records: list[FaceRecord] = []
+        for face in faces:
+            try:
+                image, record = self.align(frame, face)
+            except InputError:
+                continue
+            data = encode_face(image, record, self.suffix, self.jpeg_quality)
+            _write(self.folder / f"{stem}_{len(records)}{self.suffix}", data)
+            records.append(record)
+        if self.debug_folder is not None:
+            self._write_debug(self.debug_folder / f"{stem}.jpg", frame, records)
+        return len(records)
+
+    def align(self, frame: Frame, face: FoundFace) -> tuple[NDArray[np.uint8], FaceRecord]:
+        """The face's picture and its record. Raises `InputError` for degenerate landmarks."""
+        pose = _pose(face.landmarks, self.pixel_aspect)
+        if self.face_type == "mark_only":
+            matrix, landmarks, image = None, face.landmarks, frame.image
+        else:
+            matrix = frame_to_face(
+                face.landmarks, self.size_px, self.face_type, pixel_aspect=self.pixel_aspect
+            )
+            landmarks = transform_points(face.landmarks, matrix)
+            image = warp_to_face(frame.image, matrix, self.size_px, antialias=True)
+        record = FaceRecord(
+            face_type=self.face_type,
+            landmarks=landmarks.astype(np.float32),
+            source_filename=frame.name,
+            source_rect=np.array(face.rect),
+            source_landmarks=face.landmarks,
+            image_to_face_mat=matrix,
+            own=OwnMetadata(
+                frame_index=frame.index,
+                time=frame.time,
+                track=face.track,
+                detector=face.detector,
+                score=round(face.score, 4),
+                presence=round(face.presence, 3),
+                pixel_aspect=self.pixel_aspect,
+                pose=pose,
+                turn_deg=face.turn_deg,
+            ),
+        )
+        return np.asarray(image, dtype=np.uint8), record
+
+    def _write_debug(self, path: Path, frame: Frame, records: list[FaceRecord]) -> None:
+        picture = draw_debug(np.asarray(frame.image, dtype=np.uint8), records, self.size_px)
+        bgr = cv2.cvtColor(picture, cv2.COLOR_RGB2BGR)
+        done, data = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, _DEBUG_QUALITY])
+        if not done:
+            raise InputError(f"{path}: the debug picture cannot be encoded")
+        _write(path, data.tobytes())
+
+
+_POSE_SIZE_PX = 256
+
+
+def _pose(landmarks: NDArray[np.float32], pixel_aspect: float) -> tuple[float, float, float] | None:
+    """Pitch, yaw, roll in degrees, read from a full_face crop whatever the faceset's type is, so
+    that facesets of different types compare; roll is that of the head in the frame."""
+    matrix = frame_to_face(landmarks, _POSE_SIZE_PX, "full_face", pixel_aspect=pixel_aspect)
+    try:
+        pose = head_pose(transform_points(landmarks, matrix), _POSE_SIZE_PX)
+    except FaceloomError:
+        return None
+    roll = pose.roll + frame_roll(matrix, pixel_aspect=pixel_aspect)
+    roll = math.remainder(roll, 2 * math.pi)
+    angles = (math.degrees(angle) for angle in (pose.pitch, pose.yaw, roll))
+    pitch_deg, yaw_deg, roll_deg = (round(angle, 2) for angle in angles)
+    return pitch_deg, yaw_deg, roll_deg
+
+
+def _write(path: Path, data: bytes) -> None:
+    try:
+        atomic_write(path, data, durable=False)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be written: {error.strerror or error}") from None
