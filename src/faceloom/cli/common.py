@@ -73,13 +73,12 @@ def build_config(
     the values, the table of that name in the workspace's `faceloom.toml` is read.
     Raises `InputError` naming the first value that does not fit.
     """
-    given = {key: value for key, value in values.items() if value is not None}
-    if stage is not None and "workspace" in given:
-        from faceloom.stages.workspace import read_settings
+    if stage is not None and values.get("workspace") is not None:
+        from faceloom.stages.workspace import stage_config
 
-        given = {**read_settings(Path(given["workspace"]), stage), **given}
-    config = validate(kind, given, where="options")
-    return apply_overrides(config, overrides)
+        return stage_config(kind, stage, overrides, **values)
+    given = {key: value for key, value in values.items() if value is not None}
+    return apply_overrides(validate(kind, given, where="options"), overrides)
 
 
 def run_stage(

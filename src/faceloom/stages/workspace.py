@@ -7,18 +7,20 @@ DFL kept in its user's head: where the footage lies when it was not copied in, a
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, Literal, TypeVar, cast
 
 import tomlkit
 import tomlkit.exceptions
 
+from faceloom.core.config import Settings, apply_overrides, validate
 from faceloom.core.errors import InputError
 from faceloom.core.paths import IMAGE_SUFFIXES, atomic_write
 from faceloom.media import VIDEO_SUFFIXES
 
+S = TypeVar("S", bound=Settings)
 Side = Literal["src", "dst"]
 SIDES: tuple[Side, Side] = ("src", "dst")
 
@@ -206,6 +208,19 @@ class Workspace:
 def read_settings(folder: Path, stage: str) -> dict[str, Any]:
     """The table `[stage]` of the `faceloom.toml` in `folder`; empty when there is none."""
     return Workspace(folder.expanduser()).settings(stage)
+
+
+def stage_config(
+    kind: type[S], stage: str, overrides: Iterable[str] = (), *, workspace: Path, **values: Any
+) -> S:
+    """A stage's configuration from, weakest first: defaults, `faceloom.toml`, values, overrides.
+
+    Values that are None were not given. `overrides` are `key=value` texts. Raises `InputError`
+    naming the first value that does not fit.
+    """
+    given = {key: value for key, value in values.items() if value is not None}
+    merged = {**read_settings(workspace, stage), **given, "workspace": workspace}
+    return apply_overrides(validate(kind, merged, where=f"{stage} settings"), overrides)
 
 
 def create_workspace(folder: Path) -> Workspace:

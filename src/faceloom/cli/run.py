@@ -1,0 +1,73 @@
+"""`faceloom run`: from footage to the signed result."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from cyclopts import Parameter
+
+from faceloom.cli.common import (
+    DeviceOption,
+    JsonOption,
+    VerboseOption,
+    build_config,
+    run_stage,
+)
+
+# The same words as `models.MODELS`, which help must not have to import.
+ModelWord = Literal["SAEHD", "Quick96"]
+
+
+def run(
+    workspace: Annotated[Path, Parameter(help="The workspace folder.")] = Path(),
+    /,
+    *,
+    model: Annotated[
+        ModelWord | None,
+        Parameter(help="SAEHD or Quick96; otherwise the one that is there, or SAEHD."),
+    ] = None,
+    name: Annotated[
+        str | None, Parameter(help="Name of the model; needed when there are several.")
+    ] = None,
+    iterations: Annotated[
+        int | None,
+        Parameter(help="Train until this iteration; otherwise the model's target, or 20000."),
+    ] = None,
+    set_: Annotated[
+        tuple[str, ...],
+        Parameter(
+            name="--set",
+            negative="",
+            help="A stage's setting, stage.key=value with extract, train, merge or encode; "
+            "may be repeated.",
+        ),
+    ] = (),
+    device: DeviceOption = "auto",
+    json: JsonOption = False,
+    verbose: VerboseOption = False,
+) -> None:
+    """Do every stage that is not yet done, in order: extract, train, merge, encode.
+
+    Ctrl-C saves and stops; the same command goes on there. To see a result before the training is
+    through, stop it and ask for fewer iterations. Settings of the stages may also stand in the
+    workspace's faceloom.toml, in tables [extract], [train], [merge] and [encode].
+
+    **Example**
+
+        faceloom run cast --model Quick96 --iterations 10000 --set encode.codec=h265
+    """
+    from faceloom.stages.run import RunConfig
+    from faceloom.stages.run import run as run_stages
+
+    config = build_config(
+        RunConfig,
+        stage="run",
+        workspace=workspace,
+        model=model,
+        name=name,
+        iterations=iterations,
+        changes=set_ or None,
+        device=device,
+    )
+    run_stage(run_stages, config, json=json, verbose=verbose)
