@@ -17,7 +17,7 @@ CONTAINERS: dict[str, tuple[str, ...]] = {
     "h264": (".mp4", ".mov", ".m4v", ".mkv"),
     "h265": (".mp4", ".mov", ".m4v", ".mkv"),
     "prores": (".mov", ".mkv"),
-    "ffv1": (".mkv", ".mov"),
+    "ffv1": (".mkv",),
     "h264-lossless": (".mp4", ".mov", ".mkv"),
 }
 """The suffixes that can hold a codec, the usual one first."""

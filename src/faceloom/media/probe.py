@@ -102,7 +102,6 @@ def _describe(
     color = _color(stream, first, (height, width), layout.kind == "rgb")
     fps = frame_rate(stream, index)
     start = Fraction(index.pts[0] if index.pts else stream.start_time or 0) * index.time_base
-    shifts = Flags.ts_discont in Flags(container.format.flags)
     info = FootageInfo(
         paths=(path,),
         kind="video",
@@ -112,7 +111,7 @@ def _describe(
         frame_count=index.count,
         duration_s=_duration(index, fps),
         start_time=start,
-        clock_zero=Fraction(container.start_time or 0, av.time_base) if shifts else Fraction(0),
+        clock_zero=_clock_zero(container),
         time_base=index.time_base,
         last_frame_s=index.last_duration * index.time_base,
         codec=stream.codec_context.name,
@@ -128,6 +127,19 @@ def _describe(
         vfr=index.is_variable(),
     )
     return info, orientation
+
+
+def _clock_zero(container: InputContainer) -> Fraction:
+    """Where the timeline begins: 0, or a transport stream's first stamp of picture or sound."""
+    if Flags.ts_discont not in Flags(container.format.flags):
+        return Fraction(0)
+    tracks = (*container.streams.video, *container.streams.audio)
+    starts = [
+        track.start_time * track.time_base
+        for track in tracks
+        if track.start_time is not None and track.time_base is not None
+    ]
+    return min(starts, default=Fraction(0))
 
 
 def _orientation(frame: VideoFrame) -> int:

@@ -20,6 +20,7 @@ from faceloom.core import MediaError, atomic_path
 from faceloom.media.audio import AudioCopy
 from faceloom.media.codecs import EncodePlan, VideoCodec, check_container, plan_encoding
 from faceloom.media.colorimetry import MATRICES, PRIMARIES, TRANSFERS, code_of
+from faceloom.media.matroska import SPARE_NAME, set_pixel_aspect
 from faceloom.media.types import FootageInfo, Image
 from faceloom.media.yuv import planes_of, rgb_to_frame, to_uint8
 
@@ -48,8 +49,9 @@ class VideoWriter:
         size: tuple[int, int] | None = None,
         preset: str = "medium",
     ) -> None:
-        check_container(codec, path.suffix.lower())
         self.path = path
+        self._suffix = path.suffix.lower()
+        check_container(codec, self._suffix)
         self.size = size or like.size
         self.frames_written = 0
         self._like = like
@@ -59,6 +61,7 @@ class VideoWriter:
         self._last_pts: int | None = None
         self._cleanup = contextlib.ExitStack()
         self._reformatter = VideoReformatter()
+        self._temporary: Path
         self._output: OutputContainer
         self._stream: VideoStream
         self._audio: AudioCopy | None = None
@@ -78,10 +81,11 @@ class VideoWriter:
 
     def _open(self) -> None:
         temporary = self._cleanup.enter_context(atomic_path(self.path))
-        suffix = self.path.suffix.lower()
-        options = {"movflags": "+faststart"} if suffix in {".mp4", ".mov", ".m4v"} else {}
+        self._temporary = temporary
         with self._as_media_error():
-            self._output = av.open(str(temporary), mode="w", options=options)
+            self._output = av.open(
+                str(temporary), mode="w", options=_muxer_options(self._suffix, self._like)
+            )
             self._cleanup.callback(self._close_quietly)
             self._stream = self._add_stream()
             if self._audio_from is not None:
@@ -107,7 +111,9 @@ class VideoWriter:
         context.color_primaries = code_of(PRIMARIES, plan.color.primaries)
         context.color_trc = code_of(TRANSFERS, plan.color.transfer)
         context.thread_count = 0
-        if plan.encoder == "libx265" and self.path.suffix.lower() != ".mkv":
+        if self._suffix == ".mkv" and like.sample_aspect != 1:
+            stream.metadata["title"] = SPARE_NAME
+        if plan.encoder == "libx265" and self._suffix != ".mkv":
             context.codec_tag = "hvc1"  # what Apple's players look for
         if "b" in plan.options:
             context.bit_rate = int(plan.options["b"])
@@ -193,6 +199,8 @@ class VideoWriter:
             if self._audio:
                 self._audio.feed(None)
             self._output.close()
+            if self._suffix == ".mkv" and self._like.sample_aspect != 1:
+                set_pixel_aspect(self._temporary, self.size, self._like.sample_aspect)
 
     def _close_quietly(self) -> None:
         with contextlib.suppress(av.error.FFmpegError, OSError, ValueError):
@@ -213,6 +221,18 @@ def _tagged(frame: VideoFrame, plan: EncodePlan) -> VideoFrame:
     frame.color_primaries = code_of(PRIMARIES, plan.color.primaries)
     frame.color_trc = code_of(TRANSFERS, plan.color.transfer)
     return frame
+
+
+def _muxer_options(suffix: str, like: FootageInfo) -> dict[str, str]:
+    if suffix == ".mkv":
+        # Audio may begin a little before zero (priming samples): shifting everything to make
+        # that positive would move the picture's time stamps. Without checksums the header can be
+        # completed in place.
+        return {"avoid_negative_ts": "disabled", "write_crc32": "0"}
+    scale = like.time_base.denominator
+    # The movie's clock counts the offset of a late start: as fine as the track's, it is exact.
+    clock = {"movie_timescale": str(scale)} if 1000 < scale <= 1_000_000 else {}
+    return {"movflags": "+faststart"} | clock
 
 
 def _sane_rate(fps: Fraction) -> Fraction:
