@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from faceloom.cli.common import build_config, emit, to_json
+from faceloom.cli.common import UsageError, build_config, emit, to_json
 from faceloom.cli.progress import (
     BarProgress,
     PlainProgress,
@@ -39,12 +39,12 @@ def test_config_sources_in_order(tmp_path: Path) -> None:
     assert both.size == 4
     assert build_config(Config, workspace=tmp_path).size == 1
     for overrides in (["size=x"], ["nope=1"], ["size"]):
-        with pytest.raises(InputError) as caught:
-            build_config(Config, overrides)
+        with pytest.raises(UsageError) as caught:
+            build_config(Config, overrides, stage="stage", workspace=tmp_path)
         assert "\n" not in str(caught.value)
     (tmp_path / "faceloom.toml").write_text("[stage]\nsiez = 2\n")
     with pytest.raises(InputError, match="siez"):
-        build_config(Config, stage="stage", workspace=tmp_path)
+        build_config(Config, stage="stage", workspace=tmp_path, size="x")
 
 
 @dataclass

@@ -25,7 +25,7 @@ from cyclopts import Parameter
 
 from faceloom.cli.progress import console_progress
 from faceloom.core.config import Settings, apply_overrides, validate
-from faceloom.core.errors import CancelledError, FaceloomError
+from faceloom.core.errors import CancelledError, FaceloomError, InputError
 from faceloom.core.events import Cancel, Progress
 
 WorkspaceOption = Annotated[
@@ -71,14 +71,30 @@ def build_config(
 
     Options that are None were not given and are left out. With `stage`, and a `workspace` among
     the values, the table of that name in the workspace's `faceloom.toml` is read.
-    Raises `InputError` naming the first value that does not fit.
+    Raises `UsageError` naming the first option that does not fit, `InputError` when it is the
+    file that does not.
     """
-    if stage is not None and values.get("workspace") is not None:
+    workspace = values.get("workspace")
+    if stage is not None and workspace is not None:
         from faceloom.stages.workspace import stage_config
 
-        return stage_config(kind, stage, overrides, **values)
+        with contextlib.suppress(UsageError):
+            # Alone, the file may lack what only options give; anything else is its own fault.
+            _blame_options(lambda: stage_config(kind, stage, workspace=workspace), "Field required")
+        return _blame_options(lambda: stage_config(kind, stage, overrides, **values))
     given = {key: value for key, value in values.items() if value is not None}
-    return apply_overrides(validate(kind, given, where="options"), overrides)
+    plain = _blame_options(lambda: validate(kind, given, where="options"))
+    return _blame_options(lambda: apply_overrides(plain, overrides))
+
+
+def _blame_options(make: Callable[[], S], cause: str = "") -> S:
+    """`make()`, with an `InputError` that has `cause` in it turned into wrong usage."""
+    try:
+        return make()
+    except InputError as error:
+        if cause in str(error):
+            raise UsageError(str(error)) from None
+        raise
 
 
 def run_stage(

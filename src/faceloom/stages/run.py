@@ -95,7 +95,6 @@ def run(config: RunConfig, *, progress: Progress, cancel: Cancel) -> RunResult:
                 changes["extract"],
                 workspace=workspace.folder,
                 side=side,
-                device=config.device,
             )
             record(f"extract {side}", extract.run(wanted, progress=progress, cancel=cancel))
         _require_faces(workspace, side)
