@@ -1,0 +1,188 @@
+"""The merge stage: the trained face on every frame of dst's footage."""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from faceloom.core import Cancel, InputError, ModelError, Progress
+from faceloom.faces import FaceRecord, Faceset
+from faceloom.geometry import frame_to_face
+from faceloom.media import Footage, open_footage, working_transform
+from faceloom.merge import FaceGeometry, MergeSettings
+from faceloom.models import FaceModel, Precision
+from faceloom.provenance import append_ledger, require_rights
+from faceloom.stages.merge_job import MergeConfig, MergeJob
+from faceloom.stages.merge_pictures import merge_to_pictures
+from faceloom.stages.merge_pipeline import Merger, predictor_of
+from faceloom.stages.merge_video import merge_to_video
+from faceloom.stages.workspace import SIDES, Workspace
+from faceloom.training import (
+    ModelFolder,
+    ModelState,
+    choose_device,
+    choose_precision,
+    computing,
+    find_model,
+    load_model,
+)
+
+__all__ = ["MergeConfig", "MergeResult", "run"]
+
+_LOAD_ATTEMPTS = 3
+
+
+@dataclass(frozen=True)
+class MergeResult:
+    """What a merge left."""
+
+    frames: int
+    """Frames of the result, finished before or now."""
+    faces: int
+    """Faces pasted in them."""
+    untouched: int
+    """Frames passed through: without a face, or with one too small to paste."""
+    reused: int
+    """Frames that were finished before."""
+    model: str
+    iteration: int
+    seconds: float
+    output: Path
+    """The folder of the merged frames, or the video."""
+    mask_output: Path
+    """The same of the masks."""
+    losses: list[str] = field(default_factory=list[str])
+    """What of the footage could not be decoded."""
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain data for `--json`."""
+        paths = {"output": str(self.output), "mask_output": str(self.mask_output)}
+        return {**asdict(self), **paths}
+
+    def lines(self) -> list[str]:
+        """For people."""
+        made = self.frames - self.reused
+        rate = f", {made / self.seconds:.1f} a second" if made and self.seconds else ""
+        before = f" ({self.reused} were finished before)" if self.reused else ""
+        return [
+            f"{self.output}: {self.frames} frames{before}, {self.faces} faces, "
+            f"{self.untouched} frames untouched{rate}",
+            f"masks: {self.mask_output}; model: {self.model}, iteration {self.iteration}",
+            *self.losses,
+        ]
+
+
+def run(config: MergeConfig, *, progress: Progress, cancel: Cancel) -> MergeResult:
+    """Merge all frames of dst; those finished before by the same model and settings are kept.
+
+    Raises `RightsError` when the workspace's rights record does not cover its footage,
+    `InputError` for a missing model or faceset, `CancelledError` when asked to stop; the frames
+    finished by then stay.
+    """
+    began = time.monotonic()
+    workspace = Workspace.open(config.workspace)
+    source = workspace.footage("dst")
+    covered = {side: workspace.footage(side) for side in SIDES if workspace.has_footage(side)}
+    digest = require_rights(workspace.folder, covered, progress=progress, cancel=cancel)
+    folder = find_model(workspace.model, name=config.name, class_name=config.model)
+    faces = _usable_faces(workspace.aligned_dst, progress)
+    footage = open_footage(source)
+    device = choose_device(config.device)
+    precision = choose_precision(config.precision, device)
+    with computing(device=device, precision=precision, threads=config.threads):
+        model, state = _load(folder, device, precision)
+        job = MergeJob(
+            config=config,
+            workspace=workspace,
+            rights_digest=digest,
+            source=source,
+            footage=footage,
+            faces=faces,
+            merger=_merger(config, model, footage),
+            model_name=folder.path.name,
+            state=state,
+            progress=progress,
+            cancel=cancel,
+        )
+        output, mask_output = (merge_to_video if config.to_video else merge_to_pictures)(job)
+    result = MergeResult(
+        **asdict(job.counts),
+        model=job.model_name,
+        iteration=state.iteration,
+        seconds=time.monotonic() - began,
+        output=output,
+        mask_output=mask_output,
+        losses=list(footage.losses),
+    )
+    _record(job, result)
+    return result
+
+
+def _usable_faces(aligned: Path, progress: Progress) -> dict[str, list[FaceRecord]]:
+    """The faceset by frame, without faces whose landmarks cannot be aligned."""
+    usable: dict[str, list[FaceRecord]] = {}
+    for path, record in Faceset(aligned):
+        try:
+            frame_to_face(record.source_landmarks, 64, "full_face")
+        except InputError as error:
+            progress.note(f"{path.name}: left out: {error}")
+            continue
+        usable.setdefault(record.source_stem, []).append(record)
+    return usable
+
+
+def _load(
+    folder: ModelFolder, device: torch.device, precision: Precision
+) -> tuple[FaceModel, ModelState]:
+    """The model as last saved. A training that saves meanwhile replaces the files: look again."""
+    for _ in range(_LOAD_ATTEMPTS - 1):
+        before = folder.state_file.read_bytes()
+        try:
+            return load_model(folder, device=device, precision=precision)
+        except ModelError:
+            if folder.state_file.read_bytes() == before:
+                raise
+    return load_model(folder, device=device, precision=precision)
+
+
+def _merger(config: MergeConfig, model: FaceModel, footage: Footage) -> Merger:
+    size = model.settings.resolution
+    usual = 4 if model.device.type == "cpu" else 16
+    return Merger(
+        predictor=predictor_of(model),
+        geometry=FaceGeometry(size, model.settings.face_type),
+        settings=MergeSettings(**config.model_dump(include=set(MergeSettings.model_fields))),
+        transform=working_transform(footage.info) if footage.info.hdr else None,
+        batch_size=config.batch_size or (usual if size <= 256 else usual // 4),
+        workers=config.threads or os.cpu_count() or 1,
+    )
+
+
+def _record(job: MergeJob, result: MergeResult) -> None:
+    """Write the ledger's line, and tell what of the faceset found no frame."""
+    made = result.frames - result.reused
+    if job.faces and not result.faces and result.untouched == result.frames:
+        job.progress.note(
+            "no frame has a face: the faces in data_dst/aligned name other frames than the "
+            "footage has; extract dst again"
+        )
+    if not made:
+        return
+    append_ledger(
+        job.workspace.folder,
+        "merge",
+        {
+            "rights_sha256": job.rights_digest,
+            "model": result.model,
+            "iteration": result.iteration,
+            "settings": job.merger.settings.model_dump(mode="json"),
+            "frames": result.frames,
+            "faces": result.faces,
+            "output": result.output.name,
+        },
+    )
