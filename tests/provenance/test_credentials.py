@@ -71,7 +71,8 @@ def test_sign_inspect_alter(workspace: tuple[Path, Path, str], suffix: str) -> N
     content = bytearray(result.read_bytes())
     content[content.find(b"mdat") + 100 if b"mdat" in content else len(content) // 2] ^= 1
     result.write_bytes(content)
-    assert inspect_file(result, workspace_dir=folder).state == "altered"
+    altered = inspect_file(result, workspace_dir=folder)
+    assert (altered.state, altered.known_key, altered.trusted) == ("altered", True, False)
 
 
 def test_stripped_or_never_signed(workspace: tuple[Path, Path, str]) -> None:

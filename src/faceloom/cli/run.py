@@ -8,7 +8,6 @@ from typing import Annotated, Literal
 from cyclopts import Parameter
 
 from faceloom.cli.common import (
-    DeviceOption,
     JsonOption,
     VerboseOption,
     build_config,
@@ -43,7 +42,9 @@ def run(
             "may be repeated.",
         ),
     ] = (),
-    device: DeviceOption = "auto",
+    device: Annotated[
+        str | None, Parameter(help="auto (the default), cpu, cuda, cuda:1 … or mps.")
+    ] = None,
     json: JsonOption = False,
     verbose: VerboseOption = False,
 ) -> None:

@@ -57,7 +57,7 @@ class InspectReport:
     state: State
     sidecar: Path | None = None
     """The manifest's file, when it lies beside."""
-    trusted: bool = False
+    known_key: bool = False
     """The signer is the key of the workspace that was named or found."""
     signer: str | None = None
     generator: str | None = None
@@ -79,6 +79,11 @@ class InspectReport:
         return self.state != "unsigned"
 
     @property
+    def trusted(self) -> bool:
+        """Whether everything holds, and the workspace's own key vouches for it."""
+        return self.known_key and self.state == "valid"
+
+    @property
     def made_by_ai(self) -> bool:
         """Whether a step states that a trained algorithm made the picture or part of it."""
         kinds = (action.source_type or "" for action in self.actions)
@@ -89,7 +94,8 @@ class InspectReport:
         values = asdict(self)
         values["path"] = str(self.path)
         values["sidecar"] = str(self.sidecar) if self.sidecar else None
-        return {**values, "signed": self.signed, "made_by_ai": self.made_by_ai}
+        judged = {"signed": self.signed, "trusted": self.trusted, "made_by_ai": self.made_by_ai}
+        return {**values, **judged}
 
     def lines(self) -> list[str]:
         """The report for people."""
@@ -100,7 +106,7 @@ class InspectReport:
         if self.sidecar:
             lines.append(f"manifest: {self.sidecar}")
         if self.signer:
-            known = "this workspace's key" if self.trusted else "a key not known here"
+            known = "this workspace's key" if self.known_key else "a key not known here"
             lines.append(f"signed by: {self.signer} ({known})")
         if self.generator:
             lines.append(f"claim by: {self.generator}, about {self.title!r}")
@@ -109,7 +115,9 @@ class InspectReport:
             own = ", with credentials of its own" if item.signed else ""
             lines.append(f"ingredient: {item.title} ({item.relationship}{own})")
         if self.rights_digest:
-            grounds = ", ".join(f"{side}: {ground}" for side, ground in self.grounds.items())
+            # The manifest keeps a table's keys in alphabetical order; src comes first with us.
+            sides = sorted(self.grounds.items(), reverse=True)
+            grounds = ", ".join(f"{side}: {ground}" for side, ground in sides)
             lines.append(f"rights record: {self.rights_digest[:16]}… ({grounds})")
         return lines
 
@@ -177,7 +185,7 @@ def _report(path: Path, sidecar: Path | None, content: dict[str, Any]) -> Inspec
     manifest: dict[str, Any] = content["manifests"][content["active_manifest"]]
     results = content.get("validation_results", {}).get("activeManifest", {})
     failures: list[dict[str, Any]] = results.get("failure", [])
-    trusted = any(one["code"] == "signingCredential.trusted" for one in results.get("success", []))
+    known = any(one["code"] == "signingCredential.trusted" for one in results.get("success", []))
     # An unknown signer is no fault of the file; whether to trust it is said apart.
     faults = [one for one in failures if one["code"] != "signingCredential.untrusted"]
     own = _assertion(manifest, ASSERTION)
@@ -187,7 +195,7 @@ def _report(path: Path, sidecar: Path | None, content: dict[str, Any]) -> Inspec
         path=path,
         state=_state(faults, content.get("validation_state")),
         sidecar=sidecar,
-        trusted=trusted and not faults,
+        known_key=known,
         signer=signature.get("common_name") or signature.get("issuer"),
         generator=_agent(generators[0]),
         title=manifest.get("title"),

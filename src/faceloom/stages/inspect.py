@@ -203,7 +203,9 @@ def _ledger(workspace: Path, path: Path, digest: str) -> dict[str, Any]:
     for entry in reversed(entries):
         # A name alone proves nothing, but a result that was changed in place keeps it.
         if entry.data.get("file") == path.name and path.resolve().parent == workspace.resolve():
-            return _entry(entry, known=False, says="a file of this name was made here, not this")
+            return _entry(
+                entry, known=False, says="a file of this name was made here, but with other content"
+            )
     return {}
 
 

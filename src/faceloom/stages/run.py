@@ -40,8 +40,8 @@ class RunConfig(Settings):
     iterations: int | None = Field(default=None, ge=1)
     """Train until this iteration; unset: [train] iterations in faceloom.toml, the model's own
     target, or 20000."""
-    device: str = "auto"
-    """Where networks run: auto, cpu, cuda, cuda:1 … or mps."""
+    device: str | None = None
+    """Where models run: auto, cpu, cuda, cuda:1 … or mps; unset: as [train] and [merge] say."""
     changes: tuple[str, ...] = ()
     """Settings of the stages as `stage.key=value`, such as train.resolution=96."""
 
