@@ -26,6 +26,7 @@ HLG_PEAK = 1000.0
 HLG_GAMMA = 1.2
 DISPLAY_GAMMA = 2.4
 KNEE = 0.5
+_HLG_SCALE = HLG_PEAK / REFERENCE_WHITE
 
 _M1, _M2 = 2610 / 16384, 2523 / 4096 * 128
 _C1, _C2, _C3 = 3424 / 4096, 2413 / 4096 * 32, 2392 / 4096 * 32
@@ -74,35 +75,39 @@ class HdrTransform:
     peak: float
 
     def to_working(self, codes: npt.NDArray[Any]) -> Floats:
-        linear = self._linear(np.clip(np.asarray(codes, np.float32), 0.0, 1.0))
-        luminance = _dot(linear, _luminance_weights(self.primaries))
-        ratio = _compress(luminance, self.peak) / np.maximum(luminance, 1e-7)
-        sdr = _matmul(_scaled(linear, ratio), primaries_matrix(self.primaries, "bt709"))
-        return _signed_power(sdr, 1 / DISPLAY_GAMMA)
+        light = self.light(np.clip(np.asarray(codes, np.float32), 0.0, 1.0))
+        gain = self.gain(_dot(light, _luminance_weights(self.primaries)))
+        return encode_sdr(_matmul(_scaled(light, gain), self.to_bt709()))
 
     def from_working(self, working: npt.NDArray[Any]) -> Floats:
         sdr = _signed_power(np.asarray(working, np.float32), DISPLAY_GAMMA)
         linear = _matmul(sdr, primaries_matrix("bt709", self.primaries))
         luminance = np.maximum(_dot(linear, _luminance_weights(self.primaries)), 0.0)
-        ratio = _expand(luminance, self.peak) / np.maximum(luminance, 1e-7)
-        return self._codes(np.maximum(_scaled(linear, ratio), 0.0))
+        display = _expand(luminance, self.peak)
+        light = display
+        if self.transfer != "smpte2084":
+            light = (display / np.float32(_HLG_SCALE)) ** np.float32(1 / HLG_GAMMA)
+        scaled = np.maximum(_scaled(linear, light / np.maximum(luminance, 1e-7)), 0.0)
+        if self.transfer == "smpte2084":
+            return nits_to_pq(scaled * np.float32(REFERENCE_WHITE))
+        return scene_to_hlg(scaled)
 
-    def _linear(self, codes: Floats) -> Floats:
-        """Light on the display, reference white 1."""
+    def light(self, codes: Floats) -> Floats:
+        """Code values to linear light: PQ in units of reference white, HLG scene light."""
         if self.transfer == "smpte2084":
             return pq_to_nits(codes) / np.float32(REFERENCE_WHITE)
-        scene = hlg_to_scene(codes)
-        luminance = _dot(scene, _luminance_weights(self.primaries))
-        gain = np.maximum(luminance, 1e-7) ** np.float32(HLG_GAMMA - 1)
-        return _scaled(scene, gain * np.float32(HLG_PEAK / REFERENCE_WHITE))
+        return hlg_to_scene(codes)
 
-    def _codes(self, linear: Floats) -> Floats:
-        if self.transfer == "smpte2084":
-            return nits_to_pq(linear * np.float32(REFERENCE_WHITE))
-        display = linear * np.float32(REFERENCE_WHITE / HLG_PEAK)
-        luminance = _dot(display, _luminance_weights(self.primaries))
-        gain = np.maximum(luminance, 1e-7) ** np.float32(1 / HLG_GAMMA - 1)
-        return scene_to_hlg(_scaled(display, gain))
+    def gain(self, luminance: Floats) -> Floats:
+        """What `light` is multiplied by to be SDR light, by its luminance alone."""
+        display = luminance
+        if self.transfer != "smpte2084":
+            display = np.float32(_HLG_SCALE) * luminance ** np.float32(HLG_GAMMA)
+        return (_compress(display, self.peak) / np.maximum(luminance, 1e-7)).astype(np.float32)
+
+    def to_bt709(self) -> Floats:
+        """3×3 on linear light from the footage's primaries to those of SDR."""
+        return primaries_matrix(self.primaries, "bt709")
 
 
 def working_transform(info: FootageInfo) -> WorkingTransform:
@@ -117,17 +122,38 @@ def working_transform(info: FootageInfo) -> WorkingTransform:
     return HdrTransform(info.color.transfer, known, peak / REFERENCE_WHITE)
 
 
-def tone_map(image: Image, transform: WorkingTransform) -> Image:
-    """`h w 3` RGB uint16 HDR code values to uint8 SDR."""
-    rows = max(1, 2_000_000 // max(image.shape[1], 1))
-    parts = [
-        cv2.convertScaleAbs(
-            np.clip(transform.to_working(image[top : top + rows] * np.float32(1 / 65535)), 0, 1),
-            alpha=255.0,
-        )
-        for top in range(0, image.shape[0], rows)
-    ]
-    return np.concatenate(parts)
+class ToneMapper:
+    """HDR frames to SDR by tables: the same as `HdrTransform.to_working`, fast enough for video."""
+
+    def __init__(self, transform: HdrTransform) -> None:
+        ramp = np.linspace(0.0, 1.0, 65536, dtype=np.float32)
+        self._light = transform.light(ramp)
+        self._top = float(self._light[-1])
+        # Tables are indexed by square roots, which spreads the dark end as eyes do.
+        self._gain = transform.gain(ramp * ramp * np.float32(self._top))
+        self._codes = np.round(encode_sdr(ramp * ramp) * 255).astype(np.uint8)
+        self._weights = _luminance_weights(transform.primaries).reshape(1, 3)
+        self._matrix = transform.to_bt709()
+
+    def __call__(self, image: Image) -> Image:
+        """`h w 3` RGB uint16 HDR code values to uint8 SDR."""
+        light = self._light[image]
+        luminance = cv2.transform(light, self._weights)
+        gain = self._gain[_root_index(np.minimum(luminance / np.float32(self._top), 1.0))]
+        sdr = cv2.transform(cv2.multiply(light, cv2.merge([gain, gain, gain])), self._matrix)
+        return self._codes[_root_index(np.clip(sdr, 0.0, 1.0))]
+
+
+def _root_index(values: npt.NDArray[Any]) -> npt.NDArray[np.uint16]:
+    roots = np.sqrt(values)
+    roots *= np.float32(65535)
+    roots += np.float32(0.5)
+    return roots.astype(np.uint16)
+
+
+def encode_sdr(light: Floats) -> Floats:
+    """Linear SDR light to code values, for the BT.1886 display; negative light keeps its sign."""
+    return _signed_power(light, 1 / DISPLAY_GAMMA)
 
 
 def is_hdr(transfer: str) -> bool:
@@ -136,17 +162,16 @@ def is_hdr(transfer: str) -> bool:
 
 
 def pq_to_nits(codes: Floats) -> Floats:
-    """PQ code values in [0, 1] to cd/m²."""
-    power = codes ** np.float32(1 / _M2)
-    fraction = np.maximum(power - np.float32(_C1), 0) / (np.float32(_C2) - np.float32(_C3) * power)
-    return (fraction ** np.float32(1 / _M1) * np.float32(PQ_PEAK)).astype(np.float32)
+    """PQ code values in [0, 1] to cd/m². In float64 inside: dark codes differ by little light."""
+    power = codes.astype(np.float64) ** (1 / _M2)
+    fraction = np.maximum(power - _C1, 0) / (_C2 - _C3 * power)
+    return (fraction ** (1 / _M1) * PQ_PEAK).astype(np.float32)
 
 
 def nits_to_pq(nits: Floats) -> Floats:
     """cd/m² to PQ code values, clipped to [0, 1]."""
-    power = np.clip(nits / np.float32(PQ_PEAK), 0, 1) ** np.float32(_M1)
-    codes = (np.float32(_C1) + np.float32(_C2) * power) / (1 + np.float32(_C3) * power)
-    return np.clip(codes ** np.float32(_M2), 0, 1).astype(np.float32)
+    power = np.clip(nits.astype(np.float64) / PQ_PEAK, 0, 1) ** _M1
+    return np.clip(((_C1 + _C2 * power) / (1 + _C3 * power)) ** _M2, 0, 1).astype(np.float32)
 
 
 def hlg_to_scene(codes: Floats) -> Floats:

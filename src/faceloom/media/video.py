@@ -12,7 +12,7 @@ import av
 from av import VideoFrame
 
 from faceloom.core import MediaError
-from faceloom.media.hdr import tone_map, working_transform
+from faceloom.media.hdr import HdrTransform, ToneMapper, working_transform
 from faceloom.media.index import FrameIndex, demux_safely
 from faceloom.media.losses import Losses
 from faceloom.media.orientation import apply_orientation
@@ -37,7 +37,8 @@ class VideoPart:
         self.losses = Losses(self.info.frame_count or 0)
         for problem in self._index.problems:
             self.losses.say(problem)
-        self._transform = working_transform(self.info)
+        transform = working_transform(self.info)
+        self._tone_map = ToneMapper(transform) if isinstance(transform, HdrTransform) else None
         self._lock = threading.Lock()
         self._cursor: Generator[Decoded] | None = None
         self._cursor_at = -1
@@ -100,8 +101,8 @@ class VideoPart:
     ) -> Frame:
         deep = self.info.bit_depth > 8 and (native or self.info.hdr)
         image: Image = converter.to_rgb(frame, deep=deep)
-        if self.info.hdr and not native:
-            image = tone_map(image, self._transform)
+        if self._tone_map is not None and not native:
+            image = self._tone_map(image)
         image = apply_orientation(image, self._orientation)
         return Frame(index, self.time_of(index), image, f"{index + 1:05d}.png")
 
