@@ -30,6 +30,7 @@ from faceloom.training.folder import ModelFolder, sync_folder
 from faceloom.training.history import LossHistory, read_history
 
 FORMAT = 1
+_RETRIES = 5
 _STATE_PREFIX = "state-"
 _UNFINISHED_PREFIX = ".tmp-state-"
 
@@ -74,23 +75,44 @@ class ModelState(Settings):
 
 def read_state(folder: ModelFolder) -> ModelState:
     """The saved state of a model; `ModelError` when there is none or it is not intact."""
-    where = folder.state_file
+    state = _parse_state(folder.state_file)
+    for _ in range(_RETRIES):
+        trouble = _trouble(folder, state)
+        if trouble is None:
+            return state
+        # Another process may be training it, and have replaced the state while it was looked at.
+        before, state = state, _parse_state(folder.state_file)
+        if state.folder == before.folder:
+            raise ModelError(trouble)
+    raise ModelError(f"{folder.path}: is being saved all the time; try again")
+
+
+def _parse_state(where: Path) -> ModelState:
     try:
-        state = ModelState.model_validate_json(where.read_bytes())
+        return ModelState.model_validate_json(where.read_bytes())
     except FileNotFoundError:
-        raise ModelError(f"{folder.path}: no trained model here") from None
+        raise ModelError(f"{where.parent}: no trained model here") from None
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"])
         raise ModelError(f"{where}: damaged or of a newer Faceloom: {key} {first['msg']}") from None
+
+
+def _trouble(folder: ModelFolder, state: ModelState) -> str | None:
+    """What is wrong with the files that a state names, or None."""
     for name, size in state.files.items():
         file = folder.path / state.folder / name
-        if Path(name).name != name or not file.is_file() or file.stat().st_size != size:
-            raise ModelError(
+        plain = Path(name).name == name and Path(state.folder).name == state.folder
+        try:
+            intact = plain and file.stat().st_size == size
+        except FileNotFoundError:
+            intact = False
+        if not intact:
+            return (
                 f"{file}: missing or not of {size} bytes; put it back, or restore a backup from "
                 f"{folder.backups}"
             )
-    return state
+    return None
 
 
 def save_state(
@@ -159,7 +181,26 @@ def load_model(
     `ModelError` when a file is missing, damaged or of another shape: nothing is ever
     re-initialised silently (the original's defects 3 and 4).
     """
-    state = read_state(folder)
+    for _ in range(_RETRIES):
+        state = read_state(folder)
+        try:
+            return _load(folder, state, device, precision, settings, training=training), state
+        except ModelError:
+            # A training in another process may have replaced the state meanwhile.
+            if read_state(folder).folder == state.folder:
+                raise
+    raise ModelError(f"{folder.path}: is being saved all the time; try again")
+
+
+def _load(
+    folder: ModelFolder,
+    state: ModelState,
+    device: torch.device,
+    precision: Precision,
+    settings: ModelSettings | None,
+    *,
+    training: bool,
+) -> FaceModel:
     model = build_model(
         state.class_name,
         settings or saved_settings(state, where=folder.state_file),
@@ -172,7 +213,7 @@ def load_model(
     if training:
         for name, optimizer in model.optimizers().items():
             _load_optimizer(folder.path / state.folder, name, optimizer, model, state)
-    return model, state
+    return model
 
 
 def saved_settings(state: ModelState, *, where: Path) -> ModelSettings:

@@ -1,0 +1,32 @@
+"""A pair of small facesets, loaded once."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+
+import pytest
+import torch
+
+from faceloom.samples import SampleStore, load_samples
+from synthetic_faces import write_faceset
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Generator[None]:
+    """Two threads of a small step wait for each other more than they compute."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="session")
+def stores(tmp_path_factory: pytest.TempPathFactory) -> tuple[SampleStore, SampleStore]:
+    """src and dst, 64 px."""
+    root = tmp_path_factory.mktemp("facesets")
+    made = [write_faceset(root / side, 6, size=64, hue=hue) for side, hue in (("s", 12), ("d", 99))]
+    src, dst = (
+        load_samples(folder, size_px=64, face_type="full_face", device=torch.device("cpu"))
+        for folder in made
+    )
+    return src, dst
