@@ -57,7 +57,8 @@ def apply_geometry(
     planes: Tensor, geometry: Geometry, settings: AugmentSettings, *, resolution: int
 ) -> SampleBatch:
     """Resample planes (b 4 or 5 s s float32 in [0, 1]: RGB, mask, eyes and mouth) to a batch."""
-    image, masks = planes[:, :3], planes[:, 3:]
+    # Contiguous: torch's sampler is half as fast again on them.
+    image, masks = planes[:, :3].contiguous(), planes[:, 3:].contiguous()
     grid = affine_grid(geometry, resolution, planes.device)
     target = sample_image(image, grid)
     warped = target

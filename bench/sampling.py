@@ -1,0 +1,84 @@
+"""How many training samples one core draws in a second of its time; how fast a faceset loads.
+
+    python bench/sampling.py [--resolution 128] [--batch 4] [--threads 1] [--device cpu] [FACESET]
+
+Without a faceset, random pictures are drawn from; the work is the same.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from faceloom.samples import AugmentSettings, SampleStore, draw_batch, load_samples
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("faceset", type=Path, nargs="?")
+    parser.add_argument("--resolution", type=int, default=128)
+    parser.add_argument("--batch", type=int, default=4)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--seconds", type=float, default=3.0)
+    arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads)
+    device = torch.device(arguments.device)
+    store = make_store(arguments.faceset, arguments.resolution, device, arguments.threads)
+    for name, settings in (
+        ("warp and flip", AugmentSettings(random_flip=True)),
+        ("no warp", AugmentSettings(random_warp=False)),
+        ("warp and hsv", AugmentSettings(hsv_power=0.1)),
+    ):
+        rates = measure(store, settings, arguments.resolution, arguments.batch, arguments.seconds)
+        print(
+            f"{name:14} {statistics.median(rates):6.0f} samples a CPU second, best {max(rates):.0f}"
+            f" ({arguments.resolution} px, batch {arguments.batch}, {arguments.threads} threads)"
+        )
+
+
+def make_store(
+    faceset: Path | None, resolution: int, device: torch.device, threads: int
+) -> SampleStore:
+    """The faceset's faces, or 64 random ones."""
+    if faceset is not None:
+        began = time.perf_counter()
+        store = load_samples(
+            faceset, size_px=resolution, face_type="full_face", device=device, threads=threads
+        )
+        elapsed = time.perf_counter() - began
+        print(f"loaded {len(store)} faces in {elapsed:.2f} s, {len(store) / elapsed:.0f} a second")
+        return store
+    generator = torch.Generator().manual_seed(1)
+    planes = torch.randint(
+        0, 256, (64, 5, resolution, resolution), dtype=torch.uint8, generator=generator
+    )
+    names = tuple(str(i) for i in range(64))
+    return SampleStore(planes.to(device), np.zeros(64, np.float32), names, device)
+
+
+def measure(
+    store: SampleStore, settings: AugmentSettings, resolution: int, batch: int, seconds: float
+) -> list[float]:
+    """Samples a second of CPU time (of wall time on another device), of each of many batches."""
+    clock = time.process_time if store.device.type == "cpu" else time.perf_counter
+    generator = torch.Generator().manual_seed(1)
+    rates: list[float] = []
+    until = time.perf_counter() + seconds
+    while time.perf_counter() < until or len(rates) < 5:
+        indices = np.arange(batch) % len(store)
+        began = clock()
+        draw_batch(store, indices, generator, settings, resolution=resolution)
+        if store.device.type == "cuda":
+            torch.cuda.synchronize(store.device)
+        rates.append(batch / max(clock() - began, 1e-9))
+    return rates[2:]
+
+
+if __name__ == "__main__":
+    main()
