@@ -47,7 +47,8 @@ def main() -> None:
     print(f"CPU time {1000 * cpu_s / result.frames:.1f} ms a frame")
     for step, share in result.busy.items():
         per_frame = 1000 * share * result.seconds / result.frames
-        print(f"{step:10} {share:6.1%} of the run's time at work, {per_frame:5.1f} ms a frame")
+        cpu = result.cpu_ms[step]
+        print(f"{step:10} at work {share:4.0%} of the run, {per_frame:5.1f} ms a frame, CPU {cpu} ms")
 
 
 if __name__ == "__main__":

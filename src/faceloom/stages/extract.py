@@ -107,6 +107,8 @@ class ExtractResult:
     busy: dict[str, float] = field(default_factory=lambda: dict[str, float]())
     """Share of the run's time that each step was at work: decode, detect, landmarks, write. The
     steps run side by side, and write in several threads, so the sum may exceed 1."""
+    cpu_ms: dict[str, float] = field(default_factory=lambda: dict[str, float]())
+    """CPU milliseconds of each step for a frame."""
     losses: list[str] = field(default_factory=lambda: list[str]())
     """What of the footage could not be decoded or was left out."""
 
@@ -116,14 +118,18 @@ class ExtractResult:
 
     def lines(self) -> list[str]:
         """For people."""
-        faces = f"{self.folder}: {self.faces} faces of {self.frames} frames"
+        faces = f"{self.folder}: {_counted(self.faces, 'face')} of {_counted(self.frames, 'frame')}"
         if self.frames_without_face:
             faces += f", {self.frames_without_face} without a face"
         done = self.frames - self.resumed_at
         if not done:
             return [f"{faces}; nothing was left to do (--restart extracts anew)"]
         busy = ", ".join(f"{step} {share:.0%}" for step, share in self.busy.items())
-        return [faces, f"{done} frames in {self.seconds:.1f} s, {self.fps:.1f} a second ({busy})"]
+        return [faces, f"{_counted(done, 'frame')} in {self.seconds:.1f} s, {self.fps:.1f} a second ({busy})"]
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def run(config: ExtractConfig, *, progress: Progress, cancel: Cancel) -> ExtractResult:
@@ -240,6 +246,7 @@ def _result(
         seconds=round(seconds, 3),
         fps=round(new / seconds, 2) if seconds else 0.0,
         busy={step: round(spent / seconds, 3) for step, spent in times.seconds().items()},
+        cpu_ms={step: round(1000 * cpu / new, 2) for step, cpu in times.cpu_seconds().items()},
         losses=losses,
     )
 

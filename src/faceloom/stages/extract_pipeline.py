@@ -28,22 +28,26 @@ _AHEAD = 4
 
 
 class BusyTimes:
-    """Seconds that each step was at work, summed over threads."""
+    """Seconds that each step was at work, and CPU seconds of its threads, summed over threads.
+
+    CPU seconds leave out threads that libraries start themselves (FFmpeg's).
+    """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._seconds: dict[str, float] = {}
+        self._seconds: dict[str, tuple[float, float]] = {}
 
     @contextlib.contextmanager
     def measure(self, step: str) -> Generator[None]:
         """Add the time spent inside to `step`."""
-        start = time.perf_counter()
+        start, cpu_start = time.perf_counter(), time.thread_time()
         try:
             yield
         finally:
-            spent = time.perf_counter() - start
+            spent, cpu = time.perf_counter() - start, time.thread_time() - cpu_start
             with self._lock:
-                self._seconds[step] = self._seconds.get(step, 0.0) + spent
+                before = self._seconds.get(step, (0.0, 0.0))
+                self._seconds[step] = before[0] + spent, before[1] + cpu
 
     def iterate(self, step: str, items: Iterable[T]) -> Generator[T]:
         """Yield `items`, adding the time that each took to come to `step`."""
@@ -61,9 +65,14 @@ class BusyTimes:
                 close()
 
     def seconds(self) -> dict[str, float]:
-        """Step to seconds."""
+        """Step to seconds at work."""
         with self._lock:
-            return dict(self._seconds)
+            return {step: spent for step, (spent, _) in self._seconds.items()}
+
+    def cpu_seconds(self) -> dict[str, float]:
+        """Step to CPU seconds."""
+        with self._lock:
+            return {step: cpu for step, (_, cpu) in self._seconds.items()}
 
 
 @dataclass(frozen=True)

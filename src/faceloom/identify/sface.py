@@ -1,0 +1,117 @@
+"""Whose face it is, as 128 numbers: SFace.
+
+Zhong et al., "SFace: Sigmoid-constrained hypersphere loss for robust face recognition" (2021).
+Figures and threshold: shared/reference/weights.md.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+from numpy.typing import ArrayLike, NDArray
+
+from faceloom.core import InputError, Progress
+from faceloom.geometry import umeyama, warp_to_face
+from faceloom.weights import fetch
+
+SAME_PERSON = 0.36
+"""Cosine above which two faces are one person's: 0.992 of true pairs, 0.001 of false ones."""
+SIZE_PX = 112
+
+_TEMPLATE = np.array(
+    [
+        [38.2946, 51.6963],
+        [73.5318, 51.5014],
+        [56.0252, 71.7366],
+        [41.5493, 92.3655],
+        [70.7299, 92.2041],
+    ]
+)
+"""ArcFace's five points in the 112 px square: eyes, nose tip, mouth corners, image-left first."""
+
+
+class Identifier:
+    """Embeds faces; thread-safe. `threads` is the number of threads of one inference.
+
+    Raises `WeightsError` when the network cannot be had.
+    """
+
+    name = "sface"
+
+    def __init__(
+        self, model: Path | None = None, *, threads: int = 1, progress: Progress | None = None
+    ) -> None:
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.log_severity_level = 3
+        path = model or fetch("sface", progress=progress)
+        self._session: Any = onnxruntime.InferenceSession(
+            str(path), options, providers=["CPUExecutionProvider"]
+        )
+        self._input: str = self._session.get_inputs()[0].name
+        self._lock = threading.Lock()
+
+    def embed(
+        self, image: NDArray[np.uint8], landmarks: ArrayLike, *, pixel_aspect: float = 1.0
+    ) -> NDArray[np.float32]:
+        """The unit vector, 128 float32, of the face with these points in `image` (h w 3 RGB).
+
+        `landmarks` are the 68 points of iBUG or the 5 of a detector, in pixels of `image`, which
+        may be a frame or a face picture. Raises `InputError` for any other number of points.
+        """
+        return self.embed_aligned(align_face(image, landmarks, pixel_aspect=pixel_aspect))
+
+    def embed_aligned(self, face: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """The same of a picture `112 112 3` RGB that `align_face` made."""
+        if face.shape != (SIZE_PX, SIZE_PX, 3):
+            raise InputError(f"the identity network takes 112x112 RGB pictures, not {face.shape}")
+        batch = np.ascontiguousarray(face.transpose(2, 0, 1)[None], dtype=np.float32)
+        with self._lock:
+            vector = self._session.run(None, {self._input: batch})[0].reshape(-1)
+        vector = np.asarray(vector, dtype=np.float32)
+        return vector / max(float(np.linalg.norm(vector)), 1e-12)
+
+
+def align_face(
+    image: NDArray[np.uint8], landmarks: ArrayLike, *, pixel_aspect: float = 1.0
+) -> NDArray[np.uint8]:
+    """The face as `112 112 3`, its five points on ArcFace's template. Raises as `embed`."""
+    points = five_points(landmarks) * [pixel_aspect, 1.0]
+    matrix = umeyama(points, _TEMPLATE)[:2].astype(np.float64).copy()
+    matrix[:, 0] *= pixel_aspect
+    face = warp_to_face(image, matrix, SIZE_PX, interpolation="linear", antialias=True)
+    return np.asarray(face, dtype=np.uint8)
+
+
+def five_points(landmarks: ArrayLike) -> NDArray[np.float64]:
+    """`5 2`: eye centres, nose tip, mouth corners of 68 points; 5 points come back as they are."""
+    points = np.asarray(landmarks, dtype=np.float64)
+    if points.shape == (5, 2):
+        return points
+    if points.shape != (68, 2):
+        raise InputError(f"68 landmarks or 5 points are needed, not {points.shape}")
+    eyes = points[36:42].mean(axis=0), points[42:48].mean(axis=0)
+    return np.stack([*eyes, points[30], points[48], points[54]])
+
+
+def similarity(a: ArrayLike, b: ArrayLike) -> float:
+    """Cosine of two embeddings, -1 to 1; above `SAME_PERSON` they are taken for one person."""
+    first, second = np.asarray(a, dtype=np.float64), np.asarray(b, dtype=np.float64)
+    norm = float(np.linalg.norm(first) * np.linalg.norm(second))
+    return float(first @ second) / norm if norm else 0.0
+
+
+def mean_embedding(embeddings: Sequence[ArrayLike]) -> NDArray[np.float32]:
+    """The unit vector of the mean: what several faces of one person have in common.
+
+    Raises `InputError` when there are none.
+    """
+    if not embeddings:
+        raise InputError("no embeddings to take the mean of")
+    mean = np.mean([np.asarray(e, dtype=np.float64) for e in embeddings], axis=0)
+    return (mean / max(float(np.linalg.norm(mean)), 1e-12)).astype(np.float32)
