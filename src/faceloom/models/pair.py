@@ -55,7 +55,7 @@ class PairModel:
             graph = make_graph()
         initialize(graph, torch.Generator().manual_seed(seed))
         self._layout = torch.channels_last if precision == "bf16" else torch.contiguous_format
-        self._graph = graph.to(device).to(memory_format=self._layout)
+        self._graph = _laid_out(graph.to(device), self._layout)
         self._optimizer: Optimizer | None = None
 
     @property
@@ -123,6 +123,14 @@ class PairModel:
                 f" (batch, 3, {side}, {side})"
             )
         return faces.contiguous(memory_format=self._layout)
+
+
+def _laid_out(graph: Graph, layout: torch.memory_format) -> Graph:
+    """`graph` with its convolution weights stored in `layout`, so that no step rearranges them."""
+    for param in graph.parameters():
+        if param.ndim == 4:
+            param.data = param.data.contiguous(memory_format=layout)
+    return graph
 
 
 def _stacked(src: TrainBatch, dst: TrainBatch) -> TrainBatch:

@@ -1,0 +1,115 @@
+"""Architecture names, legal settings, what is said of illegal ones (training.md 1.8, 2.1)."""
+
+from __future__ import annotations
+
+from itertools import permutations
+from typing import Any
+
+import pytest
+
+from faceloom.core import InputError, apply_overrides
+from faceloom.core.config import validate
+from faceloom.models import (
+    MODELS,
+    Archi,
+    Quick96Settings,
+    SaehdSettings,
+    build_model,
+    parse_archi,
+)
+
+
+def test_every_flag_combination_in_every_order() -> None:
+    for kind in ("df", "liae"):
+        assert parse_archi(kind) == Archi(kind)
+        for count in range(1, 5):
+            for flags in permutations("udtc", count):
+                archi = parse_archi(f"{kind}-{''.join(flags)}".upper())
+                assert archi == Archi(kind, **dict.fromkeys(flags, True))
+                assert parse_archi(archi.name) == archi
+
+
+@pytest.mark.parametrize("name", ["", "dfhd", "df-", "liae-x", "df-uu", "df ud", "amp"])
+def test_bad_archi(name: str) -> None:
+    with pytest.raises(InputError, match="archi"):
+        parse_archi(name)
+
+
+def test_defaults_are_the_references() -> None:
+    settings = SaehdSettings()
+    assert settings.archi == "liae-ud"
+    assert (settings.ae_dims, settings.e_dims, settings.d_dims) == (256, 64, 64)
+    assert settings.mask_dims == 22
+    assert settings.learning_rate == 5e-5
+    assert SaehdSettings(d_dims=96).mask_dims == 32
+    assert SaehdSettings(d_dims=16).mask_dims == 16
+    assert SaehdSettings(d_mask_dims=48).mask_dims == 48
+
+
+@pytest.mark.parametrize(
+    ("short", "name"),
+    [("h", "half_face"), ("MF", "midfull_face"), ("wf", "whole_face"), ("head", "head")],
+)
+def test_face_type_words(short: str, name: str) -> None:
+    settings = validate(SaehdSettings, {"face_type": short}, where="test")
+    assert settings.face_type == name
+    assert SaehdSettings.model_validate({"face_type": name}).face_type == name
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({"resolution": 80, "archi": "df-t"}, "multiple of 32.*flag t.*64 or 96"),
+        ({"resolution": 112, "archi": "liae-ud"}, "multiple of 32.*flag d.*96 or 128"),
+        ({"resolution": 100, "archi": "df"}, "multiple of 16.*96 or 112"),
+        ({"resolution": 48}, "greater than or equal to 64"),
+        ({"resolution": 672}, "less than or equal to 640"),
+        ({"ae_dims": 2000}, "less than or equal to 1024"),
+        ({"e_dims": 17}, "e_dims 17 is odd.*use 18"),
+        ({"d_mask_dims": 21}, "d_mask_dims 21 is odd"),
+        ({"d_dims": 14}, "greater than or equal to 16"),
+        ({"archi": "liae-uq"}, "expected df or liae"),
+        ({"face_type": "nose"}, "half_face"),
+        ({"batch_size": 0}, "greater than or equal to 1"),
+        ({"lr_dropout": "maybe"}, "'n', 'y' or 'cpu'"),
+        ({"gan_power": 0.1}, "unknown setting 'gan_power'"),
+    ],
+)
+def test_illegal_settings_say_why(values: dict[str, Any], words: str) -> None:
+    with pytest.raises(InputError, match=words):
+        validate(SaehdSettings, values, where="test")
+
+
+def test_resolutions_that_only_some_archis_take() -> None:
+    assert SaehdSettings(resolution=80, archi="df-uc").resolution == 80
+    assert SaehdSettings(resolution=96, archi="liae-udtc").resolution == 96
+
+
+def test_overrides_from_the_command_line() -> None:
+    settings = apply_overrides(
+        SaehdSettings(), ["archi=DF-DU", "resolution=160", "clipgrad=true", "lr_dropout=y"]
+    )
+    assert settings.archi == "df-ud"
+    assert (settings.resolution, settings.clipgrad, settings.lr_dropout) == (160, True, "y")
+
+
+def test_quick96_is_fixed() -> None:
+    assert Quick96Settings().resolution == 96
+    for values in ({"resolution": 128}, {"face_type": "wf"}, {"archi": "df"}):
+        with pytest.raises(InputError):
+            validate(Quick96Settings, values, where="test")
+
+
+def test_every_setting_is_documented_and_structural_names_exist() -> None:
+    for name in MODELS:
+        kind = MODELS[name].settings
+        for key, field in kind.model_fields.items():
+            assert field.description, f"{name}.{key} has no docstring"
+        assert set(kind.structural) <= set(kind.model_fields)
+
+
+def test_build_model_refuses_what_does_not_fit() -> None:
+    with pytest.raises(InputError, match="SAEHD"):
+        build_model("SAEHQ", SaehdSettings())
+    with pytest.raises(InputError, match="SaehdSettings"):
+        build_model("SAEHD", Quick96Settings())
