@@ -5,12 +5,14 @@ from faceloom.media.footage import IMAGE_FPS, VIDEO_SUFFIXES, Footage, open_foot
 from faceloom.media.hdr import WorkingTransform, working_transform
 from faceloom.media.images import read_image, write_image
 from faceloom.media.prefetch import prefetch
+from faceloom.media.timeline import TIMELINE_NAME, Timeline, read_timeline, write_timeline
 from faceloom.media.types import AudioInfo, ColorTags, FootageInfo, Frame, Image
 from faceloom.media.writer import VideoWriter
 
 __all__ = [
     "CODECS",
     "IMAGE_FPS",
+    "TIMELINE_NAME",
     "VIDEO_SUFFIXES",
     "AudioInfo",
     "ColorTags",
@@ -18,6 +20,7 @@ __all__ = [
     "FootageInfo",
     "Frame",
     "Image",
+    "Timeline",
     "VideoCodec",
     "VideoWriter",
     "WorkingTransform",
@@ -26,6 +29,8 @@ __all__ = [
     "open_footage",
     "prefetch",
     "read_image",
+    "read_timeline",
     "working_transform",
     "write_image",
+    "write_timeline",
 ]

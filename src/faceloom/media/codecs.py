@@ -43,13 +43,17 @@ class EncodePlan:
 
 def default_codec(like: FootageInfo) -> VideoCodec:
     """H.264, which plays everywhere; H.265 where 8 bits would lose what the footage has."""
-    return "h265" if like.bit_depth > 8 and like.kind == "video" else "h264"
+    return "h265" if like.bit_depth > 8 else "h264"
 
 
-def default_suffix(codec: str, like: FootageInfo) -> str:
-    """The container for a result: the codec's usual one, `.mkv` where the audio needs it."""
+def default_suffix(codec: str, like: FootageInfo, audio: Sequence[str] | None = None) -> str:
+    """The container for a result: the codec's usual one, `.mkv` where the audio needs it.
+
+    `audio`: the tracks' codecs, the footage's own unless given.
+    """
+    tracks = [track.codec for track in like.audio] if audio is None else audio
     for suffix in CONTAINERS[codec]:
-        if all(carries_audio(suffix, track.codec) for track in like.audio):
+        if all(carries_audio(suffix, track) for track in tracks):
             return suffix
     return ".mkv"
 

@@ -6,14 +6,16 @@ import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from itertools import groupby
 from pathlib import Path
 from typing import Protocol
 
 from faceloom.core import MediaError
 from faceloom.core.paths import IMAGE_SUFFIXES
-from faceloom.media.images import read_picture
 from faceloom.media.losses import Losses
-from faceloom.media.types import ColorTags, FootageInfo, Frame
+from faceloom.media.pictures import ImagesPart
+from faceloom.media.timeline import Timeline
+from faceloom.media.types import FootageInfo, Frame
 from faceloom.media.video import VideoPart
 
 VIDEO_SUFFIXES = frozenset(
@@ -23,7 +25,6 @@ VIDEO_SUFFIXES = frozenset(
 """What is taken for a video in a folder; a file given by name is tried whatever its suffix."""
 
 IMAGE_FPS = Fraction(25)
-PICTURE_TAGS = ColorTags("gbr", "full", "bt709", "iec61966-2-1")
 
 
 class Part(Protocol):
@@ -36,65 +37,7 @@ class Part(Protocol):
     def frames(self, start: int, stop: int, *, native: bool) -> Iterator[Frame]: ...
     def frame(self, index: int, *, native: bool) -> Frame: ...
     def time_of(self, index: int) -> Fraction: ...
-
-
-class ImagesPart:
-    """Pictures in the order given, `fps` of them a second. Their sizes may differ."""
-
-    def __init__(self, paths: Sequence[Path], fps: Fraction) -> None:
-        self._paths = list(paths)
-        self._fps = fps
-        self.losses = Losses(len(self._paths))
-        self.info = self._describe()
-
-    def _describe(self) -> FootageInfo:
-        """By the first picture that can be read; `MediaError` when none can."""
-        first_error: MediaError | None = None
-        for path in self._paths:
-            try:
-                picture = read_picture(path, native=True)
-            except MediaError as error:
-                first_error = first_error or error
-                continue
-            height, width = picture.image.shape[:2]
-            return FootageInfo(
-                paths=tuple(self._paths),
-                kind="images",
-                size=(height, width),
-                fps=self._fps,
-                frame_count=len(self._paths),
-                duration_s=float(len(self._paths) / self._fps),
-                time_base=1 / self._fps,
-                codec=path.suffix.lower().lstrip("."),
-                pix_fmt="rgb48" if picture.image.dtype.itemsize == 2 else "rgb24",
-                container="images",
-                bit_depth=picture.image.dtype.itemsize * 8,
-                color=PICTURE_TAGS,
-                notes=[f"{path.name}: {note}" for note in picture.notes],
-            )
-        raise first_error or MediaError("no pictures given")
-
-    def __len__(self) -> int:
-        return len(self._paths)
-
-    def frames(self, start: int, stop: int, *, native: bool) -> Iterator[Frame]:
-        for index in range(start, stop):
-            try:
-                frame = self.frame(index, native=native)
-            except MediaError as error:
-                self.losses.say(str(error))
-                continue
-            yield frame
-
-    def frame(self, index: int, *, native: bool) -> Frame:
-        path = self._paths[index]
-        picture = read_picture(path, native=native)
-        for note in picture.notes:
-            self.losses.say(f"{path}: {note}")
-        return Frame(index, self.time_of(index), picture.image, path.name, picture.alpha)
-
-    def time_of(self, index: int) -> Fraction:
-        return index / self._fps
+    def name_of(self, index: int) -> str: ...
 
 
 @dataclass(frozen=True)
@@ -120,6 +63,12 @@ class Footage:
 
     def __len__(self) -> int:
         return self._count
+
+    @property
+    def has_timeline(self) -> bool:
+        """Whether frames have time stamps of their own, not just a rate that was assumed."""
+        parts = [placed.part for placed in self._placed]
+        return all(not isinstance(part, ImagesPart) or part.timeline is not None for part in parts)
 
     @property
     def losses(self) -> list[str]:
@@ -153,6 +102,11 @@ class Footage:
         placed = self._find(index)
         return placed.part.time_of(index - placed.first) + placed.shift
 
+    def name_of(self, index: int) -> str:
+        """The name of frame `index` (see `Frame.name`), without decoding it."""
+        placed = self._find(index)
+        return placed.prefix + placed.part.name_of(index - placed.first)
+
     def _find(self, index: int) -> _Placed:
         if not 0 <= index < self._count:
             raise MediaError(f"{self.info.path}: no frame {index + 1}; it has {self._count}")
@@ -160,29 +114,27 @@ class Footage:
 
 
 def open_footage(
-    source: Path | str | Sequence[Path | str], *, fps: Fraction | None = None
+    source: Path | str | Sequence[Path | str],
+    *,
+    fps: Fraction | None = None,
+    timeline: Timeline | None = None,
 ) -> Footage:
     """Open a video, a picture, a folder of either, or a list of those.
 
-    `fps` is the rate of pictures (25 unless given); videos keep their own time stamps. Raises
-    `MediaError` in one line when something named cannot be read at all.
+    Videos keep their own time stamps. Pictures take theirs from `timeline` (or the one that a dump
+    left beside them), else they are `fps` a second, 25 unless given. Raises `MediaError` in one
+    line when something named cannot be read at all.
     """
     sources = [source] if isinstance(source, str | os.PathLike) else list(source)
     files = [file for one in sources for file in _expand(Path(one))]
     if not files:
         raise MediaError("no footage given: name a video, a picture or a folder")
     parts: list[Part] = []
-    pictures: list[Path] = []
-    for file in files:
-        if file.suffix.lower() in IMAGE_SUFFIXES:
-            pictures.append(file)
-            continue
-        if pictures:
-            parts.append(ImagesPart(pictures, fps or IMAGE_FPS))
-            pictures = []
-        parts.append(VideoPart(file))
-    if pictures:
-        parts.append(ImagesPart(pictures, fps or IMAGE_FPS))
+    for is_picture, run in groupby(files, lambda file: file.suffix.lower() in IMAGE_SUFFIXES):
+        if is_picture:
+            parts.append(ImagesPart(list(run), fps or IMAGE_FPS, timeline))
+        else:
+            parts += [VideoPart(file) for file in run]
     return Footage(parts)
 
 

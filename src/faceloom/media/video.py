@@ -104,13 +104,17 @@ class VideoPart:
         if self._tone_map is not None and not native:
             image = self._tone_map(image)
         image = apply_orientation(image, self._orientation)
-        return Frame(index, self.time_of(index), image, f"{index + 1:05d}.png")
+        return Frame(index, self.time_of(index), image, self.name_of(index))
 
     def time_of(self, index: int) -> Fraction:
         """The time stamp of frame `index` in seconds on the container's timeline."""
         if self._index.pts is None:
             return self.info.start_time + index / self.info.fps
         return self._index.pts[index] * self._index.time_base
+
+    def name_of(self, index: int) -> str:
+        """What frame `index` is called when it is dumped."""
+        return f"{index + 1:05d}.png"
 
     def _decode(self, start: int, thread_type: str = "AUTO") -> Generator[Decoded]:
         """Numbered frames from `start` on, each number once and rising."""

@@ -1,0 +1,40 @@
+"""What every stage needs that makes a labelled video of dst's footage."""
+
+from __future__ import annotations
+
+import contextlib
+import glob
+import os
+import uuid
+from collections.abc import Generator
+from dataclasses import replace
+from pathlib import Path
+
+from faceloom.core import InputError
+from faceloom.media import ColorTags, FootageInfo
+
+
+@contextlib.contextmanager
+def unsigned_path(target: Path) -> Generator[Path]:
+    """A place beside `target` for a video that is not labelled yet, and must not outlive us."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    for leftover in target.parent.glob(f".tmp-*-{glob.escape(target.name)}"):
+        leftover.unlink(missing_ok=True)
+    path = target.with_name(f".tmp-{os.getpid()}-{uuid.uuid4().hex[:8]}-{target.name}")
+    try:
+        yield path
+    finally:
+        path.unlink(missing_ok=True)
+
+
+def refuse_sources(target: Path, info: FootageInfo) -> None:
+    """Raise `InputError` when a result would take the place of what it is made from."""
+    if target.exists() and any(target.samefile(path) for path in info.paths if path.exists()):
+        raise InputError(f"{target}: is the footage itself; choose another --output")
+
+
+def mask_like(info: FootageInfo) -> FootageInfo:
+    """The footage's time line and shape, without its colours and sound."""
+    return replace(
+        info, bit_depth=8, hdr=False, hdr_metadata=None, color=ColorTags(), audio=[], notes=[]
+    )
