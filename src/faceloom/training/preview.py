@@ -22,6 +22,8 @@ COLUMNS: Final = ("src", "src-src", "dst", "dst-dst", "src-dst")
 _LARGEST_CELL_PX: Final = 384
 _SMALLEST_CELL_PX: Final = 160
 _TITLE_PX: Final = 24
+_CAPTION_PX: Final = 22
+_CAPTION_WIDTH_PX: Final = 300
 
 
 @dataclass(frozen=True)
@@ -81,6 +83,7 @@ def _grid(columns: tuple[Tensor, ...], losses: NDArray[np.float32], iteration: i
     for number, name in enumerate(COLUMNS):
         write_text(titles, name, (number * width // len(COLUMNS) + 6, _TITLE_PX - 8))
     graph = draw_strip(losses, width)
+    graph[:_CAPTION_PX, :_CAPTION_WIDTH_PX] //= 4
     write_text(graph, _caption(losses, iteration), (6, 16))
     return np.ascontiguousarray(np.concatenate([graph, titles, body], 0))
 
