@@ -43,7 +43,8 @@ _CONFIRMS = 0.3
 """Least overlaps: of two finds of one face, of landmarks with what led to them, and of a detection
 with a face that was followed there."""
 _WEAK = 8.0
-"""A followed face of less presence is looked for anew as well, lest a bad fit hold itself up."""
+"""A face of less presence may lie another way, so other turns are tried; a followed one is looked
+for anew as well, lest a bad fit hold itself up."""
 _MAX_UNSEEN = 15
 """So many pictures a face is followed without a detection; then it must be found in a turn."""
 _TURNED_SIDE_PX = 1280
@@ -144,7 +145,7 @@ class FaceFinder:
                         detector=self._detector.name,
                         mesh=marks.mesh,
                         region=marks.region,
-                        doubtful=marks.doubtful,
+                        doubtful=marks.doubtful or marks.presence < _WEAK,
                     )
                 )
         return _without_duplicates(faces)

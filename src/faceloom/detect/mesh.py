@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import tempfile
 import threading
 import zipfile
 from collections.abc import Callable, Generator, Sequence
@@ -167,10 +168,12 @@ def _open_litert(content: bytes, threads: int) -> Network:
 
 
 def _open_opencv(content: bytes) -> Network:
-    # OpenCV 5's new engine keeps only the last of the three outputs.
-    network: Any = cv2.dnn.readNetFromTFLite(
-        np.frombuffer(content, np.uint8), cv2.dnn.ENGINE_CLASSIC
-    )
+    # OpenCV 5's new engine keeps only the last of the three outputs, and the classic one can only
+    # be had for a file.
+    with tempfile.TemporaryDirectory(prefix="faceloom-mesh-") as folder:
+        path = Path(folder, _MEMBER)
+        path.write_bytes(content)
+        network: Any = cv2.dnn.readNetFromTFLite(str(path), cv2.dnn.ENGINE_CLASSIC)
 
     def run(image: NDArray[np.float32]) -> tuple[NDArray[np.float32], float]:
         network.setInput(np.ascontiguousarray(image.transpose(2, 0, 1)[None]))
