@@ -14,7 +14,7 @@ from pydantic import Field
 from faceloom.core.config import Settings
 from faceloom.core.errors import FaceloomError, InputError
 from faceloom.core.events import Cancel, Progress
-from faceloom.core.paths import atomic_write
+from faceloom.core.paths import atomic_write, list_images
 from faceloom.faces import Faceset
 from faceloom.provenance import require_rights
 from faceloom.provenance.state import state_folder
@@ -194,7 +194,7 @@ class _Memory:
     def __init__(self, workspace: Workspace, config: encode.EncodeConfig) -> None:
         self._file = state_folder(workspace.folder) / _MEMORY
         frames = {
-            folder.name: [_stamp(file) for file in sorted(folder.iterdir())]
+            folder.name: [_stamp(file) for file in list_images(folder)]
             for folder in (workspace.merged, workspace.merged_mask)
             if folder.is_dir()
         }
