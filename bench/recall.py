@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from faceloom.detect import FaceFinder, FoundFace
+from faceloom.detect import FaceFinder, FoundFace, open_finder
 from faceloom.media import open_footage, write_image
 
 VIDEOS = {".mp4", ".mkv", ".gif", ".avi", ".webm", ".ts"}
@@ -66,7 +66,7 @@ def main() -> None:
     if options.draw:
         options.draw.mkdir(parents=True, exist_ok=True)
     truth: dict[str, int] = json.loads((options.media / "faces.json").read_text())
-    finder = FaceFinder()
+    finder = open_finder()
     print("| file | faces | found | missed | false |\n|---|---|---|---|---|")
     totals = np.zeros(3, dtype=int)
     for name, expected in truth.items():
