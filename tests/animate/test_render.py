@@ -52,7 +52,7 @@ def test_no_holes_in_the_face(rig, pose):
 
 def test_light_comes_from_its_side(rig):
     image, mesh = render(
-        replace(rig, portrait=replace(rig.portrait, image=np.full((512, 512, 3), 128, np.uint8))),
+        replace(rig, portrait=replace(rig.portrait, image=np.full((640, 512, 3), 128, np.uint8))),
         Pose(light=0.5, light_deg=70),
     )
     left, right = mesh[[50, 280], :2].round().astype(int)

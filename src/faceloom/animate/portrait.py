@@ -46,8 +46,8 @@ class Portrait:
 ASTRONAUT = PortraitPlan(
     weight="portrait-astronaut",
     title="Eileen Collins, NASA (public domain)",
-    crop=(114, 0, 338, 224),
-    size=(512, 512),
+    crop=(114, 0, 338, 280),
+    size=(640, 512),
     outline=(
         (182, 140), (181, 133), (175, 129),
         (171.5, 123), (169, 117), (161, 109), (155.5, 102), (153.5, 92), (152.5, 80), (152, 70),
