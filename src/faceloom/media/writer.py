@@ -59,6 +59,8 @@ class VideoWriter:
         self._plan = plan_encoding(codec, like, self.size, crf=crf, bitrate=bitrate, preset=preset)
         self._zero = like.clock_zero or min(Fraction(0), like.start_time)
         self._last_pts: int | None = None
+        self._held: VideoFrame | None = None
+        self._durations: dict[int, int] = {}
         self._cleanup = contextlib.ExitStack()
         self._reformatter = VideoReformatter()
         self._temporary: Path
@@ -140,10 +142,19 @@ class VideoWriter:
         frame.pts = pts
         frame.time_base = self._like.time_base
         with self._as_media_error():
-            self._mux(frame)
-            if self._audio:
-                self._audio.feed(pts * self._like.time_base)
+            self._encode_held(pts)
+            self._held = frame
         self.frames_written += 1
+
+    def _encode_held(self, next_pts: int) -> None:
+        """Encode the frame before, now that it is known how long it stands."""
+        frame = self._held
+        if frame is None or frame.pts is None:
+            return
+        self._durations[frame.pts] = next_pts - frame.pts
+        self._mux(frame)
+        if self._audio:
+            self._audio.feed(frame.pts * self._like.time_base)
 
     def _to_frame(self, image: Image) -> VideoFrame:
         plan = self._plan
@@ -166,16 +177,15 @@ class VideoWriter:
 
     def _mux(self, frame: VideoFrame | None) -> None:
         for packet in self._stream.encode(frame):
-            self._set_duration(packet)
+            # Encoders guess durations from the average rate; the file's length hangs on them.
+            duration = self._durations.pop(packet.pts or 0, None)
+            if duration is not None:
+                packet.duration = duration
+            if self.frames_written <= 2:
+                # x265 leaves the decoding time unset for clips shorter than its reordering;
+                # two frames are never reordered.
+                packet.dts = packet.pts
             self._output.mux(packet)
-
-    def _set_duration(self, packet: Any) -> None:
-        """Encoders guess a frame's duration from the rate: the last one's is known better."""
-        last = self._like.last_frame_s
-        if packet.pts is not None and packet.pts == self._last_pts and last:
-            packet.duration = round(last / packet.time_base)
-        elif not packet.duration:
-            packet.duration = round(1 / self._like.fps / packet.time_base)
 
     def __exit__(
         self,
@@ -194,7 +204,10 @@ class VideoWriter:
     def _finish(self) -> None:
         if not self.frames_written:
             raise MediaError(f"{self.path}: there was no frame to write")
+        last = self._like.last_frame_s or 1 / self._like.fps
         with self._as_media_error():
+            ticks = max(1, round(last / self._like.time_base))
+            self._encode_held((self._last_pts or 0) + ticks)
             self._mux(None)
             if self._audio:
                 self._audio.feed(None)
