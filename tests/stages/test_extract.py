@@ -182,6 +182,18 @@ def test_a_killed_process_loses_nothing(media: Path, whole: Path, tmp_path: Path
     assert faces_in(folder) == faces_in(whole)
 
 
+def test_damaged_footage_resumes_alike(media: Path, tmp_path: Path) -> None:
+    """What a broken stream decodes to depends on where decoding began."""
+    clip = media / "awkward" / "corrupt_bitstream.mp4"
+    whole = make_workspace(tmp_path / "whole", clip)
+    assert extract(whole, image_size=96).losses
+    stopped = make_workspace(tmp_path / "stopped", clip)
+    with pytest.raises(CancelledError):
+        extract(stopped, image_size=96, stop_after=70)
+    assert extract(stopped, image_size=96).losses
+    assert faces_in(stopped) == faces_in(whole)
+
+
 def test_other_settings_need_a_restart(media: Path, tmp_path: Path) -> None:
     folder = make_workspace(tmp_path / "w", media / "awkward" / "three_frames.mp4")
     extract(folder)

@@ -19,7 +19,7 @@ from faceloom.core.paths import list_images, sweep_temporary
 from faceloom.detect import FaceFinder, open_finder
 from faceloom.faces import FaceSuffix
 from faceloom.geometry import SHORT, FaceType
-from faceloom.media import Footage, open_footage
+from faceloom.media import Footage, Frame, open_footage
 from faceloom.stages.extract_faces import FaceWriter
 from faceloom.stages.extract_journal import (
     JOURNAL_NAME,
@@ -125,7 +125,10 @@ class ExtractResult:
         if not done:
             return [f"{faces}; nothing was left to do (--restart extracts anew)"]
         busy = ", ".join(f"{step} {share:.0%}" for step, share in self.busy.items())
-        return [faces, f"{_counted(done, 'frame')} in {self.seconds:.1f} s, {self.fps:.1f} a second ({busy})"]
+        return [
+            faces,
+            f"{_counted(done, 'frame')} in {self.seconds:.1f} s, {self.fps:.1f} a second ({busy})",
+        ]
 
 
 def _counted(number: int, noun: str) -> str:
@@ -176,7 +179,7 @@ def _extract(
     resumed_at = done.frames
     started = time.perf_counter()
     frames = unique_stems(
-        footage.frames(done.next_index),
+        _frames_to_do(footage, journal),
         set(done.stems),
         lambda frame: skipped.append(f"{frame.name}: another frame has the same stem; left out"),
     )
@@ -199,7 +202,8 @@ def _extract(
     with opencv_threads(1), journal, contextlib.closing(found), contextlib.closing(written):
         for item in written:
             frame = item.frame
-            journal.add(frame.index, PurePath(frame.name).stem, item.faces, item.state)
+            stem, damaged = PurePath(frame.name).stem, bool(footage.losses)
+            journal.add(frame.index, stem, item.faces, item.state, damaged=damaged)
             progress.advance()
             progress.metric(faces=str(done.faces))
         cancel.check()
@@ -215,6 +219,15 @@ def _extract(
     if not done.faces:
         progress.note("no face was found in any frame")
     return _result(config, writer.folder, journal, resumed_at, seconds, times, losses)
+
+
+def _frames_to_do(footage: Footage, journal: Journal) -> Iterator[Frame]:
+    """The frames behind the last one done."""
+    first = journal.done.next_index
+    if footage.info.kind != "video" or not journal.done.damaged:
+        return footage.frames(first)
+    # In a damaged stream, what a frame looks like hangs on where decoding began.
+    return (frame for frame in footage.frames() if frame.index >= first)
 
 
 def _until(found: Iterator[Found], cancel: Cancel) -> Iterator[Found]:

@@ -35,17 +35,22 @@ class Done:
     faces: int = 0
     without_face: int = 0
     finished: bool = False
+    damaged: bool = False
+    """Whether something of the footage could not be decoded cleanly so far."""
     state: dict[str, Any] = field(default_factory=lambda: dict[str, Any]())
     stems: set[str] = field(default_factory=lambda: set[str]())
     """Stems of the frames that are done."""
 
-    def count(self, index: int, stem: str, faces: int, state: dict[str, Any]) -> None:
+    def count(
+        self, index: int, stem: str, faces: int, state: dict[str, Any], damaged: bool
+    ) -> None:
         """Add one frame."""
         self.next_index = index + 1
         self.frames += 1
         self.faces += faces
         self.without_face += faces == 0
         self.state = state
+        self.damaged = damaged
         self.stems.add(stem)
 
 
@@ -65,14 +70,18 @@ class Journal:
         if self._file is not None:
             self._file.close()
 
-    def add(self, index: int, stem: str, faces: int, state: dict[str, Any]) -> None:
+    def add(
+        self, index: int, stem: str, faces: int, state: dict[str, Any], *, damaged: bool = False
+    ) -> None:
         """Note that frame `index` is done and its faces are on disk."""
         assert self._file is not None, "the journal is not open"
         line = {"frame": index, "stem": stem, "faces": faces, "state": state}
+        if damaged:
+            line["damaged"] = True
         # One write without a buffer: after a kill a line is there or is cut, never interleaved.
         self._file.write(_line(line))
         self._file.flush()
-        self.done.count(index, stem, faces, state)
+        self.done.count(index, stem, faces, state, damaged)
 
     def finish(self) -> None:
         """Note that the footage is at its end, and shrink the journal to its sums."""
@@ -136,7 +145,8 @@ def _count(done: Done, values: dict[str, Any] | None) -> bool:
             done.without_face = int(values["without_face"])
         else:
             frame, faces = int(values["frame"]), int(values["faces"])
-            done.count(frame, str(values["stem"]), faces, dict(values["state"]))
+            state, damaged = dict(values["state"]), bool(values.get("damaged"))
+            done.count(frame, str(values["stem"]), faces, state, damaged)
     except (KeyError, TypeError, ValueError):
         return False
     return True
