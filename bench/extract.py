@@ -48,7 +48,9 @@ def main() -> None:
     for step, share in result.busy.items():
         per_frame = 1000 * share * result.seconds / result.frames
         cpu = result.cpu_ms[step]
-        print(f"{step:10} at work {share:4.0%} of the run, {per_frame:5.1f} ms a frame, CPU {cpu} ms")
+        print(
+            f"{step:10} at work {share:4.0%} of the run, {per_frame:5.1f} ms a frame, CPU {cpu} ms"
+        )
 
 
 if __name__ == "__main__":

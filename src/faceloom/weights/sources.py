@@ -95,19 +95,19 @@ def _download_wheel(wheel: Wheel, folder: Path, progress: Progress) -> Path:
 def _watch(
     process: subprocess.Popen[bytes], folder: Path, wheel: Wheel, progress: Progress
 ) -> None:
-    """Report the growth of the download until pip ends."""
-    total = wheel.size_bytes // 1000
-    progress.start(f"download {wheel.requirement}", total, "kB")
-    seen = 0
+    """Report the growth of the download until pip ends; nothing when nothing comes."""
+    total, seen = wheel.size_bytes // 1000, 0
     while process.poll() is None:
         time.sleep(_POLL_S)
         now = min(_bytes_below(folder) // 1000, total)
         if now > seen:
+            if not seen:
+                progress.start(f"download {wheel.requirement}", total, "kB")
             progress.advance(now - seen)
             seen = now
-    if process.returncode == 0:
+    if seen:
         progress.advance(total - seen)
-    progress.finish()
+        progress.finish()
 
 
 def _bytes_below(folder: Path) -> int:
@@ -142,16 +142,15 @@ def _member(path: Path, member: str, size_bytes: int) -> bytes:
 def _bring_url(source: Url, size_bytes: int, progress: Progress) -> bytes:
     request = urllib.request.Request(source.url, headers={"User-Agent": "faceloom"})
     data = bytearray()
-    progress.start(f"download {source.url.rsplit('/', 1)[-1]}", size_bytes // 1000, "kB")
     try:
         with urllib.request.urlopen(request, timeout=_TIMEOUT_S) as reply:
+            progress.start(f"download {source.url.rsplit('/', 1)[-1]}", size_bytes // 1000, "kB")
             while chunk := reply.read(_CHUNK):
                 progress.advance((len(data) + len(chunk)) // 1000 - len(data) // 1000)
                 data += chunk
                 if len(data) > size_bytes:
                     raise SourceError("larger than the file should be")
+            progress.finish()
     except (urllib.error.URLError, OSError, ValueError) as error:
         raise SourceError(str(getattr(error, "reason", error))) from None
-    finally:
-        progress.finish()
     return bytes(data)

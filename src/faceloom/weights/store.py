@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,6 +13,8 @@ from typing import Literal
 from faceloom.core import NullProgress, Progress, WeightsError, atomic_path, cache_dir
 from faceloom.weights.registry import WEIGHTS, Url, Weight
 from faceloom.weights.sources import SourceError, bring
+
+_log = logging.getLogger(__name__)
 
 State = Literal["present", "missing", "altered"]
 
@@ -130,7 +133,7 @@ def _bring_into_cache(weight: Weight, target: Path, progress: Progress) -> None:
             return
         reasons.append(f"{source}: not the file it should be (wrong SHA-256)")
     for reason in reasons:
-        progress.note(reason)
+        _log.info("%s: %s", weight.file_name, reason)
     raise WeightsError(_not_to_be_had(weight))
 
 
@@ -138,8 +141,8 @@ def _not_to_be_had(weight: Weight) -> str:
     origin = next((s.url for s in weight.sources if isinstance(s, Url)), str(weight.sources[0]))
     return (
         f"{weight.file_name} ({weight.name}, sha256 {weight.sha256}) could not be fetched from any "
-        f"of its {len(weight.sources)} sources: connect to a network and try again, or get the "
-        f"file elsewhere ({origin}) and run `faceloom weights add {weight.file_name}`"
+        f"of its {len(weight.sources)} sources: connect to a network and try again (-v: why), "
+        f"or get the file elsewhere ({origin}) and run `faceloom weights add {weight.file_name}`"
     )
 
 
