@@ -18,7 +18,7 @@ from av import VideoFrame
 from av.video.format import VideoFormat
 from av.video.reformatter import VideoReformatter
 
-from faceloom.media.colorimetry import code_scale, rgb_to_ycc
+from faceloom.media.colorimetry import Matrix, code_scale, rgb_to_ycc
 from faceloom.media.types import ColorTags, Image, Siting
 
 Plane = npt.NDArray[Any]
@@ -93,9 +93,17 @@ class FrameConverter:
         planes = planes_of(self._unpack(frame, layout))
         if layout.kind == "gray":
             return _gray_to_rgb(planes[0], layout.bits, self._color, deep)
-        height, width = planes[0].shape
-        chroma = [upsample(plane, (height, width), layout, self._siting) for plane in planes[1:3]]
-        return _ycc_to_rgb(cv2.merge([planes[0], *chroma]), layout.bits, self._color, deep)
+        bits = layout.bits
+        if bits == 8 and (deep or layout.step_x * layout.step_y > 1):
+            # Interpolated chroma rounded to 8 bits would be biased upwards by an eighth of a code.
+            planes = [np.left_shift(plane, 8, dtype=np.uint16) for plane in planes]
+            bits = 16
+        size = (planes[0].shape[0], planes[0].shape[1])
+        chroma = [upsample(plane, size, layout, self._siting) for plane in planes[1:3]]
+        ycc = cv2.merge([planes[0], *chroma])
+        scale, offset = code_scale(layout.bits, self._color.range == "full")
+        unit = float(1 << (bits - layout.bits))
+        return _ycc_to_rgb(ycc, scale * unit, offset * unit, self._color.matrix, deep)
 
     def _unpack(self, frame: VideoFrame, layout: Layout) -> VideoFrame:
         name = frame.format.name
@@ -138,14 +146,10 @@ def _gray_to_rgb(plane: Plane, bits: int, color: ColorTags, deep: bool) -> Image
     return _as_depth(cv2.merge([gray, gray, gray]), deep)
 
 
-def _ycc_to_rgb(ycc: Plane, bits: int, color: ColorTags, deep: bool) -> Image:
-    scale, offset = code_scale(bits, color.range == "full")
-    if deep and bits == 8:
-        ycc, scale, offset = ycc.astype(np.uint16) << 8, scale * 256, offset * 256
+def _ycc_to_rgb(ycc: Plane, scale: Matrix, offset: Matrix, matrix: str, deep: bool) -> Image:
     top = 255.0 if ycc.dtype == np.uint8 else 65535.0
-    inverse = np.linalg.inv(rgb_to_ycc(color.matrix)) @ np.diag(top / scale)
-    image = cv2.transform(ycc, np.column_stack([inverse, -inverse @ offset]))
-    return _as_depth(image, deep)
+    inverse = np.linalg.inv(rgb_to_ycc(matrix)) @ np.diag(top / scale)
+    return _as_depth(cv2.transform(ycc, np.column_stack([inverse, -inverse @ offset])), deep)
 
 
 def _as_depth(image: Image, deep: bool) -> Image:
