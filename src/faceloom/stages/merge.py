@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
+from collections.abc import Generator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+import cv2
 import torch
 
 from faceloom.core import Cancel, InputError, ModelError, Progress
@@ -94,7 +97,8 @@ def run(config: MergeConfig, *, progress: Progress, cancel: Cancel) -> MergeResu
     footage = open_footage(source)
     device = choose_device(config.device)
     precision = choose_precision(config.precision, device)
-    with computing(device=device, precision=precision, threads=config.threads):
+    # The merger's threads fill the cores; PyTorch and OpenCV must not spread over them as well.
+    with computing(device=device, precision=precision, threads=1), _opencv_in_one_thread():
         model, state = _load(folder, device, precision)
         job = MergeJob(
             config=config,
@@ -152,7 +156,8 @@ def _load(
 
 def _merger(config: MergeConfig, model: FaceModel, footage: Footage) -> Merger:
     size = model.settings.resolution
-    usual = 4 if model.device.type == "cpu" else 16
+    on_cpu = model.device.type == "cpu"
+    usual = 4 if on_cpu else 16
     return Merger(
         predictor=predictor_of(model),
         geometry=FaceGeometry(size, model.settings.face_type),
@@ -160,7 +165,18 @@ def _merger(config: MergeConfig, model: FaceModel, footage: Footage) -> Merger:
         transform=working_transform(footage.info) if footage.info.hdr else None,
         batch_size=config.batch_size or (usual if size <= 256 else usual // 4),
         workers=config.threads or os.cpu_count() or 1,
+        predict_in_pool=on_cpu,
     )
+
+
+@contextlib.contextmanager
+def _opencv_in_one_thread() -> Generator[None]:
+    before = cv2.getNumThreads()
+    cv2.setNumThreads(1)
+    try:
+        yield
+    finally:
+        cv2.setNumThreads(before)
 
 
 def _record(job: MergeJob, result: MergeResult) -> None:

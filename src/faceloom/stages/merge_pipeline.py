@@ -1,7 +1,9 @@
 """Frames through the merger: decode, cut, predict in batches, composite and write in threads.
 
-The caller's thread decodes and runs the model, which keeps a GPU or all cores busy by itself; a
-pool composites and encodes meanwhile. What is in flight is bounded, and results come in order.
+The caller's thread decodes and cuts. A model on a GPU is run by it as well, while a pool
+composites and encodes. A model on the CPU is run by the pool, batches side by side with one thread
+each: that scales with the cores, where one prediction spread over all of them waits at every layer.
+What is in flight is bounded, and results come in order.
 """
 
 from __future__ import annotations
@@ -33,9 +35,10 @@ from faceloom.models import FaceModel
 
 T = TypeVar("T")
 
-# A batch of frames that wait for the model may hold this much.
-_MAX_WAITING_BYTES = 256 << 20
-_MAX_WAITING_FRAMES = 64
+# What frames that wait for the model, or are in work, may hold.
+_MAX_BATCH_BYTES = 256 << 20
+_MAX_IN_WORK_BYTES = 1 << 30
+_MAX_BATCH_FRAMES = 64
 
 
 def predictor_of(model: FaceModel) -> Predictor:
@@ -66,12 +69,26 @@ class Merger:
     """Faces that the model sees at once."""
     workers: int = 2
     """Threads that composite and write."""
+    predict_in_pool: bool = True
+    """Let the threads run the model, too: for one on the CPU."""
 
 
 @dataclass(frozen=True)
 class _Cut:
     frame: Frame
     crops: list[FaceCrop]
+
+
+@dataclass(frozen=True)
+class _Task(Generic[T]):
+    """Frames that a thread works on, and what it will make of them."""
+
+    frames: list[Frame]
+    future: Future[list[T]]
+
+    @property
+    def nbytes(self) -> int:
+        return sum(frame.image.nbytes for frame in self.frames)
 
 
 class MergePipeline(Generic[T]):
@@ -86,20 +103,19 @@ class MergePipeline(Generic[T]):
     ) -> Iterator[tuple[Frame, T]]:
         """Each frame with its result, in order. Closing the iterator stops the threads."""
         pool = ThreadPoolExecutor(self._merger.workers, thread_name_prefix="merge")
-        running: deque[tuple[Frame, Future[T]]] = deque()
-        waiting: list[_Cut] = []
+        in_work: deque[_Task[T]] = deque()
+        batch: list[_Cut] = []
         try:
             for frame in frames:
-                waiting.append(self._cut(frame, faces_of(frame)))
-                if not self._full(waiting):
-                    continue
-                running.extend(self._start(pool, waiting))
-                waiting = []
-                while len(running) > 2 * self._merger.workers:
-                    yield _result(running.popleft())
-            running.extend(self._start(pool, waiting))
-            while running:
-                yield _result(running.popleft())
+                batch.append(self._cut(frame, faces_of(frame)))
+                if self._full(batch):
+                    in_work.extend(self._start(pool, batch))
+                    batch = []
+                while self._crowded(in_work):
+                    yield from _results(in_work.popleft())
+            in_work.extend(self._start(pool, batch))
+            while in_work:
+                yield from _results(in_work.popleft())
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
 
@@ -107,41 +123,50 @@ class MergePipeline(Generic[T]):
         merger = self._merger
         return _Cut(frame, cut_faces(frame.image, faces, merger.geometry, merger.transform))
 
-    def _full(self, waiting: Sequence[_Cut]) -> bool:
+    def _full(self, batch: Sequence[_Cut]) -> bool:
         """Enough for the model, or too much to keep waiting; frames without faces go at once."""
-        faces = sum(len(cut.crops) for cut in waiting)
-        size = sum(cut.frame.image.nbytes for cut in waiting)
+        faces = sum(len(cut.crops) for cut in batch)
         return (
             not faces
             or faces >= self._merger.batch_size
-            or size >= _MAX_WAITING_BYTES
-            or len(waiting) >= _MAX_WAITING_FRAMES
+            or len(batch) >= _MAX_BATCH_FRAMES
+            or sum(cut.frame.image.nbytes for cut in batch) >= _MAX_BATCH_BYTES
         )
 
-    def _start(
-        self, pool: ThreadPoolExecutor, cuts: Sequence[_Cut]
-    ) -> Iterator[tuple[Frame, Future[T]]]:
-        """Predict all faces of `cuts`, then hand each frame to the pool."""
-        swapped = iter(self._predict([crop for cut in cuts for crop in cut.crops]))
+    def _crowded(self, in_work: deque[_Task[T]]) -> bool:
+        """Whether the threads have enough to do until the next batch is ready."""
+        many = len(in_work) > 2 * self._merger.workers
+        return many or sum(task.nbytes for task in in_work) > _MAX_IN_WORK_BYTES
+
+    def _start(self, pool: ThreadPoolExecutor, cuts: list[_Cut]) -> Iterator[_Task[T]]:
+        """Hand frames to the pool: a batch at once, or each by itself after predicting here."""
+        if self._merger.predict_in_pool:
+            if cuts:
+                yield _Task([cut.frame for cut in cuts], pool.submit(self._work, cuts, None))
+            return
+        swapped = iter(self._predict(cuts))
         for cut in cuts:
             mine = [next(swapped) for _ in cut.crops]
-            yield cut.frame, pool.submit(self._paste, cut, mine)
+            yield _Task([cut.frame], pool.submit(self._work, [cut], mine))
 
-    def _predict(self, crops: Sequence[FaceCrop]) -> list[SwappedFace]:
+    def _work(self, cuts: Sequence[_Cut], swapped: Sequence[SwappedFace] | None) -> list[T]:
+        """Composite and finish frames, after predicting their faces unless that is done."""
+        merger = self._merger
+        faces = iter(self._predict(cuts) if swapped is None else swapped)
+        made: list[T] = []
+        for cut in cuts:
+            mine = [next(faces) for _ in cut.crops]
+            image = cut.frame.image
+            done = paste_faces(image, cut.crops, mine, merger.settings, merger.transform)
+            made.append(self._finish(cut.frame, done))
+        return made
+
+    def _predict(self, cuts: Sequence[_Cut]) -> list[SwappedFace]:
+        crops = [crop.image for cut in cuts for crop in cut.crops]
         size = self._merger.batch_size
         batches = (crops[i : i + size] for i in range(0, len(crops), size))
-        return [
-            face
-            for batch in batches
-            for face in self._merger.predictor(np.stack([crop.image for crop in batch]))
-        ]
-
-    def _paste(self, cut: _Cut, swapped: Sequence[SwappedFace]) -> T:
-        merger = self._merger
-        done = paste_faces(cut.frame.image, cut.crops, swapped, merger.settings, merger.transform)
-        return self._finish(cut.frame, done)
+        return [face for batch in batches for face in self._merger.predictor(np.stack(batch))]
 
 
-def _result(pair: tuple[Frame, Future[T]]) -> tuple[Frame, T]:
-    frame, future = pair
-    return frame, future.result()
+def _results(task: _Task[T]) -> Iterator[tuple[Frame, T]]:
+    yield from zip(task.frames, task.future.result(), strict=True)
