@@ -47,10 +47,14 @@ def write_clip(
     audio: tuple[str, int] | None = None,
     audio_from_s: float = 0.0,
     seconds: float = 1.0,
+    front: bool = False,
 ) -> Path:
-    """Encode frames (RGB) at `stamps`, and an audio track of (layout, samples a second)."""
+    """Encode frames (RGB) at `stamps`, and an audio track of (layout, samples a second).
+
+    `front` puts an MP4's index before its data.
+    """
     stamps = stamps or [512 * index for index in range(len(frames))]
-    with av.open(str(path), "w") as output:
+    with av.open(str(path), "w", options={"movflags": "+faststart"} if front else {}) as output:
         video = output.add_stream(codec, rate=25, options=options or {})
         video.height, video.width = frames[0].shape[:2]
         video.pix_fmt = pix_fmt
