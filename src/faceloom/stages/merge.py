@@ -5,9 +5,9 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 import cv2
@@ -16,7 +16,7 @@ import torch
 from faceloom.core import Cancel, InputError, ModelError, Progress
 from faceloom.faces import FaceRecord, Faceset
 from faceloom.geometry import frame_to_face
-from faceloom.media import Footage, open_footage, working_transform
+from faceloom.media import Footage, working_transform
 from faceloom.merge import FaceGeometry, MergeSettings
 from faceloom.models import FaceModel, Precision
 from faceloom.provenance import append_ledger, require_rights
@@ -24,6 +24,7 @@ from faceloom.stages.merge_job import MergeConfig, MergeJob
 from faceloom.stages.merge_pictures import merge_to_pictures
 from faceloom.stages.merge_pipeline import Merger, predictor_of
 from faceloom.stages.merge_video import merge_to_video
+from faceloom.stages.side_footage import open_side
 from faceloom.stages.workspace import SIDES, Workspace
 from faceloom.training import (
     ModelFolder,
@@ -33,6 +34,7 @@ from faceloom.training import (
     computing,
     find_model,
     load_model,
+    read_state,
 )
 
 __all__ = ["MergeConfig", "MergeResult", "run"]
@@ -89,27 +91,25 @@ def run(config: MergeConfig, *, progress: Progress, cancel: Cancel) -> MergeResu
     """
     began = time.monotonic()
     workspace = Workspace.open(config.workspace)
-    source = workspace.footage("dst")
     covered = {side: workspace.footage(side) for side in SIDES if workspace.has_footage(side)}
     digest = require_rights(workspace.folder, covered, progress=progress, cancel=cancel)
     folder = find_model(workspace.model, name=config.name, class_name=config.model)
     faces = _usable_faces(workspace.aligned_dst, progress)
-    footage = open_footage(source)
+    footage = open_side(workspace, "dst")
+    _note_strays(faces, footage, progress)
     device = choose_device(config.device)
     precision = choose_precision(config.precision, device)
     # The merger's threads fill the cores; PyTorch and OpenCV must not spread over them as well.
     with computing(device=device, precision=precision, threads=1), _opencv_in_one_thread():
-        model, state = _load(folder, device, precision)
         job = MergeJob(
             config=config,
             workspace=workspace,
             rights_digest=digest,
-            source=source,
             footage=footage,
             faces=faces,
-            merger=_merger(config, model, footage),
             model_name=folder.path.name,
-            state=state,
+            state=read_state(folder),
+            load=lambda: _load_merger(config, folder, footage, device, precision),
             progress=progress,
             cancel=cancel,
         )
@@ -117,7 +117,7 @@ def run(config: MergeConfig, *, progress: Progress, cancel: Cancel) -> MergeResu
     result = MergeResult(
         **asdict(job.counts),
         model=job.model_name,
-        iteration=state.iteration,
+        iteration=job.state.iteration,
         seconds=time.monotonic() - began,
         output=output,
         mask_output=mask_output,
@@ -154,19 +154,46 @@ def _load(
     return load_model(folder, device=device, precision=precision)
 
 
-def _merger(config: MergeConfig, model: FaceModel, footage: Footage) -> Merger:
+def _load_merger(
+    config: MergeConfig,
+    folder: ModelFolder,
+    footage: Footage,
+    device: torch.device,
+    precision: Precision,
+) -> tuple[Merger, ModelState]:
+    model, state = _load(folder, device, precision)
     size = model.settings.resolution
-    on_cpu = model.device.type == "cpu"
+    on_cpu = device.type == "cpu"
     usual = 4 if on_cpu else 16
-    return Merger(
+    merger = Merger(
         predictor=predictor_of(model),
         geometry=FaceGeometry(size, model.settings.face_type),
-        settings=MergeSettings(**config.model_dump(include=set(MergeSettings.model_fields))),
+        settings=_merge_settings(config),
         transform=working_transform(footage.info) if footage.info.hdr else None,
         batch_size=config.batch_size or (usual if size <= 256 else usual // 4),
         workers=config.threads or os.cpu_count() or 1,
         predict_in_pool=on_cpu,
     )
+    return merger, state
+
+
+def _merge_settings(config: MergeConfig) -> MergeSettings:
+    return MergeSettings(**config.model_dump(include=set(MergeSettings.model_fields)))
+
+
+def _note_strays(
+    faces: Mapping[str, Sequence[FaceRecord]], footage: Footage, progress: Progress
+) -> None:
+    """Tell of faces that no frame of the footage has."""
+    stems = {PurePath(footage.name_of(index)).stem for index in range(len(footage))}
+    strays = sorted(faces.keys() - stems)
+    if strays and len(strays) == len(faces):
+        progress.note(
+            f"no frame will have a face: those in data_dst/aligned are of {strays[0]} …, but the "
+            f"footage's frames are called {footage.name_of(0)} …; extract dst again"
+        )
+    elif strays:
+        progress.note(f"faces of {len(strays)} frames are not used: no frame is called {strays[0]}")
 
 
 @contextlib.contextmanager
@@ -180,13 +207,8 @@ def _opencv_in_one_thread() -> Generator[None]:
 
 
 def _record(job: MergeJob, result: MergeResult) -> None:
-    """Write the ledger's line, and tell what of the faceset found no frame."""
+    """Write the ledger's line, if anything was made."""
     made = result.frames - result.reused
-    if job.faces and not result.faces and result.untouched == result.frames:
-        job.progress.note(
-            "no frame has a face: the faces in data_dst/aligned name other frames than the "
-            "footage has; extract dst again"
-        )
     if not made:
         return
     append_ledger(
@@ -196,7 +218,7 @@ def _record(job: MergeJob, result: MergeResult) -> None:
             "rights_sha256": job.rights_digest,
             "model": result.model,
             "iteration": result.iteration,
-            "settings": job.merger.settings.model_dump(mode="json"),
+            "settings": _merge_settings(job.config).model_dump(mode="json"),
             "frames": result.frames,
             "faces": result.faces,
             "output": result.output.name,

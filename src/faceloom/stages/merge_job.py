@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePath
 
@@ -65,34 +65,40 @@ class MergeCounts:
         self.reused += reused
 
 
-@dataclass(frozen=True)
+@dataclass
 class MergeJob:
     """One merge: its settings, its footage and faces, its model, and who is listening."""
 
     config: MergeConfig
     workspace: Workspace
     rights_digest: str
-    source: Path | list[Path]
     footage: Footage
     faces: Mapping[str, Sequence[FaceRecord]]
     """By the stem of their frame."""
-    merger: Merger
     model_name: str
     state: ModelState
+    """The model's saved state; that of the loaded one, once it is loaded."""
+    load: Callable[[], tuple[Merger, ModelState]]
+    """Load the model. Asked for only when there is something to do."""
     progress: Progress
     cancel: Cancel
     counts: MergeCounts = field(default_factory=MergeCounts)
+
+    def load_merger(self) -> Merger:
+        """The merger with the model as last saved, which may be newer than `state` was."""
+        merger, self.state = self.load()
+        return merger
 
     def faces_of(self, name: str) -> Sequence[FaceRecord]:
         """The faces of the frame called `name`."""
         return self.faces.get(PurePath(name).stem, ())
 
-    def frames(self, start: int = 0) -> Iterator[Frame]:
-        """The footage's frames from `start` on; they end early when the merge is cancelled.
+    def frames(self, start: int = 0, stop: int | None = None) -> Iterator[Frame]:
+        """The footage's frames; they end early when the merge is cancelled.
 
         What is in work is then finished. Whoever iterates calls `cancel.check()` at the end.
         """
-        for frame in self.footage.frames(start, native=True):
+        for frame in self.footage.frames(start, stop, native=True):
             if self.cancel.is_set:
                 return
             yield frame

@@ -1,7 +1,7 @@
 """Which merged frames are finished, so that a merge can go on where it was killed.
 
 `merged/.merge-journal.jsonl` has a line for each frame, written after its two files: the frame's
-number and name, a key of all that went into it, and the files' sizes. A frame whose line has
+name, a key of all that went into it, and the files' sizes. A frame whose line has
 another key, or whose files are missing or cut off, is made again.
 """
 
@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path, PurePath
 from types import TracebackType
@@ -31,7 +31,6 @@ _METHOD = 1
 class FrameEntry:
     """A finished frame."""
 
-    index: int
     name: str
     """The frame's name, with its suffix; the outputs have its stem."""
     key: str
@@ -80,9 +79,7 @@ class MergeJournal:
         self._file = images / FILE_NAME
         self._entries = _read(self._file)
         if forget:
-            self._entries = {
-                name: replace(entry, index=-1, key="") for name, entry in self._entries.items()
-            }
+            self._entries = {name: replace(entry, key="") for name, entry in self._entries.items()}
         self._seen: set[str] = set()
         self._handle: TextIO | None = None
 
@@ -118,22 +115,9 @@ class MergeJournal:
         self._seen.add(name)
         return entry
 
-    def finished_from_start(self, key_of: Callable[[str], str]) -> list[FrameEntry]:
-        """The entries of frames 0, 1, 2 … up to the first that is not finished.
-
-        Of these frames nothing needs to be decoded. `key_of` takes a frame's name.
-        """
-        by_index = {entry.index: entry for entry in self._entries.values()}
-        done: list[FrameEntry] = []
-        while (entry := by_index.get(len(done))) is not None:
-            if self.finished(entry.name, key_of(entry.name)) is None:
-                break
-            done.append(entry)
-        return done
-
-    def add(self, index: int, name: str, key: str, faces: int) -> None:
+    def add(self, name: str, key: str, faces: int) -> None:
         """Note a frame whose two files are written."""
-        entry = FrameEntry(index, name, key, faces, _sizes(self.outputs(name)) or (0, 0))
+        entry = FrameEntry(name, key, faces, _sizes(self.outputs(name)) or (0, 0))
         self._entries[name] = entry
         self._seen.add(name)
         if self._handle is not None:
@@ -178,7 +162,6 @@ def _entry(values: Mapping[str, Any]) -> FrameEntry:
     if not name or set(name) & set("/\\\0") or name in {".", ".."}:
         raise ValueError(name)
     return FrameEntry(
-        index=int(values["index"]),
         name=name,
         key=str(values["key"]),
         faces=int(values["faces"]),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterable
 from pathlib import Path, PurePath
 
 from faceloom.media import Frame, write_image
@@ -18,54 +18,73 @@ def merge_to_pictures(job: MergeJob) -> tuple[Path, Path]:
     PNG of the footage's depth (8 or 16 bits), with its alpha; masks have one channel of 8 bits.
     """
     images, masks = job.workspace.merged, job.workspace.merged_mask
-    keys = FrameKeys(job.footage.info, job.config, f"{job.model_name}/{job.state.folder}")
+    names = _names(job)
     with MergeJournal(images, masks, forget=job.config.redo) as journal:
-
-        def key_of(name: str) -> str:
-            return keys.key(name, job.faces_of(name))
-
-        def write(frame: Frame, done: Composite) -> int:
-            image_file, mask_file = journal.outputs(frame.name)
-            write_image(mask_file, done.mask)
-            write_image(image_file, done.image, alpha=frame.alpha)
-            return done.faces
-
-        finished = journal.finished_from_start(key_of)
-        for entry in finished:
-            job.counts.add(entry.faces, reused=True)
-        job.progress.start("merge", len(job.footage), "frames", done=len(finished))
-        frames = _unfinished(job, journal, _unique(job, finished), key_of)
-        pipeline = MergePipeline(job.merger, write)
-        for frame, faces in pipeline.run(frames, lambda frame: job.faces_of(frame.name)):
-            journal.add(frame.index, frame.name, key_of(frame.name), faces)
-            job.done(faces)
-        job.progress.finish()
-        job.cancel.check()
+        _, finished = _compare(job, journal, names.values())
+        if len(finished) < len(names):
+            _make(job, journal, names)
+        else:
+            _reuse(job, finished)
         if others := journal.remove_others():
             job.progress.note(f"{others} merged frames of other footage were deleted")
     return images, masks
 
 
-def _unique(job: MergeJob, finished: list[FrameEntry]) -> Iterator[Frame]:
-    """The frames after the finished ones, without those that would overwrite another's files."""
-    stems = {PurePath(entry.name).stem for entry in finished}
-    for frame in job.frames(len(finished)):
-        stem = PurePath(frame.name).stem
+def _names(job: MergeJob) -> dict[int, str]:
+    """Frame number → name, without frames that would overwrite the files of another."""
+    names: dict[int, str] = {}
+    stems: set[str] = set()
+    for index in range(len(job.footage)):
+        name = job.footage.name_of(index)
+        stem = PurePath(name).stem
         if stem in stems:
-            job.progress.note(f"{frame.name}: left out, another frame is called {stem!r} as well")
+            job.progress.note(f"{name}: left out, another frame is called {stem!r} as well")
             continue
         stems.add(stem)
-        yield frame
+        names[index] = name
+    return names
 
 
-def _unfinished(
-    job: MergeJob, journal: MergeJournal, frames: Iterator[Frame], key_of: Callable[[str], str]
-) -> Iterator[Frame]:
-    """The frames that must be made; the others are counted."""
-    for frame in frames:
-        entry = journal.finished(frame.name, key_of(frame.name))
-        if entry is None:
-            yield frame
-        else:
-            job.counts.add(entry.faces, reused=True)
-            job.progress.advance()
+def _compare(
+    job: MergeJob, journal: MergeJournal, names: Iterable[str]
+) -> tuple[dict[str, str], list[FrameEntry]]:
+    """The key of each frame as it should be, and the frames that are finished so."""
+    keys = FrameKeys(job.footage.info, job.config, f"{job.model_name}/{job.state.folder}")
+    wanted = {name: keys.key(name, job.faces_of(name)) for name in names}
+    found = (journal.finished(name, key) for name, key in wanted.items())
+    return wanted, [entry for entry in found if entry is not None]
+
+
+def _reuse(job: MergeJob, finished: Iterable[FrameEntry]) -> None:
+    for entry in finished:
+        job.counts.add(entry.faces, reused=True)
+
+
+def _make(job: MergeJob, journal: MergeJournal, names: dict[int, str]) -> None:
+    """Make the frames that are not finished; of the others at the ends nothing is decoded."""
+    merger = job.load_merger()
+    # Only now is it known which state of the model the frames are made with.
+    wanted, finished = _compare(job, journal, names.values())
+    _reuse(job, finished)
+    there = {entry.name for entry in finished}
+    missing = [index for index, name in names.items() if name not in there]
+    job.progress.start("merge", len(names), "frames", done=len(finished))
+
+    def write(frame: Frame, done: Composite) -> int:
+        image_file, mask_file = journal.outputs(frame.name)
+        write_image(mask_file, done.mask)
+        write_image(image_file, done.image, alpha=frame.alpha)
+        return done.faces
+
+    if missing:
+        chosen = set(missing)
+        frames = job.frames(missing[0], missing[-1] + 1)
+        made = MergePipeline(merger, write).run(
+            (frame for frame in frames if frame.index in chosen),
+            lambda frame: job.faces_of(frame.name),
+        )
+        for frame, faces in made:
+            journal.add(frame.name, wanted[frame.name], faces)
+            job.done(faces)
+    job.progress.finish()
+    job.cancel.check()
