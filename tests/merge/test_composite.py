@@ -64,7 +64,7 @@ def test_region_equals_whole_frame(options, dtype, place) -> None:
     frame = smooth_frame((220, 260), dtype)
     center = (128.3, 110.7) if place == "inside" else (20.0, 200.0)
     landmarks = landmarks_at(center, 0.36, roll_deg=17)
-    settings = MergeSettings(**{"color_transfer": "none", **options})
+    settings = MergeSettings(**{"color_transfer": "none", "blur": 0, **options})
     masks = soft_masks(N)
     result = composite(frame, [record_of(landmarks)], predictor_of(tint, masks), settings, WHOLE)
     expected, expected_mask = oracle.composite(
@@ -82,7 +82,7 @@ def test_literal_reference_differs_by_its_grid_shift_only() -> None:
     frame = smooth_frame((220, 260))
     landmarks = landmarks_at((128, 110), 0.36)
     masks = soft_masks(N)
-    settings = MergeSettings(mask_mode="learned-prd", color_transfer="none")
+    settings = MergeSettings(mask_mode="learned-prd", color_transfer="none", blur=0)
     result = composite(frame, [record_of(landmarks)], predictor_of(tint, masks), settings, WHOLE)
     _, literal = oracle.composite(
         frame,
@@ -106,7 +106,7 @@ def test_identity_gives_the_frame_back(dtype, face_type) -> None:
     frame = smooth_frame((300, 300), dtype)
     faces = [record_of(landmarks_at((150, 150), 0.3, roll_deg=-40))]
     geometry = FaceGeometry(96, face_type)
-    settings = MergeSettings(mask_mode="full", color_transfer="rct")
+    settings = MergeSettings(mask_mode="full", color_transfer="rct", blur=0)
     result = composite(frame, faces, predictor_of(lambda c: c, ones(96)), settings, geometry)
     difference = np.abs(result.image.astype(float) - frame) / np.iinfo(dtype).max
     assert difference.max() < 5 / 255
@@ -116,7 +116,7 @@ def test_identity_gives_the_frame_back(dtype, face_type) -> None:
 def test_full_mask_covers_the_crop_and_leaves_no_dark_rim() -> None:
     frame = np.full((200, 200, 3), 180, np.uint8)
     landmarks = landmarks_at((100, 100), 0.3, roll_deg=30)
-    settings = MergeSettings(mask_mode="full", color_transfer="none")
+    settings = MergeSettings(mask_mode="full", color_transfer="none", blur=0)
     white = predictor_of(np.ones_like, ones())
     result = composite(frame, [record_of(landmarks)], white, settings, WHOLE)
     assert result.image.min() >= 180
@@ -151,7 +151,7 @@ def test_face_off_the_frame_is_left_out(center) -> None:
 def test_larger_face_lies_in_front_whatever_the_order() -> None:
     frame = smooth_frame((240, 320))
     small, large = landmarks_at((120, 120), 0.15), landmarks_at((170, 120), 0.35)
-    settings = MergeSettings(mask_mode="full", color_transfer="none")
+    settings = MergeSettings(mask_mode="full", color_transfer="none", blur=0)
 
     def by_order(crops: np.ndarray) -> list[SwappedFace]:
         values = np.linspace(0.2, 0.8, len(crops))
@@ -199,7 +199,7 @@ def test_wide_pixels_are_honoured() -> None:
         stored,
         [record_of(points, pixel_aspect=1.5)],
         predictor_of(lambda c: c, ones()),
-        MergeSettings(mask_mode="full", face_scale=0, color_transfer="none"),
+        MergeSettings(mask_mode="full", face_scale=0, color_transfer="none", blur=0),
         WHOLE,
     )
     assert np.abs(result.image.astype(int) - stored).mean() < 1
@@ -224,7 +224,7 @@ def test_working_transform_wraps_the_model_but_not_the_frame() -> None:
         return np.full_like(crop, 0.125)
 
     faces = [record_of(landmarks_at((100, 100), 0.3))]
-    settings = MergeSettings(color_transfer="none", mask_mode="learned-prd")
+    settings = MergeSettings(color_transfer="none", mask_mode="learned-prd", blur=0)
     predict = predictor_of(look, soft_masks(N))
     result = composite(frame, faces, predict, settings, WHOLE, Gamma())
     plain = frame.astype(np.float32) / 65535
@@ -257,7 +257,7 @@ def test_face_much_smaller_than_the_model_does_not_alias() -> None:
         image[:, ::2] = 1
         return image
 
-    settings = MergeSettings(mask_mode="full", color_transfer="none")
+    settings = MergeSettings(mask_mode="full", color_transfer="none", blur=0)
     predict = predictor_of(stripes, ones(256))
     faces = [record_of(landmarks_at((30, 30), 0.08))]
     result = composite(frame, faces, predict, settings, FaceGeometry(256, "whole_face"))
@@ -269,7 +269,7 @@ def test_tiny_mask_is_not_pasted() -> None:
     frame = smooth_frame((100, 100))
     mask = np.zeros((N, N), np.float32)
     mask[30, 30] = 1
-    settings = MergeSettings(mask_mode="learned-prd", color_transfer="none")
+    settings = MergeSettings(mask_mode="learned-prd", color_transfer="none", blur=0)
     faces = [record_of(landmarks_at((50, 50), 0.12))]
     result = composite(frame, faces, predictor_of(tint, (mask, mask)), settings, WHOLE)
     assert result.faces == 0 and not result.mask.any()
@@ -280,7 +280,9 @@ def test_bigger_scale_pastes_a_bigger_face() -> None:
     faces = [record_of(landmarks_at((120, 120), 0.3))]
     areas = []
     for face_scale in (-50, 0, 50):
-        settings = MergeSettings(mask_mode="full", face_scale=face_scale, color_transfer="none")
+        settings = MergeSettings(
+            mask_mode="full", face_scale=face_scale, color_transfer="none", blur=0
+        )
         result = composite(frame, faces, predictor_of(tint, ones()), settings, WHOLE)
         areas.append((result.mask > 127).sum())
     for (smaller, larger), ratio in zip(pairwise(areas), (4.0, 2.25), strict=True):

@@ -47,7 +47,8 @@ def merge(
         Parameter(help="Shrink the mask (-400 to 400, below 0 grows it), in quarter model pixels."),
     ] = None,
     blur: Annotated[
-        int | None, Parameter(help="Soften the mask's edge (0 to 400), in quarter model pixels.")
+        int | None,
+        Parameter(help="Soften the mask's edge (0 to 400, default 32), in quarter model pixels."),
     ] = None,
     face_scale: Annotated[
         int | None, Parameter(help="Enlarge or shrink the face, -50 to 50 percent.")

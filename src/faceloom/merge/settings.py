@@ -34,9 +34,9 @@ class MergeSettings(Settings):
     """Shrinks (above 0) or grows (below 0) the mask, by this diameter in quarter pixels of the
     model's picture."""
 
-    blur: int = Field(default=0, ge=0, le=400)
+    blur: int = Field(default=32, ge=0, le=400)
     """Softens the mask's edge over this width, in quarter pixels of the model's picture. The edge
-    also keeps half of it away from the crop's border."""
+    also keeps half of it away from the crop's border. DFL starts at 0, where seams show."""
 
     face_scale: int = Field(default=0, ge=-50, le=50)
     """Makes the pasted face larger or smaller, in percent."""
