@@ -20,6 +20,7 @@ from faceloom.provenance import (
     find_workspace,
     inspect_file,
     make_record,
+    read_ledger,
     sidecar_path,
     sign_file,
     workspace_key,
@@ -50,6 +51,10 @@ def test_sign_inspect_alter(workspace: tuple[Path, Path, str], suffix: str) -> N
     beside = suffix in {".mkv", ".webm"}
     assert carrier == (sidecar_path(result) if beside else result)
     assert (result.read_bytes() == before) is beside
+
+    line = read_ledger(folder)[-1]
+    assert (line.event, line.data["file"]) == ("sign", result.name)
+    assert line.data["sha256"] == file_sha256(result)
 
     report = inspect_file(result, workspace_dir=folder)
     assert (report.state, report.trusted) == ("valid", True)

@@ -44,6 +44,7 @@ SetOption = Annotated[
 ]
 
 S = TypeVar("S", bound=Settings)
+T = TypeVar("T")
 C = TypeVar("C", contravariant=True)
 R = TypeVar("R", bound="Result", covariant=True)
 
@@ -80,14 +81,14 @@ def build_config(
 
         with contextlib.suppress(UsageError):
             # Alone, the file may lack what only options give; anything else is its own fault.
-            _blame_options(lambda: stage_config(kind, stage, workspace=workspace), "Field required")
-        return _blame_options(lambda: stage_config(kind, stage, overrides, **values))
+            blame_options(lambda: stage_config(kind, stage, workspace=workspace), "Field required")
+        return blame_options(lambda: stage_config(kind, stage, overrides, **values))
     given = {key: value for key, value in values.items() if value is not None}
-    plain = _blame_options(lambda: validate(kind, given, where="options"))
-    return _blame_options(lambda: apply_overrides(plain, overrides))
+    plain = blame_options(lambda: validate(kind, given, where="options"))
+    return blame_options(lambda: apply_overrides(plain, overrides))
 
 
-def _blame_options(make: Callable[[], S], cause: str = "") -> S:
+def blame_options(make: Callable[[], T], cause: str = "") -> T:
     """`make()`, with an `InputError` that has `cause` in it turned into wrong usage."""
     try:
         return make()

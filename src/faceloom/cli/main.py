@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
 import sys
 import time
@@ -37,9 +36,6 @@ COMMANDS: dict[str, tuple[str, str]] = {
 """Name → where the function (or sub-app) lives, and its line in `faceloom --help`."""
 
 ROOT_FLAGS = ("--help", "-h", "--version")
-
-CLEAR_OS_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS, errno.EIO}
-"""Troubles of the machine, not of the program: told in one line without a traceback."""
 
 
 def main() -> None:
@@ -137,18 +133,25 @@ def _fail(message: str, code: int) -> int:
 
 def _unexpected(error: Exception, arguments: Sequence[str], *, verbose: bool) -> int:
     """Tell trouble of the machine plainly; of a bug of ours, say so and keep the traceback."""
-    if isinstance(error, OSError) and error.errno in CLEAR_OS_ERRORS:
-        where = f"{error.filename}: " if error.filename else ""
-        return _fail(f"{where}{error.strerror}", 1)
-    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
-        return _fail("out of memory; a smaller batch_size, resolution or --device cpu helps", 1)
     text = "".join(traceback.format_exception(error))
     if verbose:
         with contextlib.suppress(OSError):
             sys.stderr.write(text)
+    if isinstance(error, OSError) and error.strerror:
+        return _fail(f"{_place(error)}{error.strerror}", 1)
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        return _fail("out of memory; a smaller batch_size, resolution or --device cpu helps", 1)
     kept = _keep_traceback(text, arguments)
     what = _one_line(f"{type(error).__name__}: {error}")[:300]
     return _fail(f"this is a bug in Faceloom ({what}); the traceback is in {kept}", 1)
+
+
+def _place(error: OSError) -> str:
+    """`path: ` of what could not be used; the folder, where only a temporary file has a name."""
+    if not isinstance(error.filename, str | bytes):
+        return ""
+    path = Path(os.fsdecode(error.filename))
+    return f"{path.parent if path.name.startswith('.tmp-') else path}: "
 
 
 def _keep_traceback(text: str, arguments: Sequence[str]) -> Path | str:

@@ -10,6 +10,7 @@ from cyclopts import Parameter
 from faceloom.cli.common import (
     JsonOption,
     VerboseOption,
+    blame_options,
     build_config,
     run_stage,
 )
@@ -58,9 +59,10 @@ def run(
 
         faceloom run cast --model Quick96 --iterations 10000 --set encode.codec=h265
     """
-    from faceloom.stages.run import RunConfig
+    from faceloom.stages.run import RunConfig, changes_by_stage
     from faceloom.stages.run import run as run_stages
 
+    blame_options(lambda: changes_by_stage(set_))
     config = build_config(
         RunConfig,
         stage="run",

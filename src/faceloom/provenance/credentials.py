@@ -18,7 +18,9 @@ from typing import Any
 
 from faceloom.core.errors import InputError, MediaError, RightsError
 from faceloom.core.paths import atomic_path, atomic_write
+from faceloom.provenance.hashes import file_sha256
 from faceloom.provenance.keys import ALGORITHM, WorkspaceKey, workspace_key
+from faceloom.provenance.ledger import append_ledger
 from faceloom.provenance.rights import Footage, FootageFile, describe_footage, read_rights
 
 SOURCE_TYPE = "http://cv.iptc.org/newscodes/digitalsourcetype/compositeWithTrainedAlgorithmicMedia"
@@ -56,6 +58,8 @@ def sign_file(
 ) -> Path:
     """Sign a finished file with the workspace's key; return what carries the manifest.
 
+    The ledger gets a line with the signed file's hash.
+
     The signed file takes the place of `path`, or goes to `destination` (same suffix; `path` is
     then left as it is). Either is whole at any instant. Sign last: a later remux strips it.
 
@@ -85,10 +89,14 @@ def sign_file(
     key = workspace_key(workspace_dir)
     media_type = EMBEDDABLE.get(path.suffix.lower())
     if media_type is None:
-        return _sign_beside(path, target, claim, parent, files, key)
-    with atomic_path(target) as temporary:
-        _sign(path, temporary, media_type, claim, parent, files, key)
-    return target
+        carrier = _sign_beside(path, target, claim, parent, files, key)
+    else:
+        with atomic_path(target) as temporary:
+            _sign(path, temporary, media_type, claim, parent, files, key)
+        carrier = target
+    sealed = {"file": target.name, "sha256": file_sha256(target), "rights_sha256": rights_digest}
+    append_ledger(workspace_dir, "sign", sealed)
+    return carrier
 
 
 def _claim(

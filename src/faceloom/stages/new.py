@@ -112,6 +112,7 @@ def run(config: NewConfig, *, progress: Progress, cancel: Cancel) -> NewResult:
 
 def _check(workspace: Workspace, side: Side, source: Path | None) -> None:
     """Refuse, before anything is made, what is no footage, would replace some, or leaves none."""
+    workspace.read()
     if source is None:
         if not workspace.has_footage(side):
             raise InputError(

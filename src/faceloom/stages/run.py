@@ -21,7 +21,15 @@ from faceloom.provenance.state import state_folder
 from faceloom.stages import encode, extract, merge, train
 from faceloom.stages.extract_journal import JOURNAL_NAME
 from faceloom.stages.workspace import SIDES, Side, Workspace, stage_config
-from faceloom.training import changed_settings, first_settings, list_models, read_state, split_name
+from faceloom.training import (
+    ModelFolder,
+    changed_settings,
+    choose_device,
+    first_settings,
+    list_models,
+    read_state,
+    split_name,
+)
 
 DEFAULT_ITERATIONS = 20_000
 STAGES = ("extract", "train", "merge", "encode")
@@ -55,7 +63,7 @@ class StageResult(Protocol):
 
 @dataclass(frozen=True)
 class RunResult:
-    """What each stage did; a stage that had nothing to do is not among them."""
+    """What each stage did; those that had nothing to do may be left out."""
 
     result: Path
     steps: dict[str, dict[str, Any]]
@@ -76,7 +84,7 @@ def run(config: RunConfig, *, progress: Progress, cancel: Cancel) -> RunResult:
     `CancelledError` when asked to stop; a second run goes on there.
     """
     workspace = Workspace.open(config.workspace)
-    changes = _by_stage(config.changes)
+    plan = _plan(config, workspace)
     footage = {side: workspace.footage(side) for side in SIDES}
     require_rights(workspace.folder, footage, progress=progress, cancel=cancel)
     steps: dict[str, dict[str, Any]] = {}
@@ -87,36 +95,70 @@ def run(config: RunConfig, *, progress: Progress, cancel: Cancel) -> RunResult:
         steps[step] = result.as_dict()
         cancel.check()
 
-    for side in SIDES:
+    for side, wanted in plan.extract.items():
         if _needs_extraction(workspace, side):
-            wanted = stage_config(
+            record(f"extract {side}", extract.run(wanted, progress=progress, cancel=cancel))
+        _require_faces(workspace, side)
+    model = train.chosen_folder(workspace.model, plan.train)
+    if not _is_trained(model, plan.train):
+        record("train", train.run(plan.train, progress=progress, cancel=cancel))
+    name, class_name = split_name(model.path) or (None, None)
+    merging = plan.merge.model_copy(update={"name": name, "model": class_name})
+    record("merge", merge.run(merging, progress=progress, cancel=cancel))
+    memory = _Memory(workspace, plan.encode)
+    if not memory.holds():
+        result = encode.run(plan.encode, progress=progress, cancel=cancel)
+        memory.keep(result.output)
+        record("encode", result)
+    return RunResult(result=memory.output(), steps=steps)
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """Every stage's configuration, made before the first begins: a mistake shows at once."""
+
+    extract: dict[Side, extract.ExtractConfig]
+    train: train.TrainConfig
+    merge: merge.MergeConfig
+    encode: encode.EncodeConfig
+
+
+def _plan(config: RunConfig, workspace: Workspace) -> _Plan:
+    changes = changes_by_stage(config.changes)
+    training = _train_config(config, workspace, changes["train"])
+    choose_device(training.device)
+    return _Plan(
+        extract={
+            side: stage_config(
                 extract.ExtractConfig,
                 "extract",
                 changes["extract"],
                 workspace=workspace.folder,
                 side=side,
             )
-            record(f"extract {side}", extract.run(wanted, progress=progress, cancel=cancel))
-        _require_faces(workspace, side)
-    trained = train.run(
-        _train_config(config, workspace, changes["train"]), progress=progress, cancel=cancel
+            for side in SIDES
+        },
+        train=training,
+        # Into pictures: those are what a second run can go on from.
+        merge=stage_config(
+            merge.MergeConfig,
+            "merge",
+            changes["merge"],
+            workspace=workspace.folder,
+            device=config.device,
+            to_video=False,
+        ),
+        encode=stage_config(
+            encode.EncodeConfig, "encode", changes["encode"], workspace=workspace.folder
+        ),
     )
-    record("train", trained)
-    merging = _merge_config(config, workspace, changes["merge"], trained.model)
-    record("merge", merge.run(merging, progress=progress, cancel=cancel))
-    encoding = stage_config(
-        encode.EncodeConfig, "encode", changes["encode"], workspace=workspace.folder
-    )
-    memory = _Memory(workspace, encoding)
-    if not memory.holds():
-        result = encode.run(encoding, progress=progress, cancel=cancel)
-        memory.keep(result.output)
-        record("encode", result)
-    return RunResult(result=memory.output(), steps=steps)
 
 
-def _by_stage(changes: Iterable[str]) -> dict[str, list[str]]:
-    """`stage.key=value` texts, sorted to their stages without the stage's name."""
+def changes_by_stage(changes: Iterable[str]) -> dict[str, list[str]]:
+    """`stage.key=value` texts, sorted to their stages without the stage's name.
+
+    Raises `InputError` for a text of another form or with an unknown stage.
+    """
     sorted_out: dict[str, list[str]] = {stage: [] for stage in STAGES}
     for text in changes:
         stage, dot, rest = text.partition(".")
@@ -133,6 +175,11 @@ def _needs_extraction(workspace: Workspace, side: Side) -> bool:
     if (folder / JOURNAL_NAME).is_file():
         return True
     return not (folder.is_dir() and len(Faceset(folder)))
+
+
+def _is_trained(model: ModelFolder, config: train.TrainConfig) -> bool:
+    """Whether the target is reached: loading two facesets to find that out would take minutes."""
+    return model.exists and read_state(model).iteration >= (config.iterations or 0)
 
 
 def _require_faces(workspace: Workspace, side: Side) -> None:
@@ -169,23 +216,6 @@ def _target(config: train.TrainConfig, workspace: Workspace) -> int:
     else:
         settings = first_settings(config.model, config.settings, config.changes)
     return settings.target_iter or DEFAULT_ITERATIONS
-
-
-def _merge_config(
-    config: RunConfig, workspace: Workspace, changes: Iterable[str], model: Path
-) -> merge.MergeConfig:
-    """Of the model just trained, into pictures: those are what a second run can go on from."""
-    name, class_name = split_name(model) or (None, None)
-    return stage_config(
-        merge.MergeConfig,
-        "merge",
-        changes,
-        workspace=workspace.folder,
-        name=name,
-        model=class_name,
-        device=config.device,
-        to_video=False,
-    )
 
 
 class _Memory:

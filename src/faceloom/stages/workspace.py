@@ -311,7 +311,7 @@ def _looks_like_dfl(folder: Path) -> bool:
 def _document(file: Path) -> tomlkit.TOMLDocument:
     try:
         document = tomlkit.parse(file.read_text("utf-8"))
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return tomlkit.document()
     except (tomlkit.exceptions.TOMLKitError, UnicodeDecodeError) as error:
         raise InputError(f"{file}: not valid TOML: {error}") from None
