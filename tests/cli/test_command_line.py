@@ -30,8 +30,9 @@ def faceloom(*arguments: str, cwd: Path, **variables: str) -> subprocess.Complet
 
 def test_help_imports_nothing_heavy(tmp_path: Path) -> None:
     code = (
-        "import sys; from faceloom.cli.main import run_command\n"
+        "import sys; from faceloom.cli.main import COMMANDS, run_command\n"
         "assert run_command(['--help']) == 0\n"
+        "assert all(run_command([name, '--help']) == 0 for name in COMMANDS)\n"
         "heavy = {'torch', 'cv2', 'av', 'numpy', 'c2pa', 'onnxruntime'} & set(sys.modules)\n"
         "sys.exit(f'imported: {heavy}' if heavy else 0)"
     )
