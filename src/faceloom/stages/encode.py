@@ -96,14 +96,13 @@ def run(config: EncodeConfig, *, progress: Progress, cancel: Cancel) -> EncodeRe
     for path in filter(None, (target, mask_target)):
         refuse_sources(path, footage.info)
     progress.start("encode", len(frames) + len(masks), "frames")
-    if mask_target is not None:
-        encode_frames(
-            mask_target, masks, mask_like(footage.info), "h264-lossless", progress, cancel
-        )
     with unsigned_path(target) as unsigned:
         notes = encode_frames(
             unsigned, frames, footage.info, codec, progress, cancel, config, audio_from=audio_from
         )
+        if mask_target is not None:
+            like = mask_like(footage.info)
+            encode_frames(mask_target, masks, like, "h264-lossless", progress, cancel)
         sign_file(
             unsigned,
             workspace_dir=workspace.folder,

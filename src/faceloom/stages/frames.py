@@ -128,15 +128,16 @@ def _open_video(workspace: Workspace, config: FramesConfig) -> Footage:
 def choose_frames(footage: Footage, fps: Fraction) -> list[int]:
     """The numbers of the frames to take for `fps` pictures a second (0: all).
 
-    Time is cut into slots of 1/fps around its ticks; the first frame of each slot is taken.
+    Time is cut into slots of 1/fps; the first frame of each slot is taken. Frames count as in a
+    slot from a quarter of a frame before it, since stamps may be rounded to milliseconds.
     """
     if fps <= 0:
         return list(range(len(footage)))
     chosen: list[int] = []
-    start = footage.info.start_time
+    start = footage.info.start_time - Fraction(1, 4) / footage.info.fps
     last_slot = -1
     for index in range(len(footage)):
-        slot = int((footage.time_of(index) - start) * fps + Fraction(1, 2))
+        slot = int((footage.time_of(index) - start) * fps)
         if slot > last_slot:
             chosen.append(index)
             last_slot = slot
