@@ -50,6 +50,23 @@ def test_groups_are_complete_without_help_of_tracks(media, finder, name, count) 
     assert {len(finder.find(frame.image)) for frame in frames} == {count}
 
 
+@pytest.mark.parametrize(
+    ("clip", "index", "count"),
+    [
+        ("two_people_heads_tilted", 20, 2),  # one upright face found, the other tilted by 60°
+        ("two_people_heads_tilted", 40, 2),
+        ("woman_thumb_over_face", 120, 1),  # a fist before the face: no second face, not turned
+    ],
+)
+def test_hard_frames_on_their_own(media, finder, clip: str, index: int, count: int) -> None:
+    image = open_footage(media / "videos" / f"{clip}.mp4").frame(index).image
+    faces = finder.find(image)
+    assert len(faces) == count
+    for found in faces:
+        # Brows above the chin, in every one of them.
+        assert found.landmarks[17:27, 1].mean() < found.landmarks[8, 1]
+
+
 def size_of(points: np.ndarray) -> float:
     return float((points.max(axis=0) - points.min(axis=0)).max())
 

@@ -45,6 +45,8 @@ with a face that was followed there."""
 _WEAK = 8.0
 """A face of less presence may lie another way, so other turns are tried; a followed one is looked
 for anew as well, lest a bad fit hold itself up."""
+_SURE = 0.7
+"""A detection of this score that is no face upright may be one lying another way."""
 _MAX_UNSEEN = 15
 """So many pictures a face is followed without a detection; then it must be found in a turn."""
 _TURNED_SIDE_PX = 1280
@@ -111,9 +113,9 @@ class FaceFinder:
 
         `previous` are the seeds of the faces of the picture before in the same shot: where the
         detector misses one of them it is looked for at its old place. Other turns (90, 270 and
-        180 degrees) are tried when nothing was found or one of `previous` is gone. `pixel_aspect`
-        is a pixel's width over its height; all coordinates are pixels of `image` nevertheless.
-        `detections` takes what `detect` gave for the same picture.
+        180 degrees) are tried when nothing was found, something is doubtful, or one of `previous`
+        is gone. `pixel_aspect` is a pixel's width over its height; all coordinates are pixels of
+        `image` nevertheless. `detections` takes what `detect` gave for the same picture.
         """
         shown = _square_pixels(image, pixel_aspect)
         # Rounding to whole pixels makes the factor of the resized picture a little another one.
@@ -124,9 +126,9 @@ class FaceFinder:
         faces = _without_duplicates([*faces, *self._landmark(shown, _open_cases(upright, faces))])
         lost = [seed for seed in seeds if not _matches(seed, faces)]
         doubtful = [f for f in faces if f.doubtful and not any(_matches(s, [f]) for s in seeds)]
-        if lost or doubtful or not faces:
+        if lost or doubtful or not faces or _unexplained(upright, faces):
             turned = self._landmark(shown, self._detect_turned(shown))
-            faces = _without_duplicates([*faces, *turned])
+            faces = _without_duplicates([*faces, *(f for f in turned if f.presence > _WEAK)])
         faces = [_squeeze_face(face, factor) for face in faces]
         return sorted(faces, key=lambda face: -_area(face.rect))
 
@@ -239,20 +241,30 @@ def _open_cases(detections: Sequence[Detection], faces: Sequence[FoundFace]) -> 
     return [d for d in detections if all(overlap(d.rect, box) <= _CONFIRMS for box in boxes)]
 
 
-def _without_duplicates(faces: Sequence[FoundFace]) -> list[FoundFace]:
-    """Of faces whose landmarks cover the same place, the one with the highest presence.
+def _unexplained(detections: Sequence[Detection], faces: Sequence[FoundFace]) -> bool:
+    """Whether the detector is sure of something of which the landmarks made no face."""
+    boxes = [bounds(face.landmarks) for face in faces]
+    return any(
+        d.score > _SURE and all(overlap(d.rect, box) <= _CONFIRMS for box in boxes)
+        for d in detections
+    )
 
-    A doubtful one yields to any other that it touches much: upside down, a mesh finds a face of
-    sorts between the brows and the hair.
+
+def _without_duplicates(faces: Sequence[FoundFace]) -> list[FoundFace]:
+    """Of faces whose landmarks cover the same place, the best one.
+
+    The detector's score counts most: it knows which way is up better than the mesh, which finds
+    an upside-down face of sorts between the brows and the hair, and two eyes in a thumb's shadow.
     """
     kept: list[FoundFace] = []
-    for face in sorted(faces, key=lambda face: (face.doubtful, -face.presence)):
+    for face in sorted(faces, key=lambda face: -(80 * face.score + face.presence)):
         box = bounds(face.landmarks)
-        limit = 0.3 if face.doubtful else 0.6
-        if all(
-            overlap(box, other) < _SAME_FACE and _covered(box, other) < limit
-            for other in (bounds(k.landmarks) for k in kept)
-        ):
+        for other in kept:
+            limit = 0.3 if face.doubtful or other.doubtful else 0.6
+            rival = bounds(other.landmarks)
+            if overlap(box, rival) >= _SAME_FACE or _covered(box, rival) >= limit:
+                break
+        else:
             kept.append(face)
     return kept
 
