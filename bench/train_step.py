@@ -1,6 +1,9 @@
 """Time one training step: seconds best and median, CPU seconds, peak memory.
 
     python bench/train_step.py [--steps 12] [--threads 2] [--device cpu] [--only saehd-bf16]
+                               [--plain-memory]
+
+The steps run under `kept_memory`, as in the trainer; `--plain-memory` leaves it out.
 
 Each case runs in a process of its own, so that peak memory is the case's. Beside the steps it
 times one large convolution, forward and backward: on a machine that others use too, compare the
@@ -10,6 +13,7 @@ two rather than trust the clock.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import multiprocessing
 import resource
 import statistics
@@ -31,18 +35,28 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--only", choices=sorted(CASES))
+    parser.add_argument("--plain-memory", action="store_true")
     options = parser.parse_args()
     print("case           best s  median s  cpu s/step  peak MB   conv GFLOP/s")
     context = multiprocessing.get_context("spawn")
     for name in [options.only] if options.only else CASES:
         with context.Pool(1) as pool:
-            print(pool.apply(_case, (name, options.steps, options.threads, options.device)))
+            print(pool.apply(_case, (name, options)))
 
 
-def _case(name: str, steps: int, threads: int, device: str) -> str:
+def _case(name: str, options: argparse.Namespace) -> str:
     import torch
 
-    torch.set_num_threads(threads)
+    from faceloom.nn import kept_memory
+
+    torch.set_num_threads(options.threads)
+    with contextlib.nullcontext() if options.plain_memory else kept_memory():
+        return _measure(name, options.steps, options.device)
+
+
+def _measure(name: str, steps: int, device: str) -> str:
+    import torch
+
     step = _make_step(name, device)
     for _ in range(2):
         step()

@@ -23,6 +23,7 @@ from faceloom.nn.losses import (
     squared_error,
     structural_loss,
 )
+from faceloom.nn.memory import kept_memory
 from faceloom.nn.optim import AdaBelief, RMSprop
 
 __all__ = [
@@ -43,6 +44,7 @@ __all__ = [
     "dssim_windows",
     "gaussian_blur",
     "initialize",
+    "kept_memory",
     "mask_weight",
     "pixel_norm",
     "squared_error",

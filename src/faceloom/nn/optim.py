@@ -26,7 +26,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 EPSILON = 1e-6
-CPU_BLOCK = 1 << 18
+CPU_BLOCK = 1 << 17
 GPU_BLOCK = 1 << 26
 _ODD = 0x9E3779B97F4A7C15  # 2^64 / golden ratio: spreads consecutive steps over the seed space
 
