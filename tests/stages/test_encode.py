@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from faceloom.core import Cancel, CancelledError, InputError, MediaError, NullProgress, RightsError
-from faceloom.media import FootageInfo, VideoWriter, open_footage, write_image
+from faceloom.media import ColorTags, FootageInfo, VideoWriter, open_footage, write_image
 from faceloom.provenance import (
     Statement,
     describe_footage,
@@ -221,3 +221,35 @@ def test_the_command(workspace):
     assert open_footage(told["output"]).info.codec == "hevc"
     both = subprocess.run([*command, "--crf", "3", "--bitrate", "5000"], capture_output=True)
     assert both.returncode == 2
+
+
+def test_eight_bit_pictures_of_hdr_footage_become_sdr(tmp_path):
+    workspace = create_workspace(tmp_path / "hdr")
+    video = workspace.folder / "data_dst.mp4"
+    like = FootageInfo(
+        (video,),
+        "video",
+        SIZE,
+        fps=Fraction(25),
+        frame_count=2,
+        duration_s=0.08,
+        time_base=Fraction(1, 12800),
+        bit_depth=10,
+        hdr=True,
+        color=ColorTags("bt2020nc", "limited", "bt2020", "smpte2084"),
+    )
+    with VideoWriter(video, like, codec="h265") as writer:
+        for index in range(2):
+            writer.write(picture(index).astype(np.uint16) * 257, Fraction(index, 25))
+    state_rights(workspace)
+    for index in range(2):
+        write_image(workspace.merged / f"{index + 1:05d}.png", picture(0))
+    progress = NullProgress()
+    info = open_footage(encode(workspace, progress).output).info
+    assert (info.hdr, info.codec, info.color.transfer) == (False, "h264", "bt709")
+    assert any("SDR" in note for note in progress.notes)
+    for index in range(2):
+        deep = picture(0).astype(np.uint16) * 257
+        write_image(workspace.merged / f"{index + 1:05d}.png", deep)
+    info = open_footage(encode(workspace).output).info
+    assert (info.hdr, info.codec, info.bit_depth) == (True, "hevc", 10)

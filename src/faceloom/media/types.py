@@ -62,7 +62,8 @@ class FootageInfo:
     damaged ones among them may be missing when iterated. `start_time` is the first frame's time
     stamp in seconds on the container's timeline, where the audio lies too. `clock_zero` is where
     that timeline begins: 0, except in transport streams, whose clock runs from anywhere.
-    `last_frame_s` is how long the last frame stands (0: unknown).
+    `last_frame_s` is how long the last frame stands (0: unknown). `rotation_deg` is the clockwise
+    turn that was applied.
     """
 
     paths: tuple[Path, ...]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path, PurePath
 from typing import Any
@@ -14,6 +14,7 @@ from pydantic import Field
 from faceloom.core import Cancel, InputError, MediaError, Progress, Settings, list_images
 from faceloom.media import (
     AudioInfo,
+    ColorTags,
     Footage,
     FootageInfo,
     Image,
@@ -72,7 +73,8 @@ class EncodeResult:
     def lines(self) -> list[str]:
         """For people."""
         masks = [f"masks: {self.mask_output}"] if self.mask_output else []
-        what = f"{self.frames} frames, {self.duration_s:.2f} s, {self.codec}, signed"
+        frames = f"{self.frames} frame{'s' if self.frames != 1 else ''}"
+        what = f"{frames}, {self.duration_s:.2f} s, {self.codec}, signed"
         return [f"{self.output}: {what}", *masks, *self.notes]
 
 
@@ -89,20 +91,20 @@ def run(config: EncodeConfig, *, progress: Progress, cancel: Cancel) -> EncodeRe
     footage = open_side(workspace, "dst")
     frames = merged_frames(workspace.merged, footage, progress)
     masks = _masks_of(frames, workspace.merged_mask) if config.masks else []
+    like = _like_pictures(footage.info, frames[0][0], progress)
     audio_from, audio = _audio(workspace, footage)
-    codec = config.codec or default_codec(footage.info)
-    target = config.output or workspace.result(_suffix(codec, footage.info, audio))
+    codec = config.codec or default_codec(like)
+    target = config.output or workspace.result(_suffix(codec, like, audio))
     mask_target = target.with_name(f"{target.stem}_mask.mp4") if masks else None
     for path in filter(None, (target, mask_target)):
         refuse_sources(path, footage.info)
     progress.start("encode", len(frames) + len(masks), "frames")
     with unsigned_path(target) as unsigned:
         notes = encode_frames(
-            unsigned, frames, footage.info, codec, progress, cancel, config, audio_from=audio_from
+            unsigned, frames, like, codec, progress, cancel, config, audio_from=audio_from
         )
         if mask_target is not None:
-            like = mask_like(footage.info)
-            encode_frames(mask_target, masks, like, "h264-lossless", progress, cancel)
+            encode_frames(mask_target, masks, mask_like(like), "h264-lossless", progress, cancel)
         sign_file(
             unsigned,
             workspace_dir=workspace.folder,
@@ -143,6 +145,15 @@ def merged_frames(folder: Path, footage: Footage, progress: Progress) -> list[Ti
     if pictures:
         progress.note(f"{len(pictures)} pictures in {folder.name} are no frames of the footage")
     return found
+
+
+def _like_pictures(info: FootageInfo, first: Path, progress: Progress) -> FootageInfo:
+    """The footage as the merged pictures are: 8-bit pictures of HDR footage can only be SDR."""
+    if not info.hdr or read_image(first, native=True)[0].dtype.itemsize > 1:
+        return info
+    progress.note("the merged pictures have 8 bits: the result is SDR, though the footage is HDR")
+    tags = ColorTags("bt709", "limited", "bt709", "bt709")
+    return replace(info, hdr=False, hdr_metadata=None, bit_depth=8, color=tags)
 
 
 def _masks_of(frames: Sequence[Timed], folder: Path) -> list[Timed]:
