@@ -212,10 +212,12 @@ def test_resume_is_exact(precision: str) -> None:
         assert torch.equal(value, resumed[key]), key
 
 
-def test_seed_decides_the_weights() -> None:
+def test_seed_decides_the_weights_and_nothing_else_is_drawn_from() -> None:
+    state = torch.get_rng_state()
     one, same, other = (weights(tiny_model(seed=seed)) for seed in (1, 1, 2))
     assert all(torch.equal(one[key], same[key]) for key in one)
     assert any(not torch.equal(one[key], other[key]) for key in one)
+    assert torch.equal(torch.get_rng_state(), state)
 
 
 def test_bf16_stays_close_to_fp32() -> None:

@@ -51,8 +51,8 @@ class PairModel:
         self._seed = seed
         self._precision: Precision = precision
         self.device = device
-        with torch.device("cpu"):
-            graph = make_graph()
+        with torch.device("meta"):  # no default initialisation: it would draw from the global RNG
+            graph = make_graph().to_empty(device="cpu")
         initialize(graph, torch.Generator().manual_seed(seed))
         self._layout = torch.channels_last if precision == "bf16" else torch.contiguous_format
         self._graph = _laid_out(graph.to(device), self._layout)
