@@ -12,6 +12,7 @@ from faceloom.core.errors import (
     WeightsError,
 )
 from faceloom.core.events import Cancel, NullProgress, Progress
+from faceloom.core.locks import file_lock
 from faceloom.core.paths import atomic_path, atomic_write, cache_dir, list_images
 from faceloom.core.registry import Registry
 
@@ -33,6 +34,7 @@ __all__ = [
     "atomic_path",
     "atomic_write",
     "cache_dir",
+    "file_lock",
     "list_images",
     "settings_table",
 ]

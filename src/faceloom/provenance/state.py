@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import sys
 from collections.abc import Generator
 from pathlib import Path
 
-from faceloom.core.paths import atomic_write
+from faceloom.core import atomic_write, file_lock
 
 STATE_DIR = ".faceloom"
 
@@ -27,19 +26,5 @@ def state_folder(workspace_dir: Path) -> Path:
 @contextlib.contextmanager
 def locked(workspace_dir: Path, name: str) -> Generator[None]:
     """Hold `name` against other processes; the system drops the lock when we die."""
-    with (state_folder(workspace_dir) / f"{name}.lock").open("a+b") as handle:
-        if sys.platform == "win32":
-            import msvcrt
-
-            handle.seek(0)
-            msvcrt.locking(handle.fileno(), msvcrt.LK_LOCK, 1)
-            try:
-                yield
-            finally:
-                handle.seek(0)
-                msvcrt.locking(handle.fileno(), msvcrt.LK_UNLCK, 1)
-        else:
-            import fcntl
-
-            fcntl.flock(handle, fcntl.LOCK_EX)
-            yield
+    with file_lock(state_folder(workspace_dir) / f"{name}.lock", wait=True):
+        yield

@@ -22,12 +22,11 @@ from faceloom.media import (
     VideoWriter,
     default_codec,
     default_suffix,
-    open_footage,
     prefetch,
     read_image,
 )
 from faceloom.provenance import append_ledger, require_rights, sign_file
-from faceloom.stages.result_video import mask_like, refuse_sources, unsigned_path
+from faceloom.stages.result_video import mask_like, refuse_sources, sound_of, unsigned_path
 from faceloom.stages.side_footage import open_side
 from faceloom.stages.workspace import SIDES, Workspace
 
@@ -92,7 +91,7 @@ def run(config: EncodeConfig, *, progress: Progress, cancel: Cancel) -> EncodeRe
     frames = merged_frames(workspace.merged, footage, progress)
     masks = _masks_of(frames, workspace.merged_mask) if config.masks else []
     like = _like_pictures(footage.info, frames[0][0], progress)
-    audio_from, audio = _audio(workspace, footage)
+    audio_from, audio = sound_of(workspace, footage.info)
     codec = config.codec or default_codec(like)
     target = config.output or workspace.result(_suffix(codec, like, audio))
     mask_target = target.with_name(f"{target.stem}_mask.mp4") if masks else None
@@ -159,17 +158,6 @@ def _like_pictures(info: FootageInfo, first: Path, progress: Progress) -> Footag
 def _masks_of(frames: Sequence[Timed], folder: Path) -> list[Timed]:
     masks = {path.stem: path for path in list_images(folder)} if folder.is_dir() else {}
     return [(masks[path.stem], at) for path, at in frames if path.stem in masks]
-
-
-def _audio(workspace: Workspace, footage: Footage) -> tuple[Path | None, list[AudioInfo]]:
-    """Where the sound comes from: the video itself, or the one that the frames were dumped from."""
-    video = workspace.video("dst")
-    if video is None:
-        return None, []
-    if footage.info.kind == "video":
-        return (video, footage.info.audio) if footage.info.audio else (None, [])
-    info = open_footage(video).info
-    return (video, info.audio) if info.kind == "video" and info.audio else (None, [])
 
 
 def _suffix(codec: VideoCodec, info: FootageInfo, audio: list[AudioInfo]) -> str:

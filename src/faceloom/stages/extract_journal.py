@@ -12,13 +12,12 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import sys
 from collections.abc import Generator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any, cast
 
-from faceloom.core import FormatError, InputError, atomic_write
+from faceloom.core import FormatError, InputError, atomic_write, file_lock
 
 LOCK_NAME = ".faceloom-extract.lock"
 JOURNAL_NAME = ".faceloom-extract.jsonl"
@@ -170,22 +169,7 @@ def locked(folder: Path) -> Generator[None]:
 
     The lock is the operating system's and ends with the process, however that ends.
     """
-    with (folder / LOCK_NAME).open("w") as handle:
-        if not _lock(handle.fileno()):
+    with file_lock(folder / LOCK_NAME, wait=False) as held:
+        if not held:
             raise InputError(f"{folder}: another process is extracting there")
         yield
-
-
-def _lock(descriptor: int) -> bool:
-    try:
-        if sys.platform == "win32":
-            import msvcrt
-
-            msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
-        else:
-            import fcntl
-
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        return False
-    return True

@@ -5,18 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 
 from faceloom.media import (
-    AudioInfo,
     Frame,
     VideoWriter,
     default_codec,
     default_suffix,
-    open_footage,
 )
 from faceloom.merge import Composite
 from faceloom.provenance import sign_file
 from faceloom.stages.merge_job import MergeJob
 from faceloom.stages.merge_pipeline import MergePipeline, Merger
-from faceloom.stages.result_video import mask_like, refuse_sources, unsigned_path
+from faceloom.stages.result_video import mask_like, refuse_sources, sound_of, unsigned_path
 
 
 def merge_to_video(job: MergeJob) -> tuple[Path, Path]:
@@ -27,7 +25,7 @@ def merge_to_video(job: MergeJob) -> tuple[Path, Path]:
     """
     config, info = job.config, job.footage.info
     codec = config.codec or default_codec(info)
-    audio_from, audio = _sound_of(job)
+    audio_from, audio = sound_of(job.workspace, job.footage.info)
     suffix = default_suffix(codec, info, [track.codec for track in audio])
     target = config.output or job.workspace.result(suffix)
     mask_target = target.with_name(f"{target.stem}_mask.mp4")
@@ -75,13 +73,3 @@ def _write_frames(
 def _as_made(frame: Frame, done: Composite) -> Composite:
     del frame
     return done
-
-
-def _sound_of(job: MergeJob) -> tuple[Path | None, list[AudioInfo]]:
-    """Where the sound comes from: the footage, or the video that its frames were dumped from."""
-    video, info = job.workspace.video("dst"), job.footage.info
-    if video is None:
-        return None, []
-    if info.kind == "images":
-        info = open_footage(video).info
-    return (video, info.audio) if info.audio else (None, [])

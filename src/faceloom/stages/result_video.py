@@ -11,7 +11,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from faceloom.core import InputError
-from faceloom.media import ColorTags, FootageInfo
+from faceloom.media import AudioInfo, ColorTags, FootageInfo, open_footage
+from faceloom.stages.workspace import Workspace
 
 
 @contextlib.contextmanager
@@ -38,3 +39,13 @@ def mask_like(info: FootageInfo) -> FootageInfo:
     return replace(
         info, bit_depth=8, hdr=False, hdr_metadata=None, color=ColorTags(), audio=[], notes=[]
     )
+
+
+def sound_of(workspace: Workspace, info: FootageInfo) -> tuple[Path | None, list[AudioInfo]]:
+    """Where dst's sound comes from: the video itself, or the one its frames were dumped from."""
+    video = workspace.video("dst")
+    if video is None:
+        return None, []
+    if info.kind != "video":
+        info = open_footage(video).info
+    return (video, info.audio) if info.kind == "video" and info.audio else (None, [])

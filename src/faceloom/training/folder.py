@@ -17,7 +17,7 @@ from collections.abc import Generator
 from dataclasses import dataclass
 from pathlib import Path
 
-from faceloom.core import InputError, ModelError
+from faceloom.core import InputError, ModelError, file_lock
 from faceloom.models import MODELS
 
 STATE_FILE = "state.json"
@@ -111,8 +111,8 @@ def locked(folder: ModelFolder) -> Generator[None]:
     """
     folder.path.mkdir(parents=True, exist_ok=True)
     file = folder.path / ".lock"
-    with file.open("w") as handle:
-        if not _lock(handle.fileno()):
+    with file_lock(file, wait=False) as held:
+        if not held:
             raise ModelError(f"{folder.path}: another process is training this model")
         try:
             yield
@@ -121,26 +121,6 @@ def locked(folder: ModelFolder) -> Generator[None]:
                 with contextlib.suppress(OSError):
                     file.unlink()
                     folder.path.rmdir()
-
-
-def _lock(descriptor: int) -> bool:
-    if sys.platform == "win32":
-        import msvcrt
-
-        try:
-            msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
-        except OSError:
-            return False
-        return True
-    import fcntl
-
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    except OSError:
-        return True  # a file system without locks: better unguarded than unusable
-    return True
 
 
 def sync_folder(folder: Path) -> None:
