@@ -1,0 +1,148 @@
+"""Write docs/cli.md and docs/settings.md from the program itself.
+
+python scripts/docs_reference.py          # writes the two pages
+python scripts/docs_reference.py --check  # exit code 1 when they are out of step
+"""
+
+from __future__ import annotations
+
+import io
+import re
+import sys
+from pathlib import Path
+
+from rich.console import Console
+
+from faceloom.cli.main import COMMANDS, build_app
+from faceloom.core import Settings
+from faceloom.core.config import settings_table
+from faceloom.models import Quick96Settings, SaehdSettings
+from faceloom.stages.demo import DemoConfig
+from faceloom.stages.encode import EncodeConfig
+from faceloom.stages.extract import ExtractConfig
+from faceloom.stages.frames import FramesConfig
+from faceloom.stages.merge import MergeConfig
+from faceloom.stages.new import NewConfig
+from faceloom.stages.run import RunConfig
+from faceloom.stages.train import TrainConfig
+
+DOCS = Path(__file__).resolve().parent.parent / "docs"
+SUBCOMMANDS = {"weights": ("list", "fetch", "add")}
+WIDTH = 92
+
+SECTIONS: tuple[tuple[str, str, type[Settings]], ...] = (
+    ("new", "`faceloom new`", NewConfig),
+    ("run", "`faceloom run`, table `[run]`", RunConfig),
+    ("frames", "`faceloom frames`, table `[frames]`", FramesConfig),
+    ("extract", "`faceloom extract`, table `[extract]`", ExtractConfig),
+    ("train", "`faceloom train`, table `[train]`", TrainConfig),
+    ("SAEHD", "A SAEHD model: `faceloom train SAEHD --set key=value`", SaehdSettings),
+    ("Quick96", "A Quick96 model: `faceloom train Quick96 --set key=value`", Quick96Settings),
+    ("merge", "`faceloom merge`, table `[merge]`", MergeConfig),
+    ("encode", "`faceloom encode`, table `[encode]`", EncodeConfig),
+    ("demo", "`faceloom demo`", DemoConfig),
+)
+
+
+def help_text(words: list[str]) -> str:
+    """What `faceloom WORDS --help` prints, without trailing blanks."""
+    console = Console(file=io.StringIO(), width=WIDTH, color_system=None, legacy_windows=False)
+    app = build_app(words[0] if words else None)
+    app.help_print(words, console=console)
+    stream = console.file
+    assert isinstance(stream, io.StringIO)
+    lines = [line.rstrip() for line in stream.getvalue().strip("\n").splitlines()]
+    return re.sub(r"\n{3,}", "\n\n", "\n".join(lines))
+
+
+def cli_page() -> str:
+    parts = [
+        "# Command line",
+        "This page is what `faceloom COMMAND --help` prints. Exit codes: 0 done, 1 failed with a "
+        "reason in one line on standard error, 2 wrong usage, 130 cancelled. Progress goes to "
+        "standard error, results to standard output, as JSON with `--json`.",
+        f"```text\n{help_text([])}\n```",
+    ]
+    for command in COMMANDS:
+        parts += [f"## {command}", f"```text\n{help_text([command])}\n```"]
+        parts += [
+            f"### {command} {sub}\n\n```text\n{help_text([command, sub])}\n```"
+            for sub in SUBCOMMANDS.get(command, ())
+        ]
+    return "\n\n".join(parts) + "\n"
+
+
+def settings_page() -> str:
+    parts = [
+        "# Settings",
+        "Every setting of every stage. On the command line, one without an option of its own is "
+        "given as `--set key=value`; in a workspace's `faceloom.toml` it stands in the stage's "
+        "table; in Python it is a field of the stage's configuration.",
+    ]
+    for _, title, kind in SECTIONS:
+        rows = ["| setting | values | default | meaning |", "|---|---|---|---|"]
+        for name, values, default, meaning in settings_table(kind):
+            cells = (f"`{name}`", plain_type(values), plain_default(default), meaning)
+            rows.append("| " + " | ".join(cell(text) for text in cells) + " |")
+        parts += [f"## {title}", "\n".join(rows)]
+    return "\n\n".join(parts) + "\n"
+
+
+def cell(text: str) -> str:
+    return " ".join(text.split()).replace("|", "\\|")
+
+
+def plain_type(text: str) -> str:
+    """Types as a user reads them."""
+    words = re.findall(r"'([^']*)'", text) if "Literal[" in text else []
+    if words:
+        return ", ".join(f"`{word}`" for word in words)
+    names = {
+        "Path": "path",
+        "str": "text",
+        "int": "whole number",
+        "float": "number",
+        "bool": "true or false",
+    }
+    kinds = [names[word] for word in re.findall(r"\w+", text) if word in names]
+    if "tuple" in text or "dict" in text:
+        return "several" if "tuple" in text else "table"
+    return kinds[0] if kinds else "text"
+
+
+def plain_default(text: str) -> str:
+    if text in {"PydanticUndefined", "None"}:
+        return "" if text == "PydanticUndefined" else "unset"
+    if text in {"True", "False"}:
+        return f"`{text.lower()}`"
+    if text in {"''", "()", "{}"}:
+        return "empty"
+    path = re.fullmatch(r"(?:Posix|Windows)Path\('(.*)'\)", text)
+    return f"`{path.group(1) if path else text.strip(chr(39))}`"
+
+
+def pages() -> dict[Path, str]:
+    return {DOCS / "cli.md": cli_page(), DOCS / "settings.md": settings_page()}
+
+
+def stale() -> list[Path]:
+    """The pages that differ from what the program says now."""
+    return [
+        path
+        for path, text in pages().items()
+        if not path.is_file() or path.read_text("utf-8") != text
+    ]
+
+
+def main() -> None:
+    if "--check" in sys.argv[1:]:
+        found = stale()
+        for path in found:
+            print(f"{path}: out of step; run python scripts/docs_reference.py")
+        sys.exit(1 if found else 0)
+    for path, text in pages().items():
+        path.write_text(text, "utf-8")
+
+
+if __name__ == "__main__":
+    main()

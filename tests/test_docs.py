@@ -1,0 +1,81 @@
+"""The reference pages say what the program says, and the guide names only what exists."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from faceloom.cli.main import COMMANDS, build_app
+from faceloom.stages.encode import EncodeConfig
+from faceloom.stages.extract import ExtractConfig
+from faceloom.stages.merge import MergeConfig
+from faceloom.stages.run import RunConfig
+from faceloom.stages.train import TrainConfig
+from faceloom.stages.workspace import create_workspace, stage_config
+from faceloom.training import first_settings
+
+ROOT = Path(__file__).resolve().parent.parent
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+
+
+@pytest.fixture(scope="module")
+def reference():
+    path = ROOT / "scripts" / "docs_reference.py"
+    spec = importlib.util.spec_from_file_location("docs_reference", path)
+    assert spec and spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_settings_page_is_in_step(reference):
+    written = (ROOT / "docs" / "settings.md").read_text("utf-8")
+    assert written == reference.settings_page(), "run python scripts/docs_reference.py"
+
+
+def test_the_command_page_has_every_command_and_option(reference):
+    # Not letter by letter: how help is laid out depends on the version of its library.
+    page = (ROOT / "docs" / "cli.md").read_text("utf-8")
+    for command in COMMANDS:
+        options = set(re.findall(r"--[a-z][a-z-]+", reference.help_text([command])))
+        section = page.split(f"\n## {command}\n", 1)[1].split("\n## ", 1)[0]
+        missing = {option for option in options if option not in section}
+        assert not missing, "run python scripts/docs_reference.py"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_examples_are_command_lines_that_parse(page):
+    for block in re.findall(r"```(?:bash|sh|console)\n(.*?)```", page.read_text("utf-8"), re.S):
+        for line in block.replace("\\\n", " ").splitlines():
+            words = shlex.split(line, comments=True)
+            if words[:1] == ["faceloom"]:
+                assert words[1] in COMMANDS, line
+                # Raises where an option, a choice or a number of arguments does not exist.
+                build_app(words[1]).parse_args(words[1:], print_error=False, exit_on_error=False)
+
+
+def test_examples_of_the_settings_file_are_valid(tmp_path):
+    stages = {"extract": ExtractConfig, "train": TrainConfig, "merge": MergeConfig}
+    stages |= {"encode": EncodeConfig, "run": RunConfig}
+    pages = "\n".join(page.read_text("utf-8") for page in PAGES)
+    blocks = re.findall(r"```toml\n(.*?)```", pages, re.S)
+    assert blocks
+    for block in blocks:
+        create_workspace(tmp_path).file.write_text(block, "utf-8")
+        for stage, kind in stages.items():
+            given = {"side": "src"} if stage == "extract" else {}
+            config = stage_config(kind, stage, workspace=tmp_path, **given)
+            if isinstance(config, TrainConfig):
+                first_settings(config.model, config.settings)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_within_the_repository_lead_somewhere(page):
+    text = re.sub(r"```.*?```", "", page.read_text("utf-8"), flags=re.S)
+    for target in re.findall(r"\]\(([^)\s]+)\)", text):
+        if not re.match(r"[a-z]+:|#", target):
+            assert (page.parent / target.split("#")[0]).exists(), target
