@@ -19,7 +19,7 @@ from faceloom.core.paths import list_images, sweep_temporary
 from faceloom.detect import FaceFinder, open_finder
 from faceloom.faces import FaceSuffix
 from faceloom.geometry import SHORT, FaceType
-from faceloom.media import Footage, Frame, open_footage
+from faceloom.media import Footage, Frame
 from faceloom.stages.extract_faces import FaceWriter
 from faceloom.stages.extract_journal import (
     JOURNAL_NAME,
@@ -37,6 +37,7 @@ from faceloom.stages.extract_pipeline import (
     unique_stems,
     written_frames,
 )
+from faceloom.stages.side_footage import open_side
 from faceloom.stages.workspace import Side, Workspace
 
 _HEAD_TYPES = frozenset({"head", "head_no_align"})
@@ -69,7 +70,7 @@ class ExtractConfig(Settings):
     """Longer side at which the detector sees a frame; more finds smaller faces, slower."""
     tracking: Literal["auto", "on", "off"] = "auto"
     """Whether frames follow each other in time: faces are then followed and numbered. auto: for
-    videos, not for pictures; `on` suits a folder of frames that were dumped from a video."""
+    videos and frames with times of their own; `on` suits any folder of frames of one shot."""
     debug: bool = False
     """Also write each frame with its faces drawn in, into `aligned_debug`."""
     restart: bool = False
@@ -142,7 +143,7 @@ def run(config: ExtractConfig, *, progress: Progress, cancel: Cancel) -> Extract
     fit the settings, `WeightsError` when a network cannot be had, `CancelledError` on `cancel`.
     """
     workspace = Workspace.open(config.workspace)
-    footage = open_footage(workspace.footage(config.side))
+    footage = open_side(workspace, config.side)
     folder = workspace.aligned(config.side)
     if config.restart:
         _move_aside(folder, workspace.aligned_debug(config.side))
@@ -282,7 +283,7 @@ def _writer(config: ExtractConfig, workspace: Workspace, footage: Footage) -> Fa
 
 def _tracks(config: ExtractConfig, footage: Footage) -> bool:
     if config.tracking == "auto":
-        return footage.info.kind == "video"
+        return footage.info.kind == "video" or footage.has_timeline
     return config.tracking == "on"
 
 

@@ -10,6 +10,7 @@ import torch
 
 from faceloom.core import InputError
 from faceloom.models import Precision, preferred_precision
+from faceloom.nn import kept_memory
 
 PrecisionChoice = Literal["auto", "fp32", "bf16"]
 
@@ -50,7 +51,8 @@ def computing(*, device: torch.device, precision: Precision, threads: int) -> Ge
     """Set PyTorch's thread count and cuDNN's choice of kernels for a run, and put them back.
 
     In fp32 cuDNN is held to deterministic kernels, so that a resumed run gives the losses of an
-    uninterrupted one. `threads` 0 leaves PyTorch's own choice.
+    uninterrupted one. `threads` 0 leaves PyTorch's own choice. On a CPU, freed memory stays with
+    the process meanwhile.
     """
     cudnn = torch.backends.cudnn
     before = torch.get_num_threads(), cudnn.benchmark, cudnn.deterministic
@@ -59,7 +61,8 @@ def computing(*, device: torch.device, precision: Precision, threads: int) -> Ge
     if device.type == "cuda":
         cudnn.benchmark, cudnn.deterministic = precision == "bf16", precision == "fp32"
     try:
-        yield
+        with kept_memory() if device.type == "cpu" else contextlib.nullcontext():
+            yield
     finally:
         torch.set_num_threads(before[0])
         cudnn.benchmark, cudnn.deterministic = before[1:]
