@@ -1,11 +1,13 @@
-"""Kill extract, train and merge with SIGKILL at random instants; each must resume to the same end.
+"""Kill extract, train and merge at random instants; each must go on as if nothing had happened.
 
-    python bench/kill9.py SRC_CLIP DST_CLIP OUT_DIR [--kills 10] [--iterations 60] [--seed 0]
+    python bench/kill9.py --kills 10            # all three
+    python bench/kill9.py train --kills 3 --frames 40
 
-For each stage one workspace is run through undisturbed and another is killed `--kills` times,
-started again after each kill, and at last left to end. The two must agree: the same faces with
-the same metadata and pixels, the same loss history bit for bit, the same merged frames and masks;
-and nothing half-written may be left behind.
+Each stage runs once undisturbed in a copy of one small workspace made from the demo's clips. In
+another copy it is started again and again and ended by SIGKILL at a random instant of its run,
+then let through to the end. Both outcomes must be the same: the same files with the same bytes
+(faces with their records, losses and weights, merged frames and masks), and no temporary files.
+A stage that ends before it is killed counts as a finished run: it is compared, and starts afresh.
 """
 
 from __future__ import annotations
@@ -18,115 +20,182 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 
-TRAIN = ("resolution=64", "archi=df-ud", "ae_dims=32", "e_dims=16", "d_dims=16", "d_mask_dims=16")
-SETTINGS = [part for text in TRAIN for part in ("--set", text)]
+from faceloom.core import Cancel, NullProgress
+from faceloom.stages import new
+from faceloom.stages.demo_clips import clip_path, make_clip
+from faceloom.stages.workspace import SIDES
+
+MODEL = "killed"
+SMALL = {"resolution": 64, "archi": "df", "ae_dims": 32, "e_dims": 16, "d_dims": 16}
+Outcome = dict[str, str]
 
 
-def command(*arguments: str | Path) -> list[str]:
-    return [sys.executable, "-m", "faceloom", *map(str, arguments)]
+def digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
 
 
-def digests(folder: Path) -> dict[str, str]:
-    """SHA-256 of each file below `folder` that is a result: no journals, caches or locks."""
+def pictures(*folders: Path) -> Outcome:
     return {
-        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
-        for path in sorted(folder.rglob("*"))
-        if path.is_file() and not path.name.startswith(".")
+        str(Path(folder.parent.name, folder.name, file.name)): digest(file)
+        for folder in folders
+        if folder.is_dir()
+        for file in sorted(folder.iterdir())
+        if file.suffix in {".jpg", ".png"}
     }
 
 
-def leftovers(folder: Path) -> list[str]:
-    return [str(p) for p in folder.rglob("*") if ".tmp-" in p.name or p.suffix == ".part"]
+def extracted(workspace: Path) -> Outcome:
+    return pictures(*(workspace / f"data_{side}" / "aligned" for side in SIDES))
 
 
-def run_through(*arguments: str | Path) -> float:
-    started = time.monotonic()
-    done = subprocess.run(command(*arguments), capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise SystemExit(f"{arguments[0]}: exit {done.returncode}: {done.stderr[-400:]}")
-    return time.monotonic() - started
+def trained(workspace: Path) -> Outcome:
+    """Losses and tensors; the state folder's own name is random."""
+    model = workspace / "model" / f"{MODEL}_SAEHD"
+    states = list(model.glob("state-*/*.safetensors"))
+    outcome = {file.name: digest(file) for file in states}
+    outcome["history"] = digest(model / "history.f32") if states else ""
+    outcome["state folders"] = str(len(list(model.glob("state-*/"))))
+    return outcome
 
 
-def killed(kills: int, seconds: float, draw: random.Random, *arguments: str | Path) -> list[float]:
-    """Start and kill `kills` times, each at a random instant of what a whole run takes."""
-    instants: list[float] = []
-    for _ in range(kills):
-        instant = draw.uniform(0.3, 1.0) if draw.random() < 0.2 else draw.uniform(1.0, seconds)
-        process = subprocess.Popen(
-            command(*arguments),
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
+def merged(workspace: Path) -> Outcome:
+    return pictures(*(workspace / "data_dst" / name for name in ("merged", "merged_mask")))
+
+
+def commands(iterations: int) -> dict[str, tuple[list[list[str]], Callable[[Path], Outcome]]]:
+    """Each stage's command lines, and what it leaves."""
+    shape = [part for key, value in SMALL.items() for part in ("--set", f"{key}={value}")]
+    train = ["train", "SAEHD", "--name", MODEL, "--iterations", str(iterations), "--device", "cpu"]
+    train += ["--precision", "fp32", "--threads", "1", "--set", "save_every_s=0.5", *shape]
+    merge = ["merge", "--name", MODEL, "--device", "cpu", "--set", "threads=1"]
+    return {
+        "extract": ([["extract", side, "--image-size", "128"] for side in SIDES], extracted),
+        "train": ([train], trained),
+        "merge": ([merge], merged),
+    }
+
+
+def faceloom(arguments: list[str], workspace: Path, log: Path) -> subprocess.Popen[bytes]:
+    with log.open("ab") as output:
+        return subprocess.Popen(
+            [sys.executable, "-m", "faceloom", *arguments, "-w", str(workspace)],
+            stdout=output,
+            stderr=output,
             start_new_session=True,
         )
+
+
+def run_through(lines: list[list[str]], workspace: Path, log: Path) -> float:
+    began = time.monotonic()
+    for arguments in lines:
+        process = faceloom(arguments, workspace, log)
+        if process.wait() != 0:
+            tail = log.read_text(errors="replace")[-600:]
+            raise SystemExit(f"{' '.join(arguments)} failed:\n{tail}")
+    return time.monotonic() - began
+
+
+def run_until_killed(lines: list[list[str]], workspace: Path, log: Path, after_s: float) -> bool:
+    """Run, and kill at that instant; False when it ended before."""
+    until = time.monotonic() + after_s
+    for arguments in lines:
+        process = faceloom(arguments, workspace, log)
         try:
-            process.wait(timeout=instant)
+            process.wait(timeout=max(until - time.monotonic(), 0))
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
-            instants.append(round(instant, 2))
-    run_through(*arguments)
-    return instants
+            return True
+        if process.returncode != 0:
+            tail = log.read_text(errors="replace")[-600:]
+            raise SystemExit(f"resuming {' '.join(arguments)} failed:\n{tail}")
+    return False
 
 
-def judge(stage: str, whole: Path, broken: Path, result: str, instants: list[float]) -> bool:
-    expected, found = digests(whole / result), digests(broken / result)
-    differing = sorted(
-        name for name in expected.keys() | found.keys() if expected.get(name) != found.get(name)
+def compare(expected: Outcome, found: Outcome, workspace: Path) -> list[str]:
+    troubles = [f"missing: {name}" for name in expected.keys() - found.keys()]
+    troubles += [f"too many: {name}" for name in found.keys() - expected.keys()]
+    both = expected.keys() & found.keys()
+    troubles += [f"differs: {name}" for name in both if expected[name] != found[name]]
+    leftovers = [p for p in workspace.rglob("*") if ".tmp-" in p.name or "unfinished" in p.name]
+    troubles += [f"left behind: {path.relative_to(workspace)}" for path in leftovers]
+    return sorted(troubles)
+
+
+def make_base(folder: Path, frames: int) -> None:
+    for side in SIDES:
+        make_clip(folder, side, frames, 2, progress=NullProgress(), cancel=Cancel())
+    config = new.NewConfig(
+        workspace=folder,
+        src=clip_path(folder, "src"),
+        dst=clip_path(folder, "dst"),
+        src_rights="public-domain",
+        dst_rights="public-domain",
     )
-    left = leftovers(broken)
-    good = not differing and not left and bool(expected)
-    verdict = "the same" if good else f"DIFFERS: {differing[:5]} {left[:5]}"
-    print(f"{stage}: {len(instants)} kills at {instants} s; {len(expected)} files, {verdict}")
-    return good
+    new.run(config, progress=NullProgress(), cancel=Cancel())
+
+
+def torture(stage: str, base: Path, root: Path, kills: int, iterations: int, seed: int) -> bool:
+    """One stage's kills; returns whether all came out right. `base` ends up with the stage done."""
+    lines, outcome = commands(iterations)[stage]
+    generator = random.Random(f"{seed} {stage}")
+    log, whole, victim = root / f"{stage}.log", root / "whole", root / "victim"
+    shutil.copytree(base, whole)
+    length = run_through(lines, whole, log)
+    expected = outcome(whole)
+    shutil.copytree(base, victim)
+    instants: list[float] = []
+    finished = 0
+    troubles: list[str] = []
+    while len(instants) < kills:
+        after = generator.uniform(0.05, length)
+        if run_until_killed(lines, victim, log, after):
+            instants.append(after)
+            continue
+        finished += 1
+        troubles += compare(expected, outcome(victim), victim)
+        shutil.rmtree(victim)
+        shutil.copytree(base, victim)
+    run_through(lines, victim, log)
+    troubles += compare(expected, outcome(victim), victim)
+    at = ", ".join(f"{instant:.1f}" for instant in instants)
+    verdict = "same outcome" if not troubles else f"{len(troubles)} TROUBLES"
+    print(f"{stage}: {length:.1f} s undisturbed, {len(expected)} files; {kills} kills at {at} s;")
+    print(f"  {finished + 1} completed runs compared: {verdict}", flush=True)
+    for trouble in troubles[:20]:
+        print(f"  {trouble}")
+    shutil.rmtree(base)
+    whole.rename(base)
+    shutil.rmtree(victim)
+    return not troubles
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("src", type=Path)
-    parser.add_argument("dst", type=Path)
-    parser.add_argument("out", type=Path)
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("stage", nargs="*", choices=["extract", "train", "merge", []])
     parser.add_argument("--kills", type=int, default=10)
-    parser.add_argument("--iterations", type=int, default=60)
+    parser.add_argument("--frames", type=int, default=120)
+    parser.add_argument("--iterations", type=int, default=400)
     parser.add_argument("--seed", type=int, default=0)
-    options = parser.parse_args()
-    draw = random.Random(options.seed)
-    shutil.rmtree(options.out, ignore_errors=True)
-    whole, broken = options.out / "whole", options.out / "broken"
-    for folder in (whole, broken):
-        rights = ("--src-rights", "licence", "--dst-rights", "licence")
-        run_through("new", folder, "--src", options.src, "--dst", options.dst, *rights)
-
-    good = True
-    for side in ("src", "dst"):
-        arguments = ("extract", side, "-w")
-        seconds = run_through(*arguments, whole)
-        kills = options.kills if side == "dst" else 0
-        instants = killed(kills, seconds, draw, *arguments, broken)
-        if side == "dst":
-            good &= judge("extract", whole, broken, "data_dst/aligned", instants)
-
-    limits = ("--iterations", str(options.iterations), "--threads", "1", "--precision", "fp32")
-    saves = ("--seed", "3", "--set", "save_every_s=2", "--set", "preview_history=false")
-    train = ("train", "SAEHD", *limits, *saves, *SETTINGS, "-w")
-    seconds = run_through(*train, whole)
-    instants = killed(options.kills, seconds, draw, *train, broken)
-    history = "model/history"
-    for folder in (whole, broken):
-        (folder / history).mkdir(parents=True)
-        for found in (folder / "model").rglob("*"):
-            if found.suffix in {".f32", ".safetensors"}:
-                shutil.copy(found, folder / history / found.name)
-    good &= judge("train", whole, broken, history, instants)
-    for folder in (whole, broken):
-        shutil.rmtree(folder / history)
-
-    seconds = run_through("merge", "-w", whole)
-    instants = killed(options.kills, seconds, draw, "merge", "-w", broken)
-    for result in ("data_dst/merged", "data_dst/merged_mask"):
-        good &= judge(f"merge ({result})", whole, broken, result, instants)
+    arguments = parser.parse_args()
+    wanted = arguments.stage or ["extract", "train", "merge"]
+    with tempfile.TemporaryDirectory(prefix="faceloom-kill9-") as name:
+        root = Path(name)
+        base = root / "base"
+        make_base(base, arguments.frames)
+        good = True
+        for stage in ("extract", "train", "merge"):
+            if stage in wanted:
+                kills = arguments.kills
+                good &= torture(stage, base, root, kills, arguments.iterations, arguments.seed)
+            elif any(later in wanted for later in ("train", "merge")):
+                lines, _ = commands(arguments.iterations)[stage]
+                run_through(lines, base, root / f"{stage}.log")
     raise SystemExit(0 if good else 1)
 
 

@@ -17,6 +17,9 @@ import cv2
 import numpy as np
 
 from faceloom import Workspace
+from faceloom.detect import open_finder
+from faceloom.faces import Faceset, read_face
+from faceloom.identify import Identifier, mean_embedding, similarity
 from faceloom.media import open_footage, read_image
 
 
@@ -83,6 +86,29 @@ def sheet(workspace: Workspace, result: Path, picture: Path, moments: int = 6) -
     cv2.imwrite(str(picture), np.vstack(rows)[..., ::-1])
 
 
+def likeness(workspace: Workspace, result: Path, every: int = 4) -> None:
+    """SFace cosine of the result's faces to the mean of src's faceset and of dst's."""
+    identifier, finder = Identifier(), open_finder()
+    people = {}
+    for side in ("src", "dst"):
+        vectors = []
+        for path, record in list(Faceset(workspace.aligned(side)))[::every]:
+            image, _ = read_face(path)
+            vectors.append(identifier.embed(image, record.landmarks))
+        people[side] = mean_embedding(vectors)
+    cosines = []
+    for frame in open_footage(result).frames():
+        faces = finder.find(frame.image) if frame.index % every == 0 else []
+        if faces:
+            vector = identifier.embed(frame.image, faces[0].landmarks)
+            cosines.append([similarity(vector, people[side]) for side in ("src", "dst")])
+    to_src, to_dst = np.mean(cosines, axis=0)
+    nearer = np.mean([src > dst for src, dst in cosines])
+    apart = similarity(people["src"], people["dst"])
+    print(f"SFace cosine of {len(cosines)} result faces: to src {to_src:.3f}, to dst {to_dst:.3f}")
+    print(f"nearer to src {nearer:.0%}; src to dst themselves {apart:.3f}")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("workspace", type=Path)
@@ -92,6 +118,7 @@ def main() -> None:
     options = parser.parse_args()
     workspace = Workspace.open(options.workspace)
     compare(workspace, options.result, lossless=options.lossless)
+    likeness(workspace, options.result)
     if options.sheet:
         sheet(workspace, options.result, options.sheet)
 
