@@ -8,10 +8,11 @@ import threading
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import pytest
+from pydantic import Field, model_validator
 
 from faceloom.cli.common import UsageError, build_config, emit, to_json
 from faceloom.cli.progress import (
@@ -22,6 +23,7 @@ from faceloom.cli.progress import (
     format_rate,
 )
 from faceloom.core import InputError, Settings
+from faceloom.core.config import validate
 
 
 class Config(Settings):
@@ -45,6 +47,31 @@ def test_config_sources_in_order(tmp_path: Path) -> None:
     (tmp_path / "faceloom.toml").write_text("[stage]\nsiez = 2\n")
     with pytest.raises(InputError, match="siez"):
         build_config(Config, stage="stage", workspace=tmp_path, size="x")
+
+
+class Checked(Settings):
+    size: int = 1
+    table: dict[str, int] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.size == 7:
+            raise ValueError("7 is unlucky;\n  take 8")
+        return self
+
+
+def test_what_does_not_fit_is_told_in_one_short_line() -> None:
+    def told(values: dict[str, Any]) -> str:
+        with pytest.raises(InputError) as caught:
+            validate(Checked, values, where="here")
+        return str(caught.value)
+
+    assert told({"size": 7, "table": {"a": 1}}) == "here: 7 is unlucky; take 8"
+    assert told({"sise": 1}) == "here: unknown setting 'sise'; known: size, table"
+    assert told({"size": "x"}).endswith("unable to parse string as an integer (got 'x')")
+    assert len(told({"size": "x" * 10_000})) < 200
+    assert len(told({"x" * 10_000: 1})) < 200
+    assert told({"table": 3}).startswith("here: table: ")
 
 
 @dataclass

@@ -25,22 +25,34 @@ from cyclopts import Parameter
 
 from faceloom.cli.progress import console_progress
 from faceloom.core.config import Settings, apply_overrides, validate
-from faceloom.core.errors import CancelledError, FaceloomError, InputError
+from faceloom.core.errors import CancelledError, InputError, UsageError
 from faceloom.core.events import Cancel, Progress
 
 WorkspaceOption = Annotated[
     Path, Parameter(name=["--workspace", "-w"], help="The workspace folder.")
 ]
 JsonOption = Annotated[
-    bool, Parameter(name="--json", negative="", help="Print the result as JSON.")
+    bool,
+    Parameter(name="--json", negative="", show_default=False, help="Print the result as JSON."),
 ]
 VerboseOption = Annotated[
-    bool, Parameter(name=["--verbose", "-v"], negative="", help="Tell more on standard error.")
+    bool,
+    Parameter(
+        name=["--verbose", "-v"],
+        negative="",
+        show_default=False,
+        help="Tell more on standard error.",
+    ),
 ]
 DeviceOption = Annotated[str, Parameter(name="--device", help="auto, cpu, cuda, cuda:1 … or mps.")]
 SetOption = Annotated[
     tuple[str, ...],
-    Parameter(name="--set", negative="", help="Any further setting, key=value; may be repeated."),
+    Parameter(
+        name="--set",
+        negative="",
+        show_default=False,
+        help="Any further setting, key=value; may be repeated.",
+    ),
 ]
 
 S = TypeVar("S", bound=Settings)
@@ -61,10 +73,6 @@ class Stage(Protocol[C, R]):
     def __call__(self, config: C, *, progress: Progress, cancel: Cancel) -> R: ...
 
 
-class UsageError(FaceloomError):
-    """Options that do not go together, found after parsing; the command line exits with 2."""
-
-
 def build_config(
     kind: type[S], overrides: Iterable[str] = (), *, stage: str | None = None, **values: Any
 ) -> S:
@@ -72,8 +80,8 @@ def build_config(
 
     Options that are None were not given and are left out. With `stage`, and a `workspace` among
     the values, the table of that name in the workspace's `faceloom.toml` is read.
-    Raises `UsageError` naming the first option that does not fit, `InputError` when it is the
-    file that does not.
+    Raises `UsageError` naming the first option that does not fit, plain `InputError` when it is
+    the file that does not.
     """
     workspace = values.get("workspace")
     if stage is not None and workspace is not None:

@@ -15,7 +15,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
-from faceloom.core.errors import CancelledError, FaceloomError
+from faceloom.core.errors import CancelledError, FaceloomError, UsageError
 
 if TYPE_CHECKING:
     from cyclopts import App
@@ -56,8 +56,6 @@ def run_command(arguments: Sequence[str]) -> int:
     """Run one command line and return its exit code; every failure is told in one line."""
     from cyclopts import CycloptsError
 
-    from faceloom.cli.common import UsageError
-
     chosen = arguments[0] if arguments else None
     if chosen is not None and chosen not in COMMANDS and chosen not in ROOT_FLAGS:
         return _fail(_unknown_command(chosen), 2)
@@ -66,9 +64,9 @@ def run_command(arguments: Sequence[str]) -> int:
         sys.stdout.flush()
         return value if isinstance(value, int) and not isinstance(value, bool) else 0
     except CycloptsError as error:
-        return _fail(f"{_one_line(str(error))} See: {_help_hint(chosen)}", 2)
+        return _fail(f"{_one_line(str(error))} See: {_help_hint(arguments)}", 2)
     except UsageError as error:
-        return _fail(f"{_one_line(str(error))}. See: {_help_hint(chosen)}", 2)
+        return _fail(f"{_one_line(str(error))}. See: {_help_hint(arguments)}", 2)
     except (CancelledError, KeyboardInterrupt) as error:
         return _fail(_one_line(str(error)) or "cancelled", 130)
     except FaceloomError as error:
@@ -116,8 +114,11 @@ def _unknown_command(word: str) -> str:
     return f"there is no command {word!r}; {hint}"
 
 
-def _help_hint(chosen: str | None) -> str:
-    return f"faceloom {chosen} --help" if chosen in COMMANDS else "faceloom --help"
+def _help_hint(arguments: Sequence[str]) -> str:
+    """How to ask for help on the command, or subcommand, that was meant."""
+    chosen = arguments[0] if arguments else None
+    words = build_app(chosen).parse_commands(list(arguments))[0]
+    return " ".join(["faceloom", *words, "--help"])
 
 
 def _one_line(message: str) -> str:

@@ -31,14 +31,25 @@ def new(
     dst_rights: Annotated[
         GroundWord | None, Parameter(help="On what ground the likeness in dst may be used.")
     ] = None,
-    src_name: Annotated[str, Parameter(help="Who src is, to have it on record.")] = "",
-    dst_name: Annotated[str, Parameter(help="Who dst is, to have it on record.")] = "",
-    note: Annotated[str, Parameter(help="Where the consent or the licence lies.")] = "",
+    src_name: Annotated[
+        str, Parameter(show_default=False, help="Who src is, to have it on record.")
+    ] = "",
+    dst_name: Annotated[
+        str, Parameter(show_default=False, help="Who dst is, to have it on record.")
+    ] = "",
+    note: Annotated[
+        str, Parameter(show_default=False, help="Where the consent or the licence lies.")
+    ] = "",
     stated_by: Annotated[
         str | None, Parameter(help="Who answers for this; your login name otherwise.")
     ] = None,
     copy: Annotated[
-        bool, Parameter(negative="", help="Copy the footage in, instead of referring to it.")
+        bool,
+        Parameter(
+            negative="",
+            show_default=False,
+            help="Copy the footage in, instead of referring to it.",
+        ),
     ] = False,
     json: JsonOption = False,
     verbose: VerboseOption = False,

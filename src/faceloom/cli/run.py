@@ -10,7 +10,6 @@ from cyclopts import Parameter
 from faceloom.cli.common import (
     JsonOption,
     VerboseOption,
-    blame_options,
     build_config,
     run_stage,
 )
@@ -39,6 +38,7 @@ def run(
         Parameter(
             name="--set",
             negative="",
+            show_default=False,
             help="A stage's setting, stage.key=value with extract, train, merge or encode; "
             "may be repeated.",
         ),
@@ -52,8 +52,9 @@ def run(
     """Do every stage that is not yet done, in order: extract, train, merge, encode.
 
     Ctrl-C saves and stops; the same command goes on there. To see a result before the training is
-    through, stop it and ask for fewer iterations. Settings of the stages may also stand in the
-    workspace's faceloom.toml, in tables [extract], [train], [merge] and [encode].
+    through, stop it and ask for fewer iterations. Settings may also stand in the workspace's
+    faceloom.toml, in tables [extract], [train], [train.settings] (the model's), [merge], [encode]
+    and [run]; that of `faceloom frames` is [frames].
 
     **Example**
 
@@ -62,7 +63,7 @@ def run(
     from faceloom.stages.run import RunConfig, changes_by_stage
     from faceloom.stages.run import run as run_stages
 
-    blame_options(lambda: changes_by_stage(set_))
+    changes_by_stage(set_)
     config = build_config(
         RunConfig,
         stage="run",

@@ -44,7 +44,12 @@ def train(
     ] = None,
     set_: SetOption = (),
     preview: Annotated[
-        bool, Parameter(negative="", help="Show the previews in a browser while it trains.")
+        bool,
+        Parameter(
+            negative="",
+            show_default=False,
+            help="Show the previews in a browser while it trains.",
+        ),
     ] = False,
     device: Annotated[
         str | None, Parameter(help="auto (the default), cpu, cuda, cuda:1 … or mps.")

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 from cyclopts import App, Parameter
 
 from faceloom.cli.common import JsonOption, VerboseOption, emit, set_up_logging, write_line
+from faceloom.weights import WEIGHTS
 
 app = App(name="weights", help_format="markdown")
 app.help = """List, fetch or add the pretrained face networks.
@@ -50,7 +51,13 @@ def list_(*, json: JsonOption = False) -> None:
 def fetch(
     *names: Annotated[str, Parameter(help="Which; those that the stages need unless given.")],
     all_: Annotated[
-        bool, Parameter(name="--all", negative="", help="Every known file (about 250 MB).")
+        bool,
+        Parameter(
+            name="--all",
+            negative="",
+            show_default=False,
+            help=f"Every known file ({sum(w.size_bytes for w in WEIGHTS.values()) / 1e6:.0f} MB).",
+        ),
     ] = False,
     verbose: VerboseOption = False,
 ) -> None:
@@ -63,7 +70,7 @@ def fetch(
         faceloom weights fetch yunet sface
     """
     from faceloom.cli.progress import console_progress
-    from faceloom.weights import WEIGHTS, fetch, needed_weights
+    from faceloom.weights import fetch, needed_weights
 
     set_up_logging(verbose)
     chosen: list[str] = list(names) or (list(WEIGHTS) if all_ else needed_weights())

@@ -9,6 +9,7 @@ from faceloom.core.errors import (
     MediaError,
     ModelError,
     RightsError,
+    UsageError,
     WeightsError,
 )
 from faceloom.core.events import Cancel, NullProgress, Progress
@@ -29,6 +30,7 @@ __all__ = [
     "Registry",
     "RightsError",
     "Settings",
+    "UsageError",
     "WeightsError",
     "apply_overrides",
     "atomic_path",

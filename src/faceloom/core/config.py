@@ -10,9 +10,12 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from faceloom.core.errors import InputError
+from faceloom.core.errors import InputError, UsageError
 
 S = TypeVar("S", bound="Settings")
+
+_LONGEST_VALUE = 60
+"""Characters of a value that does not fit, as far as an error shows it."""
 
 
 class Settings(BaseModel):
@@ -28,28 +31,44 @@ def validate(kind: type[S], values: dict[str, Any], *, where: str) -> S:
     try:
         return kind.model_validate(values)
     except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"])
-        if first["type"] == "extra_forbidden":
-            known = ", ".join(sorted(kind.model_fields))
-            message = f"{where}: unknown setting {key!r}; known: {known}"
-        else:
-            message = f"{where}: {key or kind.__name__}: {first['msg']} (got {first['input']!r})"
-        raise InputError(message) from None
+        raise InputError(f"{where}: {_reason(kind, error)}") from None
+
+
+def _reason(kind: type[Settings], error: ValidationError) -> str:
+    """The first thing that does not fit, in one line without pydantic's own words."""
+    errors = error.errors(include_url=False)
+    # A misspelt key before what is missing for it.
+    first = next((one for one in errors if one["type"] == "extra_forbidden"), errors[0])
+    key = ".".join(str(part) for part in first["loc"])
+    if first["type"] == "extra_forbidden":
+        return f"unknown setting {_cut(key)!r}; known: {', '.join(sorted(kind.model_fields))}"
+    message = " ".join(first["msg"].removeprefix("Value error, ").split())
+    if not key:
+        return message
+    got = _cut(repr(first["input"]))
+    told = first["type"] == "missing" or got in message
+    return f"{key}: {message}" if told else f"{key}: {message} (got {got})"
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= _LONGEST_VALUE else f"{text[:_LONGEST_VALUE]}…"
 
 
 def apply_overrides(settings: S, overrides: Iterable[str]) -> S:
     """Return `settings` with `key=value` texts applied, as `--set` gives them.
 
-    Raises `InputError` on an unknown key, a value that does not fit, or a text without `=`.
+    Raises `UsageError` on an unknown key, a value that does not fit, or a text without `=`.
     """
     values = settings.model_dump()
     for text in overrides:
         key, separator, value = text.partition("=")
         if not separator:
-            raise InputError(f"--set {text!r}: expected key=value")
+            raise UsageError(f"--set {_cut(text)!r}: expected key=value")
         values[key.strip()] = _plain(value.strip())
-    return validate(type(settings), values, where="--set")
+    try:
+        return validate(type(settings), values, where="--set")
+    except InputError as error:
+        raise UsageError(str(error)) from None
 
 
 def _plain(text: str) -> Any:

@@ -9,6 +9,10 @@ class InputError(FaceloomError):
     """A path, option or setting that cannot be used."""
 
 
+class UsageError(InputError):
+    """Options of the command line that are wrong or do not go together; it exits with 2."""
+
+
 class MediaError(FaceloomError):
     """A video or picture that cannot be read or written."""
 

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 from pydantic import Field
 
 from faceloom.core.config import Settings
-from faceloom.core.errors import FaceloomError, InputError
+from faceloom.core.errors import FaceloomError, UsageError
 from faceloom.core.events import Cancel, Progress
 from faceloom.core.paths import atomic_write, list_images
 from faceloom.faces import Faceset
@@ -157,14 +157,14 @@ def _plan(config: RunConfig, workspace: Workspace) -> _Plan:
 def changes_by_stage(changes: Iterable[str]) -> dict[str, list[str]]:
     """`stage.key=value` texts, sorted to their stages without the stage's name.
 
-    Raises `InputError` for a text of another form or with an unknown stage.
+    Raises `UsageError` for a text of another form or with an unknown stage.
     """
     sorted_out: dict[str, list[str]] = {stage: [] for stage in STAGES}
     for text in changes:
         stage, dot, rest = text.partition(".")
         if not dot or stage not in sorted_out or "=" not in rest:
             known = ", ".join(STAGES)
-            raise InputError(f"--set {text!r}: expected stage.key=value; stages: {known}")
+            raise UsageError(f"--set {text!r}: expected stage.key=value; stages: {known}")
         sorted_out[stage].append(rest)
     return sorted_out
 

@@ -31,8 +31,8 @@ FILE_NAME = "faceloom.toml"
 VERSION = 1
 _HEADER = """\
 # A Faceloom workspace. Footage paths are relative to this file, or absolute.
-# The tables [extract], [train], [merge], [encode] and [run] may hold settings for those commands;
-# options on the command line win over them.
+# The tables [frames], [extract], [train], [merge], [encode] and [run] may hold settings for those
+# commands, and [train.settings] those of the model; options on the command line win over them.
 """
 
 
