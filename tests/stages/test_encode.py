@@ -190,10 +190,19 @@ def test_the_footage_is_never_overwritten(workspace):
 
 
 def test_containers_and_rates_are_checked(workspace):
-    with pytest.raises(InputError, match="prores does not go into"):
-        encode(workspace, codec="prores", output=workspace.folder / "a.mp4")
-    with pytest.raises(InputError, match="not both"):
-        encode(workspace, crf=20, bitrate=100_000)
+    before = sorted(workspace.folder.rglob("*"))
+    new = workspace.folder / "new"
+    for options, message in (
+        ({"codec": "prores", "output": new / "a.mp4"}, "prores does not go into a .mp4"),
+        ({"codec": "ffv1", "output": new / "a.MP4"}, "ffv1 does not go into"),
+        ({"output": new / "a"}, "file without a suffix"),
+        ({"crf": 20, "bitrate": 100_000}, "not both"),
+        ({"codec": "ffv1", "crf": 3}, "ffv1 has a fixed quality"),
+        ({"preset": "foo"}, "ultrafast"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            encode(workspace, **options)
+        assert sorted(workspace.folder.rglob("*")) == before
 
 
 def test_frames_dumped_by_dfl_keep_times_and_sound(workspace):

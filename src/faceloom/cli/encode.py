@@ -10,15 +10,26 @@ from cyclopts import Parameter
 from faceloom.cli.common import (
     JsonOption,
     SetOption,
-    UsageError,
     VerboseOption,
     WorkspaceOption,
     build_config,
     run_stage,
 )
 
-# The same words as `media.VideoCodec`, which help must not have to import.
+# The same words as `media.VideoCodec` and `media.Preset`, which help must not have to import.
 CodecWord = Literal["h264", "h265", "prores", "ffv1", "h264-lossless"]
+PresetWord = Literal[
+    "ultrafast",
+    "superfast",
+    "veryfast",
+    "faster",
+    "fast",
+    "medium",
+    "slow",
+    "slower",
+    "veryslow",
+    "placebo",
+]
 
 
 def encode(
@@ -35,7 +46,8 @@ def encode(
         int | None, Parameter(help="Bits a second of h264 and h265, instead of a quality.")
     ] = None,
     preset: Annotated[
-        str | None, Parameter(help="Preset of h264 and h265, medium unless given.")
+        PresetWord | None,
+        Parameter(help="Slower makes smaller files of h264 and h265; medium unless given."),
     ] = None,
     output: Annotated[
         Path | None,
@@ -74,6 +86,4 @@ def encode(
         output=output,
         masks=masks,
     )
-    if config.crf is not None and config.bitrate is not None:
-        raise UsageError("give --crf or --bitrate, not both")
     run_stage(run, config, json=json, verbose=verbose)

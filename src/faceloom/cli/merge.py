@@ -94,7 +94,7 @@ def merge(
 
         faceloom merge --to-video --codec h265 --set color_statistics=inside
     """
-    from faceloom.cli.common import UsageError
+    from faceloom.core.errors import UsageError
     from faceloom.stages.merge import MergeConfig, run
 
     config = build_config(
@@ -117,8 +117,9 @@ def merge(
         redo=redo,
         device=device,
     )
-    if config.to_video and config.crf is not None and config.bitrate is not None:
-        raise UsageError("give --crf or --bitrate, not both")
-    if not config.to_video and any(value is not None for value in (output, codec, crf, bitrate)):
-        raise UsageError("--output, --codec, --crf and --bitrate are for a video: add --to-video")
+    if not config.to_video:
+        given = {"output": output, "codec": codec, "crf": crf, "bitrate": bitrate}
+        named = {text.partition("=")[0].strip() for text in set_}
+        if any(value is not None or key in named for key, value in given.items()):
+            raise UsageError("output, codec, crf and bitrate are for a video: add --to-video")
     run_stage(run, config, json=json, verbose=verbose)

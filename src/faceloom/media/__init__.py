@@ -1,6 +1,13 @@
 """Footage in and out: videos and pictures, frames with exact time stamps, true colours."""
 
-from faceloom.media.codecs import CODECS, VideoCodec, default_codec, default_suffix
+from faceloom.media.codecs import (
+    CODECS,
+    Preset,
+    VideoCodec,
+    check_encoding,
+    default_codec,
+    default_suffix,
+)
 from faceloom.media.footage import IMAGE_FPS, VIDEO_SUFFIXES, Footage, open_footage
 from faceloom.media.hdr import WorkingTransform, working_transform
 from faceloom.media.images import read_image, write_image
@@ -20,10 +27,12 @@ __all__ = [
     "FootageInfo",
     "Frame",
     "Image",
+    "Preset",
     "Timeline",
     "VideoCodec",
     "VideoWriter",
     "WorkingTransform",
+    "check_encoding",
     "default_codec",
     "default_suffix",
     "open_footage",

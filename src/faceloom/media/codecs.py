@@ -13,6 +13,20 @@ from faceloom.media.types import ColorTags, FootageInfo
 VideoCodec = Literal["h264", "h265", "prores", "ffv1", "h264-lossless"]
 CODECS: tuple[VideoCodec, ...] = get_args(VideoCodec)
 
+Preset = Literal[
+    "ultrafast",
+    "superfast",
+    "veryfast",
+    "faster",
+    "fast",
+    "medium",
+    "slow",
+    "slower",
+    "veryslow",
+    "placebo",
+]
+"""How long x264 and x265 think: slower makes smaller files."""
+
 CONTAINERS: dict[str, tuple[str, ...]] = {
     "h264": (".mp4", ".mov", ".m4v", ".mkv"),
     "h265": (".mp4", ".mov", ".m4v", ".mkv"),
@@ -78,6 +92,18 @@ def check_container(codec: str, suffix: str) -> None:
         )
 
 
+def check_encoding(
+    codec: str, *, suffix: str | None = None, crf: float | None = None, bitrate: int | None = None
+) -> None:
+    """Raise `InputError` when a codec, a file suffix and a rate do not go together.
+
+    What is None is not looked at; so a mistake can be told before there are any frames.
+    """
+    if suffix is not None:
+        check_container(codec, suffix.lower())
+    _check_rate(codec, crf, bitrate)
+
+
 def plan_encoding(
     codec: VideoCodec,
     like: FootageInfo,
@@ -85,7 +111,7 @@ def plan_encoding(
     *,
     crf: float | None = None,
     bitrate: int | None = None,
-    preset: str = "medium",
+    preset: Preset = "medium",
 ) -> EncodePlan:
     """Decide how footage like `like` of `size` (h, w) is encoded.
 
@@ -179,7 +205,7 @@ def _ffv1(like: FootageInfo) -> EncodePlan:
     return EncodePlan("ffv1", pix_fmt, _stored_as_rgb(like), True, options)
 
 
-def _h264_lossless(like: FootageInfo, preset: str) -> EncodePlan:
+def _h264_lossless(like: FootageInfo, preset: Preset) -> EncodePlan:
     notes = ["lossless H.264 stores RGB (High 4:4:4): editors read it, many players do not"]
     if like.bit_depth > 8:
         notes.append("lossless H.264 holds 8 bits; use ffv1 to keep more")

@@ -18,7 +18,13 @@ from av.video.stream import VideoStream
 
 from faceloom.core import MediaError, atomic_path
 from faceloom.media.audio import AudioCopy
-from faceloom.media.codecs import EncodePlan, VideoCodec, check_container, plan_encoding
+from faceloom.media.codecs import (
+    EncodePlan,
+    Preset,
+    VideoCodec,
+    check_container,
+    plan_encoding,
+)
 from faceloom.media.colorimetry import MATRICES, PRIMARIES, TRANSFERS, code_of
 from faceloom.media.matroska import SPARE_NAME, set_pixel_aspect
 from faceloom.media.types import FootageInfo, Image
@@ -47,7 +53,7 @@ class VideoWriter:
         bitrate: int | None = None,
         audio_from: Path | None = None,
         size: tuple[int, int] | None = None,
-        preset: str = "medium",
+        preset: Preset = "medium",
     ) -> None:
         self.path = path
         self._suffix = path.suffix.lower()

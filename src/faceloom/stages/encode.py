@@ -7,9 +7,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path, PurePath
-from typing import Any
+from typing import Any, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from faceloom.core import Cancel, InputError, MediaError, Progress, Settings, list_images
 from faceloom.media import (
@@ -18,6 +18,7 @@ from faceloom.media import (
     Footage,
     FootageInfo,
     Image,
+    Preset,
     VideoCodec,
     VideoWriter,
     default_codec,
@@ -26,7 +27,13 @@ from faceloom.media import (
     read_image,
 )
 from faceloom.provenance import append_ledger, require_rights, sign_file
-from faceloom.stages.result_video import mask_like, refuse_sources, sound_of, unsigned_path
+from faceloom.stages.result_video import (
+    mask_like,
+    refuse_misfits,
+    refuse_sources,
+    sound_of,
+    unsigned_path,
+)
 from faceloom.stages.side_footage import open_side
 from faceloom.stages.workspace import SIDES, Workspace
 
@@ -46,10 +53,15 @@ class EncodeConfig(Settings):
     """Constant quality for h264 and h265, lower is better; unset: 16 and 18."""
     bitrate: int | None = Field(default=None, ge=1000)
     """Bits a second for h264 and h265, instead of `crf`."""
-    preset: str = Field(default="medium", pattern="^[a-z]+$")
-    """The encoder's preset for h264 and h265: ultrafast … medium … placebo."""
+    preset: Preset = "medium"
+    """The encoder's preset for h264 and h265: slower makes smaller files."""
     masks: bool = True
     """Make a (lossless) video of the masks, too."""
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        refuse_misfits(self.codec, self.output, self.crf, self.bitrate)
+        return self
 
 
 @dataclass(frozen=True)

@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePath
+from typing import Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from faceloom.core import Cancel, Progress
 from faceloom.faces import FaceRecord
 from faceloom.media import Footage, Frame, VideoCodec
 from faceloom.merge import MergeSettings
 from faceloom.stages.merge_pipeline import Merger
+from faceloom.stages.result_video import refuse_misfits
 from faceloom.stages.workspace import Workspace
 from faceloom.training import ModelState, PrecisionChoice
 
@@ -46,6 +48,12 @@ class MergeConfig(MergeSettings):
     """CPU threads; 0 is one for each core."""
     redo: bool = False
     """Make finished frames again, too."""
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.to_video:
+            refuse_misfits(self.codec, self.output, self.crf, self.bitrate)
+        return self
 
 
 @dataclass

@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from faceloom.core import InputError
-from faceloom.media import AudioInfo, ColorTags, FootageInfo, open_footage
+from faceloom.media import AudioInfo, ColorTags, FootageInfo, check_encoding, open_footage
 from faceloom.stages.workspace import Workspace
 
 
@@ -26,6 +26,20 @@ def unsigned_path(target: Path) -> Generator[Path]:
         yield path
     finally:
         path.unlink(missing_ok=True)
+
+
+def refuse_misfits(
+    codec: str | None, output: Path | None, crf: float | None, bitrate: int | None
+) -> None:
+    """For a configuration's validator: `ValueError` when its choices do not go together.
+
+    An unset codec is h264 or h265, which take the same suffixes and rates.
+    """
+    suffix = None if output is None else output.suffix
+    try:
+        check_encoding(codec or "h264", suffix=suffix, crf=crf, bitrate=bitrate)
+    except InputError as error:
+        raise ValueError(str(error)) from None
 
 
 def refuse_sources(target: Path, info: FootageInfo) -> None:
