@@ -119,6 +119,15 @@ def test_detections_made_elsewhere_are_taken(finder: FaceFinder, detector) -> No
     assert found.rect == (40, 30, 79, 69)
 
 
+def test_specks_are_no_faces_unless_asked_for(detector: SquareDetector) -> None:
+    image = canvas()
+    paint(image, 10, 10, 8, level=200)
+    paint(image, 60, 30, 20, level=201)
+    for least, count in ((None, 1), (0, 2), (7, 2), (30, 0)):
+        options = {} if least is None else {"min_face_px": least}
+        assert len(FaceFinder(detector, TrustingLandmarker(), **options).find(image)) == count
+
+
 def test_unknown_names_are_told() -> None:
     with pytest.raises(InputError, match="yunet"):
         DETECTORS["s3fd"]

@@ -16,7 +16,15 @@ import cv2
 import numpy as np
 import pytest
 
-from faceloom.core import Cancel, CancelledError, FormatError, InputError, MediaError, NullProgress
+from faceloom.core import (
+    Cancel,
+    CancelledError,
+    FormatError,
+    InputError,
+    MediaError,
+    NullProgress,
+    WeightsError,
+)
 from faceloom.faces import Faceset, read_face, read_record
 from faceloom.geometry import frame_to_face, transform_points
 from faceloom.media import open_footage, write_image
@@ -205,6 +213,30 @@ def test_other_settings_need_a_restart(media: Path, tmp_path: Path) -> None:
     assert len(list(moved.glob("*.jpg"))) == 3
     extract(folder, restart=True)
     assert (folder / "data_dst" / "aligned_old2").is_dir()
+
+
+def test_nothing_is_moved_aside_when_the_restart_cannot_begin(
+    media: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = make_workspace(tmp_path / "w", media / "photos/astronaut.png")
+    extract(folder)
+    before = faces_in(folder)
+    for setting in ({"detector": "s3fd"}, {"landmarker": "fan"}):
+        for restart in (True, False):
+            with pytest.raises(ValueError, match=r"unknown (detector|landmarker)"):
+                extract(folder, restart=restart, **setting)
+
+    def offline(*_: object, **__: object) -> None:
+        raise WeightsError("connect to a network")
+
+    monkeypatch.setattr("faceloom.stages.extract.open_finder", offline)
+    with pytest.raises(WeightsError):
+        extract(folder, restart=True)
+    (folder / "faceloom.toml").write_text('[footage]\ndst = "gone.mp4"\n')
+    with pytest.raises(InputError, match="gone"):
+        extract(folder, restart=True)
+    assert faces_in(folder) == before
+    assert not aligned(folder).with_name("aligned_old").exists()
 
 
 def test_faces_of_others_are_not_touched(media: Path, whole: Path, tmp_path: Path) -> None:

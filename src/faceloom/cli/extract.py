@@ -53,7 +53,8 @@ def extract(
         int | None, Parameter(help="Most faces of a frame, largest first; 0, the default: all.")
     ] = None,
     min_face_px: Annotated[
-        int | None, Parameter(help="Leave out faces smaller than this in the frame.")
+        int | None,
+        Parameter(help="Leave out faces smaller than this in the frame; 12 unless given."),
     ] = None,
     detector_size: Annotated[
         int | None,
@@ -67,7 +68,12 @@ def extract(
         bool | None, Parameter(help="Also write frames with landmarks drawn, to aligned_debug.")
     ] = None,
     restart: Annotated[
-        bool, Parameter(negative="", help="Extract anew; faces there move to aligned_old.")
+        bool,
+        Parameter(
+            negative="",
+            show_default=False,
+            help="Extract anew; faces there move to aligned_old.",
+        ),
     ] = False,
     set_: SetOption = (),
     workspace: WorkspaceOption = Path(),

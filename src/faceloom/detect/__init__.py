@@ -3,7 +3,13 @@
 A detector or landmarker of your own needs the methods of `Detector` or `Landmarker`.
 """
 
-from faceloom.detect.finder import DETECTORS, LANDMARKERS, FaceFinder, open_finder
+from faceloom.detect.finder import (
+    DETECTORS,
+    LANDMARKERS,
+    MIN_FACE_PX,
+    FaceFinder,
+    open_finder,
+)
 from faceloom.detect.mesh import MeshLandmarker
 from faceloom.detect.points import MESH_TO_68, mesh_to_68
 from faceloom.detect.tracker import SceneCuts, Tracker
@@ -22,6 +28,7 @@ __all__ = [
     "DETECTORS",
     "LANDMARKERS",
     "MESH_TO_68",
+    "MIN_FACE_PX",
     "Detection",
     "Detector",
     "FaceFinder",

@@ -37,6 +37,10 @@ LANDMARKERS: Registry[LandmarkerFactory] = Registry(
     "landmarker", {"mesh-478": lambda progress: MeshLandmarker(progress=progress)}
 )
 
+MIN_FACE_PX = 12
+"""The landmarks of the smallest face that counts span so many pixels: below that, even noise gets
+a good presence, and nothing could be learned from a real one."""
+
 _SAME_FACE = 0.35
 _ON_TARGET = 0.2
 _CONFIRMS = 0.3
@@ -62,7 +66,7 @@ def open_finder(
     landmarker: str = "mesh-478",
     *,
     long_side_px: int = 640,
-    min_face_px: float = 0,
+    min_face_px: float = MIN_FACE_PX,
     progress: Progress | None = None,
 ) -> FaceFinder:
     """A finder from names of the registries, fetching the networks' files if need be."""
@@ -87,7 +91,7 @@ class FaceFinder:
         landmarker: Landmarker,
         *,
         min_presence: float = 0.0,
-        min_face_px: float = 0.0,
+        min_face_px: float = MIN_FACE_PX,
     ) -> None:
         self._detector = detector
         self._landmarker = landmarker

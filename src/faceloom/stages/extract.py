@@ -12,11 +12,11 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path, PurePath
 from typing import Any, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, ValidationInfo, field_validator
 
 from faceloom.core import Cancel, InputError, MediaError, Progress, Settings
 from faceloom.core.paths import list_images, sweep_temporary
-from faceloom.detect import FaceFinder, open_finder
+from faceloom.detect import DETECTORS, LANDMARKERS, MIN_FACE_PX, FaceFinder, open_finder
 from faceloom.faces import FaceSuffix
 from faceloom.geometry import SHORT, FaceType
 from faceloom.media import Footage, Frame
@@ -60,8 +60,9 @@ class ExtractConfig(Settings):
     """Quality of the JPEG files."""
     max_faces: int = Field(default=0, ge=0)
     """Most faces of a frame, the largest first; 0: all."""
-    min_face_px: int = Field(default=0, ge=0)
-    """Faces smaller than this in the frame are left out; 0: none."""
+    min_face_px: int = Field(default=MIN_FACE_PX, ge=0)
+    """Faces whose points span less than this in the frame are left out; 0: none. Below the
+    default, what is found is noise more often than not."""
     detector: str = "yunet"
     """Finds the faces."""
     landmarker: str = "mesh-478"
@@ -82,6 +83,15 @@ class ExtractConfig(Settings):
     @classmethod
     def _long_name(cls, value: object) -> object:
         return SHORT.get(value, value) if isinstance(value, str) else value
+
+    @field_validator("detector", "landmarker")
+    @classmethod
+    def _known(cls, name: str, info: ValidationInfo) -> str:
+        try:
+            (DETECTORS if info.field_name == "detector" else LANDMARKERS)[name]
+        except InputError as error:
+            raise ValueError(str(error)) from None
+        return name
 
     @property
     def size_px(self) -> int:
@@ -145,7 +155,10 @@ def run(config: ExtractConfig, *, progress: Progress, cancel: Cancel) -> Extract
     workspace = Workspace.open(config.workspace)
     footage = open_side(workspace, config.side)
     folder = workspace.aligned(config.side)
+    finder = None
     if config.restart:
+        # First all that may go wrong: without networks, say, the old faces stay where they are.
+        finder = _finder(config, progress)
         _move_aside(folder, workspace.aligned_debug(config.side))
     folder.mkdir(parents=True, exist_ok=True)
     with locked(folder):
@@ -155,15 +168,19 @@ def run(config: ExtractConfig, *, progress: Progress, cancel: Cancel) -> Extract
             return _result(config, folder, journal, journal.done.frames, 0.0, BusyTimes(), [])
         for note in footage.info.notes:
             progress.note(note)
-        finder = open_finder(
-            config.detector,
-            config.landmarker,
-            long_side_px=config.detector_size,
-            min_face_px=config.min_face_px,
-            progress=progress,
-        )
+        finder = finder or _finder(config, progress)
         writer = _writer(config, workspace, footage)
         return _extract(config, footage, finder, writer, journal, progress, cancel)
+
+
+def _finder(config: ExtractConfig, progress: Progress) -> FaceFinder:
+    return open_finder(
+        config.detector,
+        config.landmarker,
+        long_side_px=config.detector_size,
+        min_face_px=config.min_face_px,
+        progress=progress,
+    )
 
 
 def _extract(
