@@ -29,6 +29,7 @@ from faceloom.provenance import (
     read_ledger,
     write_rights,
 )
+from faceloom.stages.extract_journal import start_journal
 from faceloom.stages.merge import MergeConfig, MergeResult, run
 from faceloom.stages.merge_journal import FILE_NAME
 from faceloom.stages.workspace import Workspace, create_workspace
@@ -274,8 +275,36 @@ def test_missing_model_and_faceset_are_told(workspace: Workspace) -> None:
     for file in workspace.aligned_dst.iterdir():
         file.unlink()
     workspace.aligned_dst.rmdir()
-    with pytest.raises(InputError, match="no faceset"):
+    with pytest.raises(InputError, match="extract dst"):
         merge(workspace, name="second")
+
+
+def test_an_empty_faceset_is_told_unless_the_footage_has_no_face(workspace: Workspace) -> None:
+    for file in workspace.aligned_dst.iterdir():
+        file.unlink()
+    with pytest.raises(InputError, match="run `faceloom extract dst` first"):
+        merge(workspace)
+    with start_journal(workspace.aligned_dst, {}) as journal:
+        journal.add(0, "00001", 2, {})
+        with pytest.raises(InputError, match="extract dst` first"):
+            merge(workspace)
+        journal.finish()
+    with pytest.raises(InputError, match="2 were extracted"):
+        merge(workspace)
+    assert not workspace.merged.exists()
+    with start_journal(workspace.aligned_dst, {}) as journal:
+        journal.add(0, "00001", 0, {})
+        journal.finish()
+    progress = NullProgress()
+    result = merge(workspace, progress)
+    assert (result.frames, result.untouched) == (COUNT, COUNT)
+    assert any("no face was found" in note for note in progress.notes)
+
+
+def test_choices_for_the_video_are_checked_at_once() -> None:
+    with pytest.raises(ValueError, match="fixed quality"):
+        MergeConfig(to_video=True, codec="ffv1", crf=3)
+    assert MergeConfig(codec="ffv1", crf=3).crf == 3
 
 
 def test_faces_of_other_frames_are_told(workspace: Workspace) -> None:
@@ -380,7 +409,7 @@ def test_frames_of_one_stem_do_not_overwrite_each_other(tmp_path: Path) -> None:
     workspace = create_workspace(tmp_path / "pair")
     write_image(workspace.data_dst / "a.bmp", picture(0))
     write_image(workspace.data_dst / "a.png", picture(1))
-    workspace.aligned_dst.mkdir(parents=True)
+    write_faces(workspace.aligned_dst, ["b.png"])
     state_rights(workspace)
     save_model(workspace)
     progress = NullProgress()

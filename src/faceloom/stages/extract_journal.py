@@ -115,6 +115,27 @@ def read_journal(folder: Path) -> Journal | None:
         data = path.read_bytes()
     except FileNotFoundError:
         return None
+    done, length = _sum_up(path, data)
+    if length < len(data):
+        with path.open("rb+") as file:
+            file.truncate(length)
+    return Journal(folder, done)
+
+
+def read_done(folder: Path) -> Done | None:
+    """What the journal of `folder` says, without touching it: it may be written just now.
+
+    None when there is none. Raises `FormatError` as `read_journal` does.
+    """
+    path = folder / JOURNAL_NAME
+    try:
+        return _sum_up(path, path.read_bytes())[0]
+    except FileNotFoundError:
+        return None
+
+
+def _sum_up(path: Path, data: bytes) -> tuple[Done, int]:
+    """A journal's sum, and the length of its lines that are whole."""
     lines = data.split(b"\n")[:-1]
     header = _parse(lines[0]) if lines else None
     if header is None or header.get("faceloom_extract") != VERSION:
@@ -126,10 +147,7 @@ def read_journal(folder: Path) -> Journal | None:
         if not _count(done, _parse(line)):
             break
         length += len(line) + 1
-    if length < len(data):
-        with path.open("rb+") as file:
-            file.truncate(length)
-    return Journal(folder, done)
+    return done, length
 
 
 def _count(done: Done, values: dict[str, Any] | None) -> bool:

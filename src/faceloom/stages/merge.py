@@ -20,6 +20,7 @@ from faceloom.media import Footage, working_transform
 from faceloom.merge import FaceGeometry, MergeSettings
 from faceloom.models import FaceModel, Precision
 from faceloom.provenance import append_ledger, require_rights
+from faceloom.stages.extract_journal import read_done
 from faceloom.stages.merge_job import MergeConfig, MergeJob
 from faceloom.stages.merge_pictures import merge_to_pictures
 from faceloom.stages.merge_pipeline import Merger, predictor_of
@@ -130,7 +131,11 @@ def run(config: MergeConfig, *, progress: Progress, cancel: Cancel) -> MergeResu
 def _usable_faces(aligned: Path, progress: Progress) -> dict[str, list[FaceRecord]]:
     """The faceset by frame, without faces whose landmarks cannot be aligned."""
     usable: dict[str, list[FaceRecord]] = {}
-    for path, record in Faceset(aligned):
+    faceset = Faceset(aligned) if aligned.is_dir() else ()
+    if not len(faceset):
+        _require_no_face(aligned)
+        progress.note(f"{aligned}: no face was found in the footage, all frames pass through")
+    for path, record in faceset:
         try:
             frame_to_face(record.source_landmarks, 64, "full_face")
         except InputError as error:
@@ -138,6 +143,18 @@ def _usable_faces(aligned: Path, progress: Progress) -> dict[str, list[FaceRecor
             continue
         usable.setdefault(record.source_stem, []).append(record)
     return usable
+
+
+def _require_no_face(aligned: Path) -> None:
+    """`InputError` for an empty faceset, unless extraction has looked at all frames in vain."""
+    done = read_done(aligned)
+    if done is None or not done.finished:
+        raise InputError(f"{aligned}: no faces; run `faceloom extract dst` first")
+    if done.faces:
+        raise InputError(
+            f"{aligned}: no faces, though {done.faces} were extracted; put them back, or run "
+            "`faceloom extract dst --restart`"
+        )
 
 
 def _load(
