@@ -14,7 +14,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from faceloom.core import InputError, ModelError
+from faceloom.core import InputError, ModelError, UsageError
 from faceloom.models import FaceModel, SaehdSettings, build_model
 from faceloom.training import (
     LossHistory,
@@ -24,6 +24,7 @@ from faceloom.training import (
     checkpoint,
     find_model,
     first_settings,
+    foreign_settings,
     list_models,
     load_history,
     load_model,
@@ -211,6 +212,19 @@ def test_what_shapes_the_networks_is_fixed(tmp_path: Path) -> None:
         first_settings("SAEHD", {}, ["resolutoin=128"])
     with pytest.raises(InputError, match="unknown model class"):
         first_settings("H64", {})
+
+
+def test_settings_of_another_class_are_left_out(tmp_path: Path) -> None:
+    of_saehd = {"resolution": 128, "archi": "liae-ud", "ae_dims": 512, "batch_size": 2}
+    settings = first_settings("Quick96", of_saehd)
+    assert (settings.resolution, settings.batch_size) == (96, 2)
+    assert foreign_settings("Quick96", of_saehd) == ["resolution", "archi", "ae_dims"]
+    assert foreign_settings("SAEHD", of_saehd) == []
+    with pytest.raises(InputError, match="unknown setting 'ae_dim'"):
+        first_settings("Quick96", {"ae_dim": 512})
+    for change in ("ae_dims=512", "resolution=128"):
+        with pytest.raises(UsageError):
+            first_settings("Quick96", {}, [change])
 
 
 def test_names_and_finding(tmp_path: Path) -> None:

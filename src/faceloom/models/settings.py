@@ -44,6 +44,8 @@ class ModelSettings(Settings):
 
     structural: ClassVar[tuple[str, ...]] = ()
     """Names of settings that shape the networks: fixed once a model exists."""
+    fixed: ClassVar[tuple[str, ...]] = ()
+    """Names of settings of which the class allows one value only."""
 
     resolution: int
     """Side of the square face picture that the model makes, in pixels."""
@@ -154,6 +156,7 @@ class Quick96Settings(ModelSettings):
     """Quick96: a small fixed model for a first look; nothing to choose but how long."""
 
     structural: ClassVar[tuple[str, ...]] = ("resolution", "face_type", "archi")
+    fixed: ClassVar[tuple[str, ...]] = structural
 
     resolution: int = Field(default=96, ge=96, le=96)
     """Side of the face picture in pixels: always 96."""

@@ -30,6 +30,7 @@ from faceloom.training import (
     choose_precision,
     computing,
     first_settings,
+    foreign_settings,
     list_models,
     load_history,
     load_model,
@@ -55,7 +56,8 @@ class TrainConfig(Schedule):
     iterations: int | None = Field(default=None, ge=0)
     """Go on until this iteration; 0 is endless, unset leaves it to the model's `target_iter`."""
     settings: dict[str, Any] = Field(default_factory=dict)
-    """Settings of the model, such as resolution, archi, batch_size."""
+    """Settings of the model, such as resolution, archi, batch_size; those of another class's
+    models are left out."""
     changes: tuple[str, ...] = ()
     """The same as `key=value` texts, which win over `settings`."""
     device: str = "auto"
@@ -121,6 +123,8 @@ def run(config: TrainConfig, *, progress: Progress, cancel: Cancel) -> TrainResu
     with locked(folder), computing(device=device, precision=precision, threads=config.threads):
         state = read_state(folder) if folder.exists else None
         settings = _settings(config, folder, state)
+        if foreign := foreign_settings(config.model, config.settings):
+            progress.note(f"not settings of a {config.model}, left out: {', '.join(foreign)}")
         src, dst = (
             load_samples(
                 faces,

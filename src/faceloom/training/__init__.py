@@ -26,7 +26,7 @@ from faceloom.training.graph import draw_curve, draw_strip
 from faceloom.training.history import LossHistory, read_history
 from faceloom.training.live import write_curve, write_page, write_preview
 from faceloom.training.preview import Preview, PreviewFaces, choose_faces, make_preview
-from faceloom.training.settings import changed_settings, first_settings
+from faceloom.training.settings import changed_settings, first_settings, foreign_settings
 from faceloom.training.trainer import Schedule, Trainer
 
 __all__ = [
@@ -50,6 +50,7 @@ __all__ = [
     "draw_strip",
     "find_model",
     "first_settings",
+    "foreign_settings",
     "list_models",
     "load_history",
     "load_model",

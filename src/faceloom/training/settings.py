@@ -17,10 +17,32 @@ def first_settings(
 ) -> ModelSettings:
     """The settings of a new model: defaults, then `values`, then `key=value` texts.
 
-    Raises `InputError` on an unknown class or key, or a value that does not fit.
+    Of `values`, those that `foreign_settings` names are left out. Raises `InputError` on an
+    unknown class or key, or a value that does not fit.
     """
     kind = MODELS[class_name].settings
-    return apply_overrides(validate(kind, dict(values), where=f"{class_name} settings"), overrides)
+    own = _own(class_name, values)
+    return apply_overrides(validate(kind, own, where=f"{class_name} settings"), overrides)
+
+
+def foreign_settings(class_name: str, values: Mapping[str, Any]) -> list[str]:
+    """The keys among `values` that are for models of another class: one file may serve several.
+
+    Those are settings that this class lacks and another has, and those that it has fixed. A key
+    that no class knows is not among them.
+    """
+    kind = MODELS[class_name].settings
+    known = {key for name in MODELS for key in MODELS[name].settings.model_fields}
+    return [
+        key
+        for key in values
+        if key in kind.fixed or (key in known and key not in kind.model_fields)
+    ]
+
+
+def _own(class_name: str, values: Mapping[str, Any]) -> dict[str, Any]:
+    foreign = foreign_settings(class_name, values)
+    return {key: value for key, value in values.items() if key not in foreign}
 
 
 def changed_settings(
@@ -30,13 +52,13 @@ def changed_settings(
     *,
     where: Path,
 ) -> ModelSettings:
-    """A saved model's settings with changes applied.
+    """A saved model's settings with changes applied, of `values` those of its class.
 
     Raises `InputError` when a change would alter the networks' shape, since the weights would not
     fit any more.
     """
     saved = saved_settings(state, where=where)
-    merged = {**saved.model_dump(), **values}
+    merged = {**saved.model_dump(), **_own(state.class_name, values)}
     changed = apply_overrides(
         validate(type(saved), merged, where=f"{state.class_name} settings"), overrides
     )
