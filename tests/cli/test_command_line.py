@@ -12,6 +12,7 @@ import pytest
 
 from faceloom.cli.main import COMMANDS, build_app, run_command
 from faceloom.core.errors import CancelledError, FaceloomError
+from faceloom.stages.workspace import create_workspace
 from tiny_clips import write_clip
 
 
@@ -67,6 +68,14 @@ def test_every_command_shows_an_example(
         (["new", "w", "--nope"], "--nope"),
         (["new", "w", "--src", "a", "--dst", "b"], "--src-rights is needed"),
         (["inspect"], "FILE"),
+        (["extract", "src", "--set", "bogus=1"], "faceloom extract --help"),
+        (["extract", "src", "--restart", "--set", "detector=s3fd"], "known: yunet"),
+        (["encode", "--preset", "foo"], "ultrafast"),
+        (["encode", "--codec", "ffv1", "--crf", "3"], "fixed quality"),
+        (["merge", "--set", "codec=h265"], "add --to-video"),
+        (["merge", "--codec", "h265"], "add --to-video"),
+        (["run", "--set", "foo=1"], "stage.key=value"),
+        (["weights", "fetch", "--nope"], "faceloom weights fetch --help"),
     ],
 )
 def test_wrong_usage_is_two(
@@ -84,6 +93,58 @@ def test_wrong_usage_is_two(
     assert captured.err.startswith("faceloom: ") and captured.err.count("\n") == 1
     assert message in captured.err
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["train", "--set", "bogus=1"],
+        ["train", "--set", "resolution=100"],
+        ["train", "Quick96", "--set", "ae_dims=64"],
+        ["run", "--set", "extract.bogus=1"],
+        ["run", "--set", "train.bogus=1"],
+        ["run", "--set", "encode.crf=x"],
+        ["merge", "--set", "blur=x"],
+        ["frames", "src", "--set", "fps"],
+    ],
+)
+def test_a_bad_setting_is_two_in_every_command(
+    arguments: list[str],
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    create_workspace(tmp_path)
+    before = sorted(tmp_path.rglob("*"))
+    monkeypatch.chdir(tmp_path)
+    assert run_command(arguments) == 2
+    told = capsys.readouterr().err
+    assert "--set" in told and told.count("\n") == 1
+    assert sorted(tmp_path.rglob("*")) == before
+    (tmp_path / "faceloom.toml").write_text("[train.settings]\nbogus = 1\n")
+    if arguments[0] == "train":
+        assert run_command(["train"]) == 1
+
+
+@pytest.mark.parametrize("arguments", [["doctor"], ["inspect", __file__]])
+def test_a_missing_workspace_is_told(
+    arguments: list[str], capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    assert run_command([*arguments, "-w", str(tmp_path / "nowhere")]) == 1
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err == f"faceloom: {tmp_path / 'nowhere'}: no such folder\n"
+
+
+def test_help_shows_no_defaults_that_say_nothing(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    for name in [*COMMANDS, "weights fetch", "weights list", "weights add"]:
+        assert run_command([*name.split(), "--help"]) == 0
+    shown = capsys.readouterr().out
+    for nothing in ("()", "False", '""'):
+        assert f"[default: {nothing}]" not in shown
 
 
 def fake_command(monkeypatch: pytest.MonkeyPatch, outcome: BaseException | int | None) -> None:

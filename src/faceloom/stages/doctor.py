@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from faceloom.core.config import Settings
+from faceloom.core.errors import InputError
 from faceloom.core.events import Cancel, Progress
 from faceloom.core.paths import cache_dir
 
@@ -67,8 +68,13 @@ class DoctorResult:
 
 
 def run(config: DoctorConfig, *, progress: Progress, cancel: Cancel) -> DoctorResult:
-    """Try everything; a failed check is part of the result, not an error."""
+    """Try everything; a failed check is part of the result, not an error.
+
+    Raises `InputError` when the workspace is no folder.
+    """
     del progress
+    if not config.workspace.expanduser().is_dir():
+        raise InputError(f"{config.workspace}: no such folder")
     parts: list[Callable[[], Check]] = [
         _python,
         _memory,

@@ -74,15 +74,18 @@ class InspectResult:
 
 
 def run(config: InspectConfig, *, progress: Progress, cancel: Cancel) -> InspectResult:
-    """Look at one file. Raises `InputError` when it is missing, a folder or cannot be read."""
+    """Look at one file. Raises `InputError` when it is missing, a folder or cannot be read, or the
+    workspace is no folder."""
     del progress, cancel
     path = config.path.expanduser()
     if path.is_dir():
         raise InputError(f"{path}: is a folder; inspect takes one file")
     if not path.is_file():
         raise InputError(f"{path}: no such file")
+    workspace = find_workspace(path) if config.workspace is None else config.workspace.expanduser()
+    if workspace is not None and not workspace.is_dir():
+        raise InputError(f"{workspace}: no such folder")
     digest = file_sha256(path)
-    workspace = config.workspace or find_workspace(path)
     media, notes = _media(path)
     return InspectResult(
         path=path,
