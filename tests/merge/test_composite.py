@@ -5,11 +5,10 @@ from __future__ import annotations
 from itertools import pairwise
 
 import cv2
-import merge_oracle as oracle
 import numpy as np
 import pytest
-from merge_scenes import landmarks_at, record_of, smooth_frame, soft_masks
 
+import merge_oracle as oracle
 from faceloom.core import InputError
 from faceloom.geometry import frame_to_face, warp_to_face
 from faceloom.merge import (
@@ -20,6 +19,7 @@ from faceloom.merge import (
     cut_faces,
     paste_faces,
 )
+from merge_scenes import landmarks_at, record_of, smooth_frame, soft_masks
 
 N = 64
 WHOLE = FaceGeometry(N, "whole_face")

@@ -5,10 +5,10 @@ from __future__ import annotations
 import cv2
 import numpy as np
 import pytest
-from merge_oracle import MODES, padded_mask
-from merge_scenes import soft_masks
 
 from faceloom.merge import combine_masks, finish_mask
+from merge_oracle import MODES, padded_mask
+from merge_scenes import soft_masks
 
 
 @pytest.mark.parametrize("mode", MODES)
