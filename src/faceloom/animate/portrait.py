@@ -29,6 +29,8 @@ class PortraitPlan:
     outline: tuple[tuple[float, float], ...]
     """The head's silhouette with hair or cap, from the left jaw below the ear over the top to the
     right jaw. Chin and jaw come from the mesh."""
+    saturation: float = 1.0
+    """How much of the picture's colour is kept: old prints and scans run to red."""
 
 
 @dataclass(frozen=True)
@@ -64,6 +66,7 @@ HOPPER = PortraitPlan(
     title="Rear Admiral Grace Hopper, US Navy (public domain)",
     crop=(58, 6, 468, 518),
     size=(640, 512),
+    saturation=0.75,
     outline=(
         (199, 312), (196, 301), (180, 294), (164, 284), (158, 270), (158, 258),
         (160, 246), (157, 235), (153, 222), (151, 208), (151, 195), (150, 186), (147, 178),
@@ -91,7 +94,12 @@ def crop_portrait(image: NDArray[np.uint8], plan: PortraitPlan) -> NDArray[np.ui
     factor = min(w / (right - left), h / (bottom - top))
     strength = float(np.clip(0.4 * (factor - 1), 0, 0.5))
     soft = cv2.GaussianBlur(large, (0, 0), 0.7 * max(factor, 1))
-    return np.asarray(cv2.addWeighted(large, 1 + strength, soft, -strength, 0), np.uint8)
+    sharp = np.asarray(cv2.addWeighted(large, 1 + strength, soft, -strength, 0), np.uint8)
+    if plan.saturation == 1:
+        return sharp
+    grey = cv2.cvtColor(cv2.cvtColor(sharp, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
+    kept = plan.saturation
+    return np.asarray(cv2.addWeighted(sharp, kept, grey, 1 - kept, 0), np.uint8)
 
 
 def make_portrait(

@@ -45,14 +45,16 @@ MODEL: Mapping[str, Any] = MappingProxyType(
         "d_mask_dims": 16,
         "batch_size": 4,
         "learning_rate": 3e-4,
+        "clipgrad": True,
         "random_dst_flip": False,
     }
 )
-"""Small enough for minutes on two CPU cores; the learning rate is high, since there is no time."""
+"""Small enough for minutes on two CPU cores. The learning rate is high, since there is no time, and
+the gradient bounded, since at such a rate a training may collapse."""
 WARPED_SHARE = 0.6
 """Part of the training with distorted inputs; the rest sharpens."""
 STAGE_SETTINGS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
-    {"extract": {"image_size": 256}, "merge": {"blur": 60, "erode": 20}}
+    {"extract": {"image_size": 256}, "merge": {"blur": 32, "color_statistics": "inside"}}
 )
 """What goes into the workspace's `faceloom.toml`, so that every command there goes on with it."""
 PREVIEWS = 60
@@ -63,9 +65,9 @@ class DemoConfig(Settings):
 
     workspace: Path = Path("demo")
     """The folder to make, or one in which an earlier demo was stopped."""
-    iterations: int = Field(default=3000, ge=2)
+    iterations: int = Field(default=3600, ge=2)
     """Training steps."""
-    train_minutes: float = Field(default=6.5, gt=0)
+    train_minutes: float = Field(default=8.0, gt=0)
     """Training ends after this time even when steps are left."""
     frames: int = Field(default=200, ge=10)
     """Frames of each clip, at 25 a second."""

@@ -88,7 +88,7 @@ def _to_height(image: Picture, height: int) -> Picture:
 def _labelled(image: Picture, label: str) -> Picture:
     """The picture with a word in its lower left corner, readable on any ground."""
     result = image.copy()
-    scale = max(image.shape[0] / 900, 0.45)
+    scale = max(image.shape[0] / 800, 0.6)
     at = (round(12 * scale), image.shape[0] - round(14 * scale))
     for colour, thickness in (((0, 0, 0), 4), ((255, 255, 255), 1)):
         cv2.putText(
