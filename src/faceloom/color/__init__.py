@@ -1,5 +1,5 @@
 """Colour: transfer between pictures."""
 
-from faceloom.color.transfer import TRANSFERS, MaskStatistics, Transfer, rct
+from faceloom.color.transfer import TRANSFERS, MaskStatistics, Transfer, TransferName, rct
 
-__all__ = ["TRANSFERS", "MaskStatistics", "Transfer", "rct"]
+__all__ = ["TRANSFERS", "MaskStatistics", "Transfer", "TransferName", "rct"]

@@ -18,6 +18,8 @@ from faceloom.core.registry import Registry
 
 Transfer = Callable[..., NDArray[np.float32]]
 MaskStatistics = Literal["black", "inside"]
+TransferName = Literal["none", "rct", "lct", "mkl", "idt", "sot"]
+"""Colour transfers by DFL's names; `none` leaves the colours alone."""
 
 _LAB_LOW = np.array([0.0, -127.0, -127.0], np.float32)
 _LAB_HIGH = np.array([100.0, 127.0, 127.0], np.float32)

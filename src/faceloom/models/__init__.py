@@ -3,10 +3,13 @@
 from faceloom.models.archi import Archi, Ledger, ledger, parse_archi
 from faceloom.models.base import (
     FaceModel,
+    MaskBatch,
+    MaskModel,
     Precision,
     Prediction,
     Reconstruction,
     SampleNeeds,
+    TrainableModel,
     TrainBatch,
 )
 from faceloom.models.build import MODELS, ModelClass, build_model, preferred_precision
@@ -22,6 +25,8 @@ __all__ = [
     "Archi",
     "FaceModel",
     "Ledger",
+    "MaskBatch",
+    "MaskModel",
     "ModelClass",
     "ModelFaceType",
     "ModelSettings",
@@ -32,6 +37,7 @@ __all__ = [
     "SaehdSettings",
     "SampleNeeds",
     "TrainBatch",
+    "TrainableModel",
     "build_model",
     "ledger",
     "parse_archi",

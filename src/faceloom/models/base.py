@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from faceloom.color import TransferName
 from faceloom.models.settings import ModelSettings
 
 Precision = Literal["fp32", "bf16"]
@@ -53,6 +54,10 @@ class SampleNeeds:
     """a of the random scale 1/(1+a) … 1+a."""
     uniform_yaw: bool = False
     """Draw every yaw angle equally often."""
+    hsv_power: float = 0.0
+    """Change hue, saturation and brightness of src's input by up to this much."""
+    ct_mode: TransferName = "none"
+    """Give each src sample the colours of a random dst sample, input and target alike."""
     unwarped_every: int = 0
     """n > 0: every n-th iteration, but not the first, trains the batch before it again, unwarped
     (Quick96); 0: every iteration draws a new batch."""
@@ -94,12 +99,12 @@ class Reconstruction:
     src_dst_mask: Tensor
 
 
-class FaceModel(Protocol):
-    """A model that learns to swap one pair of faces."""
+class TrainableModel(Protocol):
+    """What a trainer and a checkpoint need of any model."""
 
     @property
     def class_name(self) -> str:
-        """Its name in `MODELS`: "SAEHD", "Quick96"."""
+        """Its name in `MODELS`: "SAEHD", "AMP", "Quick96", "XSeg"."""
         ...
 
     @property
@@ -113,8 +118,19 @@ class FaceModel(Protocol):
         ...
 
     @property
-    def sample_needs(self) -> SampleNeeds:
-        """What its training batches must hold."""
+    def loss_names(self) -> tuple[str, ...]:
+        """Names of the losses that a training step returns, in the order of the history."""
+        ...
+
+    @property
+    def optional_networks(self) -> frozenset[str]:
+        """Networks, with their optimizers, that may start afresh when a saved state lacks them or
+        has them in another shape: discriminators."""
+        ...
+
+    @property
+    def pretrain_resets(self) -> tuple[str, ...]:
+        """Networks that start afresh when pretraining is switched off."""
         ...
 
     def networks(self) -> Mapping[str, nn.Module]:
@@ -126,6 +142,15 @@ class FaceModel(Protocol):
         """Its optimizers by DFL's names; made when first asked for (a merge needs none)."""
         ...
 
+
+class FaceModel(TrainableModel, Protocol):
+    """A model that learns to swap one pair of faces; its losses are "src" and "dst"."""
+
+    @property
+    def sample_needs(self) -> SampleNeeds:
+        """What its training batches must hold."""
+        ...
+
     def train_step(self, src: TrainBatch, dst: TrainBatch, *, iteration: int) -> dict[str, Tensor]:
         """One optimizer step; the losses "src" and "dst", detached scalars on the device.
 
@@ -134,10 +159,35 @@ class FaceModel(Protocol):
         """
         ...
 
-    def predict(self, faces: Tensor) -> Prediction:
-        """Swap dst faces, `b 3 r r` RGB in [0, 1]; no gradients."""
+    def predict(self, faces: Tensor, *, morph: float = 1.0) -> Prediction:
+        """Swap dst faces, `b 3 r r` RGB in [0, 1]; no gradients.
+
+        `morph`, 0 (dst) to 1 (src), is how far AMP goes; other models go all the way always.
+        """
         ...
 
-    def reconstruct(self, src: Tensor, dst: Tensor) -> Reconstruction:
+    def reconstruct(self, src: Tensor, dst: Tensor, *, morph: float = 1.0) -> Reconstruction:
         """Both sides rebuilt and dst swapped, from unwarped pictures `b 3 r r`; no gradients."""
+        ...
+
+
+@dataclass(frozen=True)
+class MaskBatch:
+    """Samples of a mask model; float32 in [0, 1] on the model's device."""
+
+    image: Tensor
+    """`b 3 r r` RGB: what the network sees."""
+    target: Tensor
+    """`b 1 r r`: the mask it should make, or in pretraining the picture in grey."""
+
+
+class MaskModel(TrainableModel, Protocol):
+    """A model that learns to draw a face's mask; its loss is "mask"."""
+
+    def train_step(self, batch: MaskBatch, *, iteration: int) -> dict[str, Tensor]:
+        """One optimizer step; the loss "mask", a detached scalar on the device."""
+        ...
+
+    def predict_mask(self, faces: Tensor) -> Tensor:
+        """The masks `b 1 r r` in [0, 1] of `b 3 r r` RGB in [0, 1]; no gradients."""
         ...

@@ -70,6 +70,18 @@ class PairModel:
     def sample_needs(self) -> SampleNeeds:
         return self._recipe.sample_needs
 
+    @property
+    def loss_names(self) -> tuple[str, ...]:
+        return ("src", "dst")
+
+    @property
+    def optional_networks(self) -> frozenset[str]:
+        return frozenset()
+
+    @property
+    def pretrain_resets(self) -> tuple[str, ...]:
+        return tuple(name for name in self.networks() if name.startswith("inter"))
+
     def networks(self) -> Mapping[str, nn.Module]:
         return dict(self._graph.named_children())
 
@@ -97,12 +109,14 @@ class PairModel:
         return {"src": of_src.mean(), "dst": of_dst.mean()}
 
     @torch.inference_mode()
-    def predict(self, faces: Tensor) -> Prediction:
+    def predict(self, faces: Tensor, *, morph: float = 1.0) -> Prediction:
+        del morph
         with self._autocast():
             return Prediction(*self._graph.swap(self._input(faces)))
 
     @torch.inference_mode()
-    def reconstruct(self, src: Tensor, dst: Tensor) -> Reconstruction:
+    def reconstruct(self, src: Tensor, dst: Tensor, *, morph: float = 1.0) -> Reconstruction:
+        del morph
         with self._autocast():
             decoded = self._graph.rebuild(self._input(src), self._input(dst))
             swapped, swapped_mask, _ = self._graph.swap(self._input(dst))

@@ -55,6 +55,19 @@ class ModelSettings(Settings):
     """Faces of each side that one training step looks at."""
     target_iter: int = Field(default=0, ge=0)
     """Training stops at this iteration; 0 is endless."""
+    learning_rate: float = Field(default=5e-5, gt=0, le=1e-2)
+    """Step size of the training."""
+    clipgrad: bool = False
+    """Bound each step's gradient: less danger of a collapse, a little slower learning."""
+    ema_decay: float = Field(default=0.0, ge=0, lt=1)
+    """Keep a running mean of the weights for previews and merge, calmer than the weights
+    themselves: 0 is off, 0.999 means the last thousand steps or so."""
+    checkpointing: bool = False
+    """Compute activations anew in the backward pass instead of keeping them: a third less speed,
+    for models that do not fit otherwise."""
+    pretrain: bool = False
+    """Learn faces in general from a large set of many people's first; switched off, the pair's own
+    training starts at iteration 0 with what was learned."""
 
 
 class SaehdSettings(ModelSettings):
@@ -106,13 +119,9 @@ class SaehdSettings(ModelSettings):
     """Blur what lies outside the mask in the training pictures: a calmer edge near the mask."""
     optimizer: OptimizerName = "adabelief"
     """adabelief learns better, rmsprop needs a quarter less memory."""
-    learning_rate: float = Field(default=5e-5, gt=0, le=1e-2)
-    """Step size of the training."""
     lr_dropout: LrDropout = "n"
     """y trains a random 30 % of the weights a step, for the last sharpness of a trained model; cpu
     draws the choice on the CPU to spare GPU memory."""
-    clipgrad: bool = False
-    """Bound each step's gradient: less danger of a collapse, a little slower learning."""
 
     @property
     def parsed_archi(self) -> Archi:
