@@ -1,5 +1,6 @@
 """Blocks, losses and optimizers of the training networks; pure, on tensors only."""
 
+from faceloom.nn.adversarial import bce_logits, total_variation
 from faceloom.nn.blocks import (
     Activation,
     Downscale,
@@ -36,6 +37,7 @@ __all__ = [
     "Upscale",
     "absolute_error",
     "activate",
+    "bce_logits",
     "blur_outside",
     "blurred_mask",
     "conv",
@@ -49,4 +51,5 @@ __all__ = [
     "pixel_norm",
     "squared_error",
     "structural_loss",
+    "total_variation",
 ]

@@ -1,0 +1,143 @@
+"""The networks that judge pictures and codes in adversarial training (reference: training.md 1.11).
+
+They return logits: above 0 is "real". Attribute names are DFL's tensor names.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import product
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from faceloom.core import InputError
+from faceloom.nn import conv
+
+MAX_LAYERS = 9
+MAX_CHANNELS = 512
+PATCH_SLOPE = 0.2
+CODE_SLOPE = 0.1
+
+
+def receptive_field(strides: tuple[int, ...]) -> int:
+    """Pixels along one axis that a stack of 3×3 convolutions with these strides looks at."""
+    field, jump = 3, 1
+    for stride in strides[:-1]:
+        jump *= stride
+        field += 2 * jump
+    return field
+
+
+def patch_strides(patch_size: int) -> tuple[int, ...]:
+    """The strides of the stack whose receptive field is nearest `patch_size`, in pixels, ≥ 1.
+
+    Up to nine layers, the first with stride 2, the others with 1 or 2. Of two fields as near, the
+    smaller; of stacks with one field, the one with fewest layers, then with most strides of 2.
+    """
+    if patch_size < 1:
+        raise InputError(f"gan_patch_size {patch_size}: a patch has at least one pixel")
+    stacks = _stacks()
+    return stacks[min(stacks, key=lambda field: (abs(field - patch_size), field))]
+
+
+def patch_step(patch_size: int) -> int:
+    """What a picture's side must be a multiple of for a discriminator of `patch_size`."""
+    return 2 ** patch_strides(patch_size).count(2)
+
+
+def _stacks() -> dict[int, tuple[int, ...]]:
+    """The best stack for each receptive field."""
+    best: dict[int, tuple[int, ...]] = {}
+    for count in range(1, MAX_LAYERS + 1):
+        for rest in product((1, 2), repeat=count - 1):
+            strides = (2, *rest)
+            known = best.setdefault(receptive_field(strides), strides)
+            if len(known) == count and sum(strides) > sum(known):
+                best[receptive_field(strides)] = strides
+    return best
+
+
+class UpConv(nn.ConvTranspose2d):
+    """`b i h w` → `b o h·s w·s`: transposed 3×3 convolution as TensorFlow's SAME pads it."""
+
+    def __init__(self, in_channels: int, out_channels: int, stride: int) -> None:
+        padding = 1 if stride == 1 else 0
+        super().__init__(in_channels, out_channels, 3, stride, padding)
+        self.shrink = stride - 1
+
+    def forward(self, input: Tensor, output_size: list[int] | None = None) -> Tensor:
+        x = super().forward(input, output_size)
+        return x[..., : -self.shrink, : -self.shrink] if self.shrink else x
+
+
+class PatchDiscriminator(nn.Module):
+    """`b 3 r r` → logits `b 1 s s` at the bottleneck and `b 1 r r` at full resolution.
+
+    A U-Net: `patch_size` decides its depth (see `patch_strides`), `base` its width. The side r
+    must be a multiple of `patch_step(patch_size)`; s is r over that.
+    """
+
+    def __init__(self, patch_size: int, base: int) -> None:
+        super().__init__()
+        strides = patch_strides(patch_size)
+        # levels[i] are the channels before convolution i.
+        levels = [base, *(min(base * 2 ** (i + 1), MAX_CHANNELS) for i in range(len(strides)))]
+        self.step = patch_step(patch_size)
+        self.in_conv = conv(3, base, 1)
+        self.convs = nn.ModuleList(
+            conv(levels[i], levels[i + 1], 3, stride) for i, stride in enumerate(strides)
+        )
+        deepest = len(strides) - 1
+        self.upconvs = nn.ModuleList(
+            UpConv(levels[i + 1] * (1 if i == deepest else 2), levels[i], strides[i])
+            for i in reversed(range(len(strides)))
+        )
+        self.center_out = conv(levels[-1], 1, 1)
+        self.center_conv = conv(levels[-1], levels[-1], 1)
+        self.out_conv = conv(2 * base, 1, 1)
+
+    def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
+        if image.shape[-1] % self.step or image.shape[-2] % self.step:
+            raise InputError(
+                f"a discriminator of this gan_patch_size takes sides that are multiples of"
+                f" {self.step}, not {image.shape[-1]}: use a smaller gan_patch_size"
+            )
+        x = _leaky(self.in_conv(image), PATCH_SLOPE)
+        skips: list[Tensor] = []
+        for layer in self.convs:
+            skips.append(x)
+            x = _leaky(layer(x), PATCH_SLOPE)
+        center = self.center_out(x)
+        x = _leaky(self.center_conv(x), PATCH_SLOPE)
+        for layer, skip in zip(self.upconvs, reversed(skips), strict=True):
+            x = torch.cat([skip, _leaky(layer(x), PATCH_SLOPE)], 1)
+        return center, self.out_conv(x)
+
+
+class CodeDiscriminator(nn.Module):
+    """An inter's output `b c s s`, with `side` s, → a map of logits `b 1 m m`."""
+
+    def __init__(self, in_channels: int, side: int) -> None:
+        super().__init__()
+        self.convs = nn.ModuleList(_code_layers(in_channels, side))
+        self.out_conv = conv(256 * min(2 ** (len(self.convs) - 1), 8), 1, 1)
+
+    def forward(self, code: Tensor) -> Tensor:
+        x = code
+        for layer in self.convs:
+            x = _leaky(layer(x), CODE_SLOPE)
+        return self.out_conv(x)
+
+
+def _code_layers(in_channels: int, side: int) -> Iterator[nn.Conv2d]:
+    before = in_channels
+    for i in range(1 + side // 8):
+        after = 256 * min(2**i, 8)
+        yield conv(before, after, 3 if i else 4, 2)
+        before = after
+
+
+def _leaky(x: Tensor, slope: float) -> Tensor:
+    return F.leaky_relu(x, slope)
