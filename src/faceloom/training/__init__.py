@@ -6,7 +6,6 @@
 from faceloom.training.batches import BatchSource, PairSource
 from faceloom.training.checkpoint import (
     ModelState,
-    backup,
     load_history,
     load_model,
     read_state,
@@ -27,6 +26,7 @@ from faceloom.training.history import LossHistory, read_history
 from faceloom.training.live import write_curve, write_page, write_preview
 from faceloom.training.preview import Preview, PreviewFaces, choose_faces, make_preview
 from faceloom.training.settings import changed_settings, first_settings, foreign_settings
+from faceloom.training.snapshots import backup
 from faceloom.training.trainer import Schedule, Trainer
 
 __all__ = [

@@ -16,7 +16,7 @@ from torch import Tensor
 from faceloom.core import Cancel, ModelError, Progress, Settings
 from faceloom.models import FaceModel
 from faceloom.training.batches import PairSource
-from faceloom.training.checkpoint import backup, save_state
+from faceloom.training.checkpoint import save_state
 from faceloom.training.folder import ModelFolder
 from faceloom.training.history import LossHistory
 from faceloom.training.live import (
@@ -27,6 +27,7 @@ from faceloom.training.live import (
     write_preview,
 )
 from faceloom.training.preview import PreviewFaces, make_preview
+from faceloom.training.snapshots import backup
 
 _FETCH_EVERY_S: Final = 0.5
 _FETCH_AT_MOST: Final = 200
