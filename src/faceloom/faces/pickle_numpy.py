@@ -74,7 +74,11 @@ def _build_dtype(args: tuple[Any, ...]) -> PendingDType:
 def _build_scalar(args: tuple[Any, ...]) -> Any:
     if len(args) != 2 or not isinstance(args[0], PendingDType):
         raise refused("a number without a type")
-    return _array(args[0], (), args[1], "C")[()]
+    kind, raw = args[0].value, args[1]
+    if type(raw) is bytes and len(raw) == kind.itemsize:
+        # A file of losses has millions of these; an array of each would take four times as long.
+        return np.frombuffer(raw, kind)[0]
+    return _array(args[0], (), raw, "C")[()]
 
 
 def _build_from_buffer(args: tuple[Any, ...]) -> Any:
@@ -118,10 +122,14 @@ FACE_GLOBALS: Final[Mapping[tuple[str, str], Builder]] = MappingProxyType(_numpy
 
 
 def _array(dtype: PendingDType, shape: tuple[Any, ...], raw: object, order: object) -> Any:
-    """A new array from raw bytes, when size and shape agree."""
+    """An array from raw bytes, when size and shape agree: a new one, of a window a view on it."""
     if isinstance(raw, str):
         raw = raw.encode("latin-1")
-    if not isinstance(raw, bytes) or order not in ("C", "F") or len(shape) > _MAX_DIMENSIONS:
+    if (
+        not isinstance(raw, bytes | memoryview)
+        or order not in ("C", "F")
+        or len(shape) > _MAX_DIMENSIONS
+    ):
         raise refused("an array that is not plain numbers")
     count = 1
     for length in shape:
@@ -131,8 +139,11 @@ def _array(dtype: PendingDType, shape: tuple[Any, ...], raw: object, order: obje
     if count * dtype.value.itemsize != len(raw):
         raise refused("an array whose shape does not fit its content")
     flat = np.frombuffer(raw, dtype=dtype.value)
-    native = flat.astype(dtype.value.newbyteorder("="))
-    return native.reshape(shape, order="F" if order == "F" else "C")
+    if isinstance(raw, bytes):
+        flat = flat.astype(dtype.value.newbyteorder("="))
+    elif not dtype.value.isnative:
+        raise refused("a large array in another machine's byte order")
+    return flat.reshape(shape, order="F" if order == "F" else "C")
 
 
 def finish_dtype(target: PendingDType, state: tuple[Any, ...]) -> None:

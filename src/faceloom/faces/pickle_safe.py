@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 import struct
 from collections.abc import Callable, Mapping
+from mmap import mmap
 from typing import Any, Final
 
 import numpy as np
@@ -29,15 +30,20 @@ from faceloom.faces.pickle_numpy import (
 
 MAX_DEPTH: Final = 32
 MAX_INT_BYTES: Final = 16
+WINDOW_BYTES: Final = 4096
+"""From this length on, an array's content is looked at in place where that was asked for."""
 
 
 class _Machine:
     """Input, position, stack, stacks below open marks, and the memo."""
 
-    __slots__ = ("allow", "data", "marks", "memo", "position", "stack")
+    __slots__ = ("allow", "data", "marks", "memo", "position", "stack", "window")
 
-    def __init__(self, data: bytes, allow: Mapping[tuple[str, str], Builder]) -> None:
+    def __init__(
+        self, data: bytes | mmap, allow: Mapping[tuple[str, str], Builder], *, in_place: bool
+    ) -> None:
         self.data = data
+        self.window = memoryview(data) if in_place else None
         self.allow = allow
         self.position = 0
         self.stack: list[Any] = []
@@ -52,6 +58,13 @@ class _Machine:
         self.position = end
         return piece
 
+    def content(self, count: int) -> bytes | memoryview:
+        """As `take`; a window on the data, not a copy, where that is wanted and worth it."""
+        if self.window is None or not WINDOW_BYTES <= count <= len(self.data) - self.position:
+            return self.take(count)
+        self.position += count
+        return self.window[self.position - count : self.position]
+
     def line(self) -> bytes:
         end = self.data.find(b"\n", self.position)
         if end < 0:
@@ -63,9 +76,9 @@ class _Machine:
         self.stack = self.marks.pop()
         return items
 
-    def run(self) -> Any:
+    def run(self, max_operations: int) -> Any:
         data, operation_of = self.data, _OPERATIONS.get
-        while True:
+        for _ in range(max_operations):
             code = data[self.position]
             self.position += 1
             if code == 0x2E:  # STOP
@@ -74,6 +87,7 @@ class _Machine:
             if operation is None:
                 raise refused(f"operation {code:#04x}, which plain data does not need")
             operation(self)
+        raise refused(f"more than {max_operations} operations")
 
 
 Operation = Callable[[_Machine], None]
@@ -98,6 +112,18 @@ def _counted(layout: str, convert: Callable[[bytes], Any]) -> Operation:
         (length,) = form.unpack_from(m.data, m.position)
         m.position += form.size
         m.stack.append(convert(m.take(length)))
+
+    return operation
+
+
+def _content(layout: str) -> Operation:
+    """Push bytes that follow their own length."""
+    form = struct.Struct(layout)
+
+    def operation(m: _Machine) -> None:
+        (length,) = form.unpack_from(m.data, m.position)
+        m.position += form.size
+        m.stack.append(m.content(length))
 
     return operation
 
@@ -255,7 +281,7 @@ def _binary_get(layout: str) -> Operation:
 
 def _push_global(m: _Machine, module: Any, name: Any) -> None:
     if type(module) is not str or type(name) is not str or (module, name) not in m.allow:
-        raise refused(f"it asks for {module!s:.60}.{name!s:.60}, which face data never needs")
+        raise refused(f"it asks for {module!s:.60}.{name!s:.60}, which plain data never needs")
     m.stack.append(Global(m.allow[(module, name)]))
 
 
@@ -324,10 +350,10 @@ _OPERATIONS: Final[dict[int, Operation]] = {
     ord("X"): _counted("<I", _text),
     0x8D: _counted("<Q", _text),
     ord("V"): lambda m: m.stack.append(m.line().decode("raw-unicode-escape")),
-    ord("C"): _counted("<B", bytes),
-    ord("B"): _counted("<I", bytes),
-    0x8E: _counted("<Q", bytes),
-    0x96: _counted("<Q", bytes),  # BYTEARRAY8: how protocol 5 stores an array's content
+    ord("C"): _content("<B"),
+    ord("B"): _content("<I"),
+    0x8E: _content("<Q"),
+    0x96: _content("<Q"),  # BYTEARRAY8: how protocol 5 stores an array's content
     ord("T"): _counted("<i", _latin),
     ord("U"): _counted("<B", _latin),
     ord("p"): _op_put,
@@ -347,21 +373,27 @@ _LEAVES = frozenset({str, bytes, int, float, bool, type(None)})
 
 
 def loads(
-    data: bytes,
+    data: bytes | mmap,
     *,
     max_bytes: int = 65_533,
+    max_operations: int | None = None,
     allow: Mapping[tuple[str, str], Builder] = FACE_GLOBALS,
+    in_place: bool = False,
 ) -> Any:
     """The plain data (dict, list, tuple, str, bytes, numbers, NumPy arrays) in a pickle.
 
     Protocols 0 to 5. `allow` maps (module, name) to a builder for every global that may occur.
+    `in_place`: arrays of 4 KB and more are read-only windows on `data`, which they keep alive;
+    long bytes outside of arrays are then refused.
     Raises `FormatError`, and runs nothing, on any other global, on operations that plain data
-    does not need, on damage, nesting deeper than 32, or more than `max_bytes`.
+    does not need, on damage, nesting deeper than 32, more than `max_bytes`, or more than
+    `max_operations` of the pickle language.
     """
     if len(data) > max_bytes:
         raise refused(f"{len(data)} bytes, where at most {max_bytes} are expected")
     try:
-        value = _Machine(bytes(data), allow).run()
+        machine = _Machine(data if in_place else bytes(data), allow, in_place=in_place)
+        value = machine.run(len(data) + 1 if max_operations is None else max_operations)
         return _resolve(value, 0, [max(4096, 4 * len(data))])
     except (LookupError, ValueError, TypeError, struct.error, OverflowError) as error:
         raise FormatError(f"unsafe or damaged pickle: {type(error).__name__}") from None

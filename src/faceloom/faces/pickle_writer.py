@@ -7,20 +7,24 @@ here: any Python from 3.6 with any NumPy reads it. Byte for byte what CPython's 
 from __future__ import annotations
 
 import struct
-from typing import Any
+from collections.abc import Iterable
+from typing import Any, BinaryIO
 
 import numpy as np
 
 from faceloom.core import FormatError
 
+_LARGE = 1 << 16
+
 
 class _Writer:
     """The bytes so far, and what was already written and can be referred to."""
 
-    __slots__ = ("memo", "out", "puts")
+    __slots__ = ("file", "memo", "out", "puts")
 
-    def __init__(self) -> None:
-        self.out = bytearray(b"\x80\x03")
+    def __init__(self, protocol: int = 3, file: BinaryIO | None = None) -> None:
+        self.out = bytearray((0x80, protocol))
+        self.file = file
         self.memo: dict[tuple[str, Any], int] = {}
         self.puts = 0
 
@@ -42,6 +46,18 @@ class _Writer:
         self.out += b"h" + bytes([number]) if number < 256 else b"j" + struct.pack("<I", number)
         return True
 
+    def content(self, data: bytes | memoryview) -> None:
+        """Write bytes, large ones past the buffer where there is a file to write to."""
+        if self.file is None or len(data) < _LARGE:
+            self.out += data
+            return
+        self.flush(self.file)
+        self.file.write(data)
+
+    def flush(self, file: BinaryIO) -> None:
+        file.write(self.out)
+        self.out.clear()
+
 
 def dumps(value: Any) -> bytes:
     """`value` as a protocol 3 pickle.
@@ -52,6 +68,23 @@ def dumps(value: Any) -> bytes:
     writer = _Writer()
     _save(writer, value)
     return bytes(writer.out + b".")
+
+
+def dump_arrays(items: Iterable[tuple[str, Any]], file: BinaryIO) -> None:
+    """Write a dict of names and NumPy arrays or numbers into `file`, as a protocol 4 pickle.
+
+    Takes one item at a time and copies no large array: `items` may make them as they are needed.
+    Arrays may be larger than 4 GB, which protocol 3 does not know.
+    """
+    writer = _Writer(4, file)
+    writer.out += b"}"
+    writer.put()
+    writer.out += b"("
+    for name, value in items:
+        _save_text(writer, name)
+        _save(writer, value)
+        writer.flush(file)
+    file.write(b"u.")
 
 
 def _save(w: _Writer, value: Any) -> None:
@@ -104,11 +137,17 @@ def _save_text(w: _Writer, value: str) -> None:
     w.put(("text", value))
 
 
-def _save_bytes(w: _Writer, value: bytes) -> None:
-    if len(value) < 256:
-        w.out += b"C" + bytes([len(value)]) + value
+def _save_bytes(w: _Writer, value: bytes | memoryview) -> None:
+    length = len(value)
+    if length < 256:
+        w.out += b"C" + bytes([length])
+    elif length < 1 << 32:
+        w.out += b"B" + struct.pack("<I", length)
+    elif w.file is not None:
+        w.out += b"\x8e" + struct.pack("<Q", length)
     else:
-        w.out += b"B" + struct.pack("<I", len(value)) + value
+        raise FormatError("content of more than 4 GB cannot be stored in face metadata")
+    w.content(value)
     w.put()
 
 
@@ -177,6 +216,11 @@ def _numbers(value: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     return value.astype(value.dtype.newbyteorder("<"), copy=False)
 
 
+def _content(array: np.ndarray[Any, Any]) -> memoryview:
+    """The array's bytes in C order, without a copy where it has that order."""
+    return np.ascontiguousarray(array).reshape(-1).view(np.uint8).data
+
+
 def _save_array(w: _Writer, value: np.ndarray[Any, Any]) -> None:
     array = _numbers(value)
     _save_global(w, "numpy.core.multiarray", "_reconstruct")
@@ -191,7 +235,7 @@ def _save_array(w: _Writer, value: np.ndarray[Any, Any]) -> None:
     _save(w, array.shape)
     _save_dtype(w, array.dtype)
     w.out += b"\x89"
-    _save_bytes(w, array.tobytes())
+    _save_bytes(w, _content(array))
     w.out += b"t"
     w.put()
     w.out += b"b"
