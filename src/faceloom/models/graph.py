@@ -30,12 +30,36 @@ class Decoded:
     mask: Tensor
 
 
+@dataclass(frozen=True)
+class Codes:
+    """What the decoders take, `b c i i` each."""
+
+    src: Tensor
+    """For src-src."""
+    dst: Tensor
+    """For dst-dst."""
+    swap: Tensor
+    """For src-dst; see `Graph.decode_swap`."""
+
+
 class Graph(nn.Module):
     """Networks and their wiring; children carry DFL's network names."""
 
+    def encode(self, src: Tensor, dst: Tensor) -> Codes:
+        """The codes of `s 3 r r` and `d 3 r r`."""
+        raise NotImplementedError
+
+    def decode(self, codes: Codes) -> Decoded:
+        """src-src and dst-dst, stacked to `s+d …`."""
+        raise NotImplementedError
+
+    def decode_swap(self, code: Tensor) -> tuple[Tensor, Tensor]:
+        """src-dst image and mask of `Codes.swap`."""
+        raise NotImplementedError
+
     def rebuild(self, src: Tensor, dst: Tensor) -> Decoded:
         """src-src and dst-dst of `s 3 r r` and `d 3 r r`, stacked to `s+d …`."""
-        raise NotImplementedError
+        return self.decode(self.encode(src, dst))
 
     def swap(self, dst: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """src-dst image, its mask, and the mask of dst-dst, of `b 3 r r`."""
@@ -52,12 +76,18 @@ class DfGraph(Graph):
         self.decoder_src = Decoder(archi, dims.ae, dims.d, dims.d_mask)
         self.decoder_dst = Decoder(archi, dims.ae, dims.d, dims.d_mask)
 
-    def rebuild(self, src: Tensor, dst: Tensor) -> Decoded:
+    def encode(self, src: Tensor, dst: Tensor) -> Codes:
         codes = self.inter(self.encoder(torch.cat([src, dst])))
         code_src, code_dst = codes.split([len(src), len(dst)])
-        image_src, mask_src = self.decoder_src(code_src)
-        image_dst, mask_dst = self.decoder_dst(code_dst)
+        return Codes(src=code_src, dst=code_dst, swap=code_dst)
+
+    def decode(self, codes: Codes) -> Decoded:
+        image_src, mask_src = self.decoder_src(codes.src)
+        image_dst, mask_dst = self.decoder_dst(codes.dst)
         return Decoded(torch.cat([image_src, image_dst]), torch.cat([mask_src, mask_dst]))
+
+    def decode_swap(self, code: Tensor) -> tuple[Tensor, Tensor]:
+        return self.decoder_src(code)
 
     def swap(self, dst: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         code = self.inter(self.encoder(dst))
@@ -75,14 +105,22 @@ class LiaeGraph(Graph):
         self.inter_B = Inter(archi, dims.resolution, dims.e, dims.ae, 2 * dims.ae)
         self.decoder = Decoder(archi, 4 * dims.ae, dims.d, dims.d_mask)
 
-    def rebuild(self, src: Tensor, dst: Tensor) -> Decoded:
+    def encode(self, src: Tensor, dst: Tensor) -> Codes:
         vectors = self.encoder(torch.cat([src, dst]))
         shared = self.inter_AB(vectors)
         shared_src, shared_dst = shared.split([len(src), len(dst)])
         own_dst = self.inter_B(vectors[len(src) :])
-        codes_src = torch.cat([shared_src, shared_src], 1)
-        codes_dst = torch.cat([own_dst, shared_dst], 1)
-        return Decoded(*self.decoder(torch.cat([codes_src, codes_dst])))
+        return Codes(
+            src=torch.cat([shared_src, shared_src], 1),
+            dst=torch.cat([own_dst, shared_dst], 1),
+            swap=torch.cat([shared_dst, shared_dst], 1),
+        )
+
+    def decode(self, codes: Codes) -> Decoded:
+        return Decoded(*self.decoder(torch.cat([codes.src, codes.dst])))
+
+    def decode_swap(self, code: Tensor) -> tuple[Tensor, Tensor]:
+        return self.decoder(code)
 
     def swap(self, dst: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         vectors = self.encoder(dst)
