@@ -1,5 +1,18 @@
 """Colour: transfer between pictures."""
 
-from faceloom.color.transfer import TRANSFERS, MaskStatistics, Transfer, TransferName, rct
+from faceloom.color.linear import lct, mkl
+from faceloom.color.pixels import MaskStatistics
+from faceloom.color.transfer import TRANSFERS, Transfer, TransferName, rct
+from faceloom.color.transport import idt, sot
 
-__all__ = ["TRANSFERS", "MaskStatistics", "Transfer", "TransferName", "rct"]
+__all__ = [
+    "TRANSFERS",
+    "MaskStatistics",
+    "Transfer",
+    "TransferName",
+    "idt",
+    "lct",
+    "mkl",
+    "rct",
+    "sot",
+]

@@ -13,11 +13,12 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from faceloom.core import InputError
+from faceloom.color.linear import lct, mkl
+from faceloom.color.pixels import MaskStatistics, inside_of, measured
+from faceloom.color.transport import idt, sot
 from faceloom.core.registry import Registry
 
 Transfer = Callable[..., NDArray[np.float32]]
-MaskStatistics = Literal["black", "inside"]
 TransferName = Literal["none", "rct", "lct", "mkl", "idt", "sot"]
 """Colour transfers by DFL's names; `none` leaves the colours alone."""
 
@@ -53,12 +54,7 @@ def rct(
     Raises:
         InputError: when the sizes of mask and pictures differ.
     """
-    if mask is not None and not image.shape[:2] == reference.shape[:2] == mask.shape[:2]:
-        raise InputError(
-            f"colour transfer: mask {mask.shape[:2]}, picture {image.shape[:2]} and reference "
-            f"{reference.shape[:2]} differ in size"
-        )
-    inside = None if mask is None else mask.reshape(mask.shape[:2]) >= 0.5
+    inside = inside_of(image, reference, mask)
     if inside is not None and not inside.any():
         return image.copy()
     lab = _convert(image, cv2.COLOR_RGB2LAB)
@@ -79,14 +75,11 @@ def _moments(
     lab: NDArray[np.float32], inside: NDArray[np.bool_] | None, statistics: MaskStatistics
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Mean and population spread per channel, `3` float64 each."""
-    if inside is None:
-        chosen = lab.reshape(-1, 3)
-    elif statistics == "inside":
-        chosen = lab[inside]
-    else:
-        chosen = np.where(inside[..., None], lab, np.float32(0.0)).reshape(-1, 3)
+    chosen = measured(lab, inside, statistics)
     mean, spread = cv2.meanStdDev(np.ascontiguousarray(chosen)[:, None, :])
     return np.asarray(mean, np.float64).ravel(), np.asarray(spread, np.float64).ravel()
 
 
-TRANSFERS: Registry[Transfer] = Registry("colour transfer", {"rct": rct})
+TRANSFERS: Registry[Transfer] = Registry(
+    "colour transfer", {"rct": rct, "lct": lct, "mkl": mkl, "idt": idt, "sot": sot}
+)
