@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import sys
-from collections.abc import Generator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -23,45 +20,8 @@ from faceloom.training.snapshots import (
     snapshot,
     snapshots_folder,
 )
+from killed_writes import Killed, killer
 from small_models import content, falling_losses, save_small
-
-_WRITES = {"os.rename", "os.link", "os.mkdir", "os.remove", "os.rmdir", "shutil.copyfile"}
-
-
-class Killed(BaseException):
-    """What stands for kill −9."""
-
-
-class _Killer:
-    """Ends the process's writing at its n-th change of the file system, as a kill would: whatever
-    tidies up afterwards changes nothing either."""
-
-    def __init__(self) -> None:
-        self.active = False
-        self.left = 0
-        sys.addaudithook(self._hook)
-
-    def _hook(self, event: str, arguments: tuple[Any, ...]) -> None:
-        if not self.active:
-            return
-        opens = event == "open" and isinstance(arguments[2], int) and arguments[2] & 3
-        if event in _WRITES or opens:
-            if self.left == 0:
-                raise Killed
-            self.left -= 1
-
-    @contextmanager
-    def after(self, changes: int) -> Generator[None]:
-        self.left, self.active = changes, True
-        try:
-            yield
-        finally:
-            self.active = False
-
-
-@pytest.fixture(scope="module")
-def killer() -> _Killer:
-    return _Killer()
 
 
 def rows(folder: ModelFolder) -> list[list[float]]:
@@ -108,9 +68,7 @@ def test_without_links_files_are_copied(tmp_path: Path, monkeypatch: pytest.Monk
     assert content(folder, restore(folder, target).folder) == wanted
 
 
-def test_a_kill_at_any_instant_of_a_restore_leaves_one_of_both_states(
-    tmp_path: Path, killer: _Killer
-) -> None:
+def test_a_kill_at_any_instant_of_a_restore_leaves_one_of_both_states(tmp_path: Path) -> None:
     whole = save_small(tmp_path / "whole_SAEHD", 5, seed=1, scale=1)
     snapshot(whole, "a")
     save_small(whole.path, 7, seed=2, scale=3)
@@ -125,7 +83,7 @@ def test_a_kill_at_any_instant_of_a_restore_leaves_one_of_both_states(
         source = snapshots_folder(folder) / "a"
         done = False
         try:
-            with killer.after(changes):
+            with killer().after(changes):
                 restore(folder, source)
                 done = True
         except Killed:

@@ -152,7 +152,7 @@ def restore(folder: ModelFolder, source: Path) -> ModelState:
 
         def link(unfinished: Path) -> None:
             for name in state.files:
-                _link(source / state.folder / name, unfinished / name)
+                link_file(source / state.folder / name, unfinished / name)
 
         return install_state(folder, state, link, history_from=kept.history_file)
 
@@ -246,12 +246,12 @@ def copy_state(folder: ModelFolder, state: ModelState, target: Path) -> None:
     """Put a state, its history and the latest preview into the new folder `target`."""
     (target / state.folder).mkdir(parents=True)
     for name in state.files:
-        _link(folder.path / state.folder / name, target / state.folder / name)
+        link_file(folder.path / state.folder / name, target / state.folder / name)
     sync_folder(target / state.folder)
     if folder.history_file.exists():
         atomic_write(target / folder.history_file.name, folder.history_file.read_bytes())
     with contextlib.suppress(FileNotFoundError):
-        _link(folder.previews / "last.jpg", target / PREVIEW_FILE)
+        link_file(folder.previews / "last.jpg", target / PREVIEW_FILE)
     atomic_write(target / folder.state_file.name, state.model_dump_json(indent=1))
     sync_folder(target)
 
@@ -268,7 +268,7 @@ def _keep_damaged(folder: ModelFolder) -> None:
     unfinished.mkdir(parents=True)
     for entry in present:
         if entry.is_dir():
-            shutil.copytree(entry, unfinished / entry.name, copy_function=_link)
+            shutil.copytree(entry, unfinished / entry.name, copy_function=link_file)
         else:
             shutil.copyfile(entry, unfinished / entry.name)
     if folder.history_file.exists():
@@ -320,7 +320,8 @@ def _token(state: ModelState) -> str:
     return state.folder.rpartition("-")[2]
 
 
-def _link(source: Path | str, target: Path | str) -> None:
+def link_file(source: Path | str, target: Path | str) -> None:
+    """Make `target` a second name of the file `source`, or a copy where that cannot be."""
     try:
         Path(target).hardlink_to(source)
     except FileNotFoundError:
