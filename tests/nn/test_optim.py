@@ -173,3 +173,36 @@ def test_resume_is_exact(kind: Any) -> None:
     for one, other in zip(straight, second, strict=True):
         assert torch.equal(one, other)
     assert second_optimizer.param_groups[0]["step"] == 6
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_offloaded_slots_change_nothing(kind: Any) -> None:
+    def run(offload: bool) -> tuple[list[torch.Tensor], Any]:
+        params = make_params()
+        optimizer = kind(params, lr=1e-3, keep=0.3, clip_norm=1.0, seed=3, offload=offload)
+        for step in range(4):
+            if step == 2:  # through a saved state, row-major as a file gives it
+                saved = copy.deepcopy(optimizer.state_dict())
+                for state in saved["state"].values():
+                    state.update({slot: state[slot].contiguous() for slot in kind.slots})
+                optimizer = kind(params, lr=1e-3, keep=0.3, clip_norm=1.0, offload=offload)
+                optimizer.load_state_dict(saved)
+            generator = torch.Generator().manual_seed(step)
+            for param in params:
+                param.grad = torch.randn(param.shape, generator=generator)
+            optimizer.step()
+        return params, optimizer.state_dict()
+
+    (plain, plain_state), (other, other_state) = run(False), run(True)
+    assert all(torch.equal(one, two) for one, two in zip(plain, other, strict=True))
+    assert plain_state["param_groups"] == other_state["param_groups"]
+    for index, state in plain_state["state"].items():
+        for slot in kind.slots:
+            assert torch.equal(state[slot], other_state["state"][index][slot])
+
+
+def test_offloading_moves_slots_to_the_host() -> None:
+    """A device without memory stands for the GPU: what is made for it must lie on the CPU."""
+    param = torch.empty(8, 4, device="meta", requires_grad=True)
+    optimizer = AdaBelief([param], lr=1e-3, offload=True)
+    assert {slot.device.type for slot in optimizer.state[param].values()} == {"cpu"}

@@ -17,6 +17,7 @@ from faceloom.nn import (
     ResidualBlock,
     Upscale,
     conv,
+    dense,
     depth_to_space,
     pixel_norm,
 )
@@ -63,7 +64,7 @@ class Inter(nn.Module):
         self.upscale1 = None if archi.t else Upscale(ae_out, ae_out, archi.activation)
 
     def forward(self, vector: Tensor) -> Tensor:
-        x = self.dense2(self.dense1(vector))
+        x = dense(dense(vector, self.dense1), self.dense2)
         x = x.reshape(-1, self.out_channels, self.side, self.side)
         return x if self.upscale1 is None else self.upscale1(x)
 

@@ -13,6 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from faceloom.nn import half
+
 Activation = Literal["leaky", "xcosx"]
 """`leaky`: leaky ReLU with the block's slope; `xcosx`: x·cos(x), DFL's flag C."""
 
@@ -53,6 +55,20 @@ def conv(in_channels: int, out_channels: int, kernel_size: int, stride: int = 1)
     return nn.Conv2d(in_channels, out_channels, kernel_size, stride, padding=kernel_size // 2)
 
 
+def convolve(x: Tensor, layer: nn.Conv2d, activation: Activation, slope: float) -> Tensor:
+    """`activation` of `layer` of `b i h w`."""
+    if not half.applies_to(x):
+        return activate(layer(x), activation, slope)
+    if activation == "leaky":
+        return half.convolve(x, layer, slope)
+    return activate(half.convolve(x, layer, None), activation, slope)
+
+
+def dense(x: Tensor, layer: nn.Linear) -> Tensor:
+    """`layer` of `b i`."""
+    return half.dense(x, layer) if half.applies_to(x) else layer(x)
+
+
 class Downscale(nn.Module):
     """`b i h w` → `b o ⌈h/2⌉ ⌈w/2⌉`: 5×5 convolution with stride 2, activation."""
 
@@ -62,7 +78,7 @@ class Downscale(nn.Module):
         self.activation: Activation = activation
 
     def forward(self, x: Tensor) -> Tensor:
-        return activate(self.conv1(x), self.activation, SLOPE_SCALING)
+        return convolve(x, self.conv1, self.activation, SLOPE_SCALING)
 
 
 class DownscaleStack(nn.Module):
@@ -87,7 +103,7 @@ class Upscale(nn.Module):
         self.activation: Activation = activation
 
     def forward(self, x: Tensor) -> Tensor:
-        return depth_to_space(activate(self.conv1(x), self.activation, SLOPE_SCALING))
+        return depth_to_space(convolve(x, self.conv1, self.activation, SLOPE_SCALING))
 
 
 class ResidualBlock(nn.Module):
@@ -100,8 +116,9 @@ class ResidualBlock(nn.Module):
         self.activation: Activation = activation
 
     def forward(self, x: Tensor) -> Tensor:
-        inner = activate(self.conv1(x), self.activation, SLOPE_RESIDUAL)
-        return activate(x + self.conv2(inner), self.activation, SLOPE_RESIDUAL)
+        inner = convolve(x, self.conv1, self.activation, SLOPE_RESIDUAL)
+        outer = half.convolve(inner, self.conv2, None) if half.applies_to(x) else self.conv2(inner)
+        return activate(x + outer, self.activation, SLOPE_RESIDUAL)
 
 
 @torch.no_grad()
