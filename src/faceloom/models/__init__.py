@@ -1,5 +1,6 @@
 """Face models: SAEHD and Quick96; settings, networks, training step, prediction."""
 
+from faceloom.models.amp_settings import AmpSettings
 from faceloom.models.archi import Archi, Ledger, ledger, parse_archi
 from faceloom.models.base import (
     FaceModel,
@@ -22,6 +23,7 @@ from faceloom.models.settings import (
 
 __all__ = [
     "MODELS",
+    "AmpSettings",
     "Archi",
     "FaceModel",
     "Ledger",

@@ -9,6 +9,8 @@ from typing import Any
 import torch
 
 from faceloom.core import InputError, Registry
+from faceloom.models.amp import build_amp
+from faceloom.models.amp_settings import AmpSettings
 from faceloom.models.base import FaceModel, Precision
 from faceloom.models.quick96 import build_quick96
 from faceloom.models.saehd import build_saehd
@@ -21,11 +23,14 @@ class ModelClass:
 
     settings: type[ModelSettings]
     build: Callable[..., FaceModel]
+    losses: tuple[str, ...] = ("src", "dst")
+    """Names of what its training step returns: the columns of its history."""
 
 
 MODELS: Registry[ModelClass] = Registry(
     "model class",
     {
+        "AMP": ModelClass(AmpSettings, build_amp),
         "SAEHD": ModelClass(SaehdSettings, build_saehd),
         "Quick96": ModelClass(Quick96Settings, build_quick96),
     },
