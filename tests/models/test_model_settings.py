@@ -72,7 +72,7 @@ def test_face_type_words(short: str, name: str) -> None:
         ({"face_type": "nose"}, "half_face"),
         ({"batch_size": 0}, "greater than or equal to 1"),
         ({"lr_dropout": "maybe"}, "'n', 'y' or 'cpu'"),
-        ({"gan_power": 0.1}, "unknown setting 'gan_power'"),
+        ({"gan_powder": 0.1}, "unknown setting 'gan_powder'"),
     ],
 )
 def test_illegal_settings_say_why(values: dict[str, Any], words: str) -> None:

@@ -22,7 +22,7 @@ from faceloom.models import (
 )
 from faceloom.models.graph import Decoded
 from faceloom.models.quick96 import quick96_losses
-from faceloom.models.saehd import saehd_losses
+from faceloom.models.saehd_losses import rebuilding_losses, truth_of
 from faceloom.nn import dssim, gaussian_blur
 
 TINY: dict[str, Any] = {"resolution": 64, "ae_dims": 32, "e_dims": 16, "d_dims": 16}
@@ -68,7 +68,7 @@ def test_saehd_loss_restated(masked: bool, side: int, windows: tuple[int, ...]) 
         + 10 * ((decoded.mask - batch.mask) ** 2).mean(axes)
         + 300 * (p * eyes - t * eyes).abs().mean(axes)
     )
-    out = saehd_losses(decoded, batch, settings=settings)
+    out = rebuilding_losses(decoded, truth_of(batch, settings))
     assert out.shape == (2,)
     assert torch.allclose(out, expected, rtol=1e-5)
 
@@ -91,7 +91,7 @@ def test_masked_training_ignores_the_picture_far_outside() -> None:
     mask[..., 40:90, 40:90] = 1
     image = decoded.image.clone().requires_grad_()
     batch = TrainBatch(batch.warped, batch.target, mask)
-    losses = saehd_losses(Decoded(image, decoded.mask), batch, settings=SaehdSettings())
+    losses = rebuilding_losses(Decoded(image, decoded.mask), truth_of(batch, SaehdSettings()))
     (gradient,) = torch.autograd.grad(losses.sum(), image)
     assert gradient[..., :20, :].abs().max() == 0
     assert gradient[..., 60, 60].abs().min() > 0

@@ -44,11 +44,14 @@ def build_model(
     device: torch.device | str = "cpu",
     seed: int = 0,
     precision: Precision = "fp32",
+    compiled: bool = False,
 ) -> FaceModel:
     """A freshly initialised model of `class_name`, a key of `MODELS`.
 
     The same `seed` gives the same weights on every device. `precision="bf16"` computes the
     networks in bfloat16 on channels-last pictures; weights, losses and optimizer stay float32.
+    `compiled` turns the losses of a training step into compiled graphs, on a GPU replayed without
+    work for the host: the first step then takes a minute, and another batch size compiles anew.
     Raises `InputError` on an unknown class or the settings of another one.
     """
     kind = MODELS[class_name]
@@ -60,6 +63,7 @@ def build_model(
         "device": torch.device(device),
         "seed": seed,
         "precision": precision,
+        "compiled": compiled,
     }
     return kind.build(settings, **arguments)
 

@@ -29,6 +29,10 @@ class Decoded:
     image: Tensor
     mask: Tensor
 
+    def of(self, samples: slice) -> Decoded:
+        """Some of the samples."""
+        return Decoded(self.image[samples], self.mask[samples])
+
 
 @dataclass(frozen=True)
 class Codes:
@@ -44,6 +48,9 @@ class Codes:
 
 class Graph(nn.Module):
     """Networks and their wiring; children carry DFL's network names."""
+
+    checkpointing: bool = False
+    """Compute activations anew in the backward pass instead of keeping them."""
 
     def encode(self, src: Tensor, dst: Tensor) -> Codes:
         """The codes of `s 3 r r` and `d 3 r r`."""

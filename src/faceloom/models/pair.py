@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from faceloom.core import InputError
+from faceloom.models.adversary import Adversary, Evidence
 from faceloom.models.base import (
     Precision,
     Prediction,
@@ -17,9 +20,29 @@ from faceloom.models.base import (
     SampleNeeds,
     TrainBatch,
 )
-from faceloom.models.graph import Decoded, Graph
+from faceloom.models.graph import Graph
 from faceloom.models.settings import ModelSettings
-from faceloom.nn import initialize
+from faceloom.models.stepping import autocast, checked_pictures, compiled_for
+
+MAIN_OPTIMIZER = "src_dst_opt"
+
+
+class StepLosses(NamedTuple):
+    """What a step's losses are, and what its discriminators are to judge."""
+
+    total: Tensor
+    """The sum of all losses over both batches, a scalar: what is differentiated."""
+    src: Tensor
+    """src's reported losses `b`, without gradients."""
+    dst: Tensor
+    """dst's reported losses `b`, without gradients."""
+    seen: Mapping[str, Evidence] = MappingProxyType({})
+    """For each discriminator, by its network's name."""
+
+
+Objective = Callable[[Graph, TrainBatch, TrainBatch], StepLosses]
+"""The losses of the networks on a batch of src and one of dst, as many samples in each: a function
+of tensors alone, which can be compiled. Runs inside the model's autocast."""
 
 
 @dataclass(frozen=True)
@@ -29,34 +52,42 @@ class Recipe:
     class_name: str
     settings: ModelSettings
     sample_needs: SampleNeeds
-    losses: Callable[[Decoded, TrainBatch], Tensor]
-    """Per-sample losses `b` of what the decoders made of a batch."""
+    make_objective: Callable[[], Objective]
+    """Called before the first step: a merge needs none of what it loads."""
     make_optimizer: Callable[[list[nn.Parameter], int], Optimizer]
     """An optimizer over parameters, from a seed."""
+    adversaries: Mapping[str, Adversary] = field(default_factory=dict)
+    """Discriminators by their networks' names, in the order in which they train."""
 
 
 class PairModel:
-    """A `FaceModel` whose src and dst go through one graph in one pass."""
+    """A `FaceModel` whose src and dst go through one graph in one pass.
+
+    After each step the discriminators train on what that step's pass made, from before the update
+    of its weights. (The reference makes it again with the new weights, two more passes an
+    iteration: its oddity 26. What is real for them is the same.)
+    """
 
     def __init__(
         self,
         recipe: Recipe,
-        make_graph: Callable[[], Graph],
+        graph: Graph,
         *,
         device: torch.device,
         seed: int,
         precision: Precision,
+        compiled: bool = False,
     ) -> None:
+        """Take over `graph` and the recipe's discriminators, which are on `device` already."""
         self._recipe = recipe
+        self._graph = graph
         self._seed = seed
         self._precision: Precision = precision
+        self._compiled = compiled
+        self._optimizers: dict[str, Optimizer] = {}
+        self._objective: Objective | None = None
+        self._judge = compiled_for(device, self._judging) if compiled else self._judging
         self.device = device
-        with torch.device("meta"):  # no default initialisation: it would draw from the global RNG
-            graph = make_graph().to_empty(device="cpu")
-        initialize(graph, torch.Generator().manual_seed(seed))
-        self._layout = torch.channels_last if precision == "bf16" else torch.contiguous_format
-        self._graph = _laid_out(graph.to(device), self._layout)
-        self._optimizer: Optimizer | None = None
 
     @property
     def class_name(self) -> str:
@@ -76,21 +107,27 @@ class PairModel:
 
     @property
     def optional_networks(self) -> frozenset[str]:
-        return frozenset()
+        return frozenset(self._recipe.adversaries)
 
     @property
     def pretrain_resets(self) -> tuple[str, ...]:
         return tuple(name for name in self.networks() if name.startswith("inter"))
 
     def networks(self) -> Mapping[str, nn.Module]:
-        return dict(self._graph.named_children())
+        judges = {name: one.network for name, one in self._recipe.adversaries.items()}
+        return {**dict(self._graph.named_children()), **judges}
 
     def optimizers(self) -> Mapping[str, Optimizer]:
-        if self._optimizer is None:
-            self._optimizer = self._recipe.make_optimizer(
-                list(self._graph.parameters()), self._seed
-            )
-        return {"src_dst_opt": self._optimizer}
+        if not self._optimizers:
+            networks = {MAIN_OPTIMIZER: self._graph}
+            networks |= {
+                one.optimizer_name: one.network for one in self._recipe.adversaries.values()
+            }
+            self._optimizers = {
+                name: self._recipe.make_optimizer(list(network.parameters()), self._seed + number)
+                for number, (name, network) in enumerate(networks.items())
+            }
+        return self._optimizers
 
     def freeze(self, network: str) -> None:
         """Leave a network out of training; its optimizer slots stay."""
@@ -98,56 +135,80 @@ class PairModel:
 
     def train_step(self, src: TrainBatch, dst: TrainBatch, *, iteration: int) -> dict[str, Tensor]:
         del iteration  # nothing here depends on it; the optimizers count their own steps
-        optimizer = self.optimizers()["src_dst_opt"]
-        optimizer.zero_grad(set_to_none=True)
-        with self._autocast():
-            decoded = self._graph.rebuild(self._input(src.warped), self._input(dst.warped))
-        losses = self._recipe.losses(decoded, _stacked(src, dst))
-        losses.sum().backward()
-        optimizer.step()
-        of_src, of_dst = losses.detach().split([len(src.target), len(dst.target)])
-        return {"src": of_src.mean(), "dst": of_dst.mean()}
+        src, dst = self._checked(src, dst)
+        optimizers = self.optimizers()
+        for optimizer in optimizers.values():
+            optimizer.zero_grad(set_to_none=True)
+        losses = self._losses()(self._graph, src, dst)
+        losses.total.backward()
+        optimizers[MAIN_OPTIMIZER].step()
+        reported = {"src": losses.src.mean(), "dst": losses.dst.mean()}
+        for name, adversary in self._recipe.adversaries.items():
+            self._judge(name, losses.seen[name]).backward()
+            optimizers[adversary.optimizer_name].step()
+        return reported
 
     @torch.inference_mode()
     def predict(self, faces: Tensor, *, morph: float = 1.0) -> Prediction:
         del morph
-        with self._autocast():
+        with autocast(self.device, self._precision):
             return Prediction(*self._graph.swap(self._input(faces)))
 
     @torch.inference_mode()
     def reconstruct(self, src: Tensor, dst: Tensor, *, morph: float = 1.0) -> Reconstruction:
         del morph
-        with self._autocast():
+        with autocast(self.device, self._precision):
             decoded = self._graph.rebuild(self._input(src), self._input(dst))
             swapped, swapped_mask, _ = self._graph.swap(self._input(dst))
         src_src, dst_dst = decoded.image.split([len(src), len(dst)])
         src_mask, dst_mask = decoded.mask.split([len(src), len(dst)])
         return Reconstruction(src_src, src_mask, dst_dst, dst_mask, swapped, swapped_mask)
 
-    def _autocast(self) -> torch.autocast:
-        return torch.autocast(
-            self.device.type, dtype=torch.bfloat16, enabled=self._precision == "bf16"
+    def _losses(self) -> Objective:
+        """The objective, made when first asked for; a new step of compiled graphs begins."""
+        if self._objective is None:
+            objective = self._recipe.make_objective()
+
+            def losses(graph: Graph, src: TrainBatch, dst: TrainBatch) -> StepLosses:
+                with autocast(self.device, self._precision):
+                    return objective(graph, src, dst)
+
+            self._objective = compiled_for(self.device, losses) if self._compiled else losses
+        if self._compiled and self.device.type == "cuda":
+            torch.compiler.cudagraph_mark_step_begin()
+        return self._objective
+
+    def _judging(self, name: str, evidence: Evidence) -> Tensor:
+        """The sum over the batch of a discriminator's own loss."""
+        with autocast(self.device, self._precision):
+            return self._recipe.adversaries[name].judging(evidence).sum()
+
+    def _checked(self, src: TrainBatch, dst: TrainBatch) -> tuple[TrainBatch, TrainBatch]:
+        """Both batches, ready for the graph; `InputError` when they are not what is needed."""
+        if len(src.target) != len(dst.target):
+            raise InputError(
+                f"{self.class_name}: {len(src.target)} src samples and {len(dst.target)} of dst"
+                " given, a step takes as many of each"
+            )
+        if self.sample_needs.eyes_mouth and (src.eyes_mouth is None or dst.eyes_mouth is None):
+            raise InputError(
+                f"{self.class_name}: eyes_mouth_prio is on, but the samples have no such mask"
+            )
+        return (
+            replace(src, warped=self._input(src.warped)),
+            replace(dst, warped=self._input(dst.warped)),
         )
 
     def _input(self, faces: Tensor) -> Tensor:
-        side = self._recipe.settings.resolution
-        if faces.ndim != 4 or faces.shape[1:] != (3, side, side):
-            raise InputError(
-                f"{self.class_name}: pictures of shape {tuple(faces.shape)} given, the model takes"
-                f" (batch, 3, {side}, {side})"
-            )
-        return faces.contiguous(memory_format=self._layout)
+        return checked_pictures(
+            faces,
+            side=self._recipe.settings.resolution,
+            class_name=self.class_name,
+            precision=self._precision,
+        )
 
 
-def _laid_out(graph: Graph, layout: torch.memory_format) -> Graph:
-    """`graph` with its convolution weights stored in `layout`, so that no step rearranges them."""
-    for param in graph.parameters():
-        if param.ndim == 4:
-            param.data = param.data.contiguous(memory_format=layout)
-    return graph
-
-
-def _stacked(src: TrainBatch, dst: TrainBatch) -> TrainBatch:
+def stacked(src: TrainBatch, dst: TrainBatch) -> TrainBatch:
     """Both sides as one batch, src first; `warped`, which no loss reads, stays src's."""
     eyes_mouth = None
     if src.eyes_mouth is not None and dst.eyes_mouth is not None:

@@ -10,22 +10,28 @@ from torch.optim import Optimizer
 
 from faceloom.models.archi import parse_archi
 from faceloom.models.base import Precision, SampleNeeds, TrainBatch
-from faceloom.models.graph import Decoded, Dims, make_graph
-from faceloom.models.pair import PairModel, Recipe
+from faceloom.models.graph import Decoded, Dims, Graph, make_graph
+from faceloom.models.pair import Objective, PairModel, Recipe, StepLosses, stacked
 from faceloom.models.settings import Quick96Settings
+from faceloom.models.stepping import drawn
 from faceloom.nn import RMSprop, blurred_mask, squared_error, structural_loss
 
 DIMS = Dims(resolution=96, ae=128, e=64, d=64, d_mask=16)
-LEARNING_RATE = 2e-4
+CLIP_NORM = 1.0
 KEEP = 0.3
 SCALE_RANGE = 0.05
 UNWARPED_EVERY = 3
 
 
 def build_quick96(
-    settings: Quick96Settings, *, device: torch.device, seed: int, precision: Precision
+    settings: Quick96Settings,
+    *,
+    device: torch.device,
+    seed: int,
+    precision: Precision,
+    compiled: bool = False,
 ) -> PairModel:
-    """A freshly initialised Quick96 model."""
+    """A freshly initialised Quick96 model; `compiled` turns its losses into a compiled graph."""
     recipe = Recipe(
         class_name="Quick96",
         settings=settings,
@@ -39,15 +45,14 @@ def build_quick96(
             scale_range=SCALE_RANGE,
             unwarped_every=UNWARPED_EVERY,
         ),
-        losses=quick96_losses,
-        make_optimizer=_make_optimizer,
+        make_objective=_objective,
+        make_optimizer=partial(_make_optimizer, settings=settings),
     )
+    make = partial(make_graph, parse_archi(settings.archi), DIMS)
+    graph = drawn(make, device=device, seed=seed, precision=precision)
+    graph.checkpointing = settings.checkpointing
     return PairModel(
-        recipe,
-        partial(make_graph, parse_archi(settings.archi), DIMS),
-        device=device,
-        seed=seed,
-        precision=precision,
+        recipe, graph, device=device, seed=seed, precision=precision, compiled=compiled
     )
 
 
@@ -60,5 +65,22 @@ def quick96_losses(decoded: Decoded, batch: TrainBatch) -> Tensor:
     return total + 10 * squared_error(target, image) + 10 * squared_error(batch.mask, decoded.mask)
 
 
-def _make_optimizer(params: list[nn.Parameter], seed: int) -> Optimizer:
-    return RMSprop(params, lr=LEARNING_RATE, keep=KEEP, seed=seed)
+def _objective() -> Objective:
+    def losses(graph: Graph, src: TrainBatch, dst: TrainBatch) -> StepLosses:
+        both = quick96_losses(graph.rebuild(src.warped, dst.warped), stacked(src, dst))
+        of_src, of_dst = both.detach().split([len(src.target), len(dst.target)])
+        return StepLosses(both.sum(), of_src, of_dst)
+
+    return losses
+
+
+def _make_optimizer(
+    params: list[nn.Parameter], seed: int, *, settings: Quick96Settings
+) -> Optimizer:
+    return RMSprop(
+        params,
+        lr=settings.learning_rate,
+        clip_norm=CLIP_NORM if settings.clipgrad else None,
+        keep=KEEP,
+        seed=seed,
+    )

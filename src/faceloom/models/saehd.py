@@ -1,82 +1,106 @@
-"""SAEHD: its losses, optimizer and samples (reference: training.md 2)."""
+"""SAEHD: its networks, optimizers and samples (reference: training.md 2)."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from functools import partial
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.optim import Optimizer
 
-from faceloom.core import InputError
-from faceloom.models.base import Precision, SampleNeeds, TrainBatch
-from faceloom.models.graph import Decoded, Dims, make_graph
+from faceloom.models.adversary import Adversary
+from faceloom.models.archi import ledger
+from faceloom.models.base import Precision, SampleNeeds
+from faceloom.models.discriminators import CodeDiscriminator, PatchDiscriminator
+from faceloom.models.graph import Dims, make_graph
 from faceloom.models.pair import PairModel, Recipe
+from faceloom.models.saehd_losses import CODE_DISCRIMINATOR, GAN, SaehdObjective
 from faceloom.models.settings import SaehdSettings
-from faceloom.nn import (
-    AdaBelief,
-    RMSprop,
-    absolute_error,
-    blur_outside,
-    mask_weight,
-    squared_error,
-    structural_loss,
-)
+from faceloom.models.stepping import drawn
+from faceloom.nn import AdaBelief, RMSprop
 
 SCALE_RANGE = 0.15
 CLIP_NORM = 1.0
 KEEP = 0.3
 COSINE_PERIOD = 500
-EYES_MOUTH_WEIGHT = 300.0
 
 
 def build_saehd(
-    settings: SaehdSettings, *, device: torch.device, seed: int, precision: Precision
+    settings: SaehdSettings,
+    *,
+    device: torch.device,
+    seed: int,
+    precision: Precision,
+    compiled: bool = False,
 ) -> PairModel:
-    """A freshly initialised SAEHD model."""
-    archi = settings.parsed_archi
-    dims = Dims(
+    """A freshly initialised SAEHD model; `compiled` turns its losses into compiled graphs."""
+    effective = settings.effective
+    make_network = partial(drawn, device=device, seed=seed, precision=precision)
+    graph = make_network(partial(make_graph, settings.parsed_archi, _dims(settings)))
+    graph.checkpointing = settings.checkpointing
+    adversaries = {
+        name: Adversary(make_network(make), optimizer_name)
+        for name, (make, optimizer_name) in _discriminators(effective).items()
+    }
+    recipe = Recipe(
+        class_name="SAEHD",
+        settings=settings,
+        sample_needs=_needs(effective),
+        make_objective=partial(_objective, effective, adversaries, device),
+        make_optimizer=partial(_make_optimizer, settings=effective),
+        adversaries=adversaries,
+    )
+    model = PairModel(
+        recipe, graph, device=device, seed=seed, precision=precision, compiled=compiled
+    )
+    if settings.parsed_archi.kind == "liae" and not settings.random_warp:
+        # What both faces share is learned from warped pictures only (reference 2.7). Pretraining,
+        # which never warps, is no reason: there the reference leaves it untrained (oddity 20).
+        model.freeze("inter_AB")
+    return model
+
+
+def _dims(settings: SaehdSettings) -> Dims:
+    return Dims(
         resolution=settings.resolution,
         ae=settings.ae_dims,
         e=settings.e_dims,
         d=settings.d_dims,
         d_mask=settings.mask_dims,
     )
-    recipe = Recipe(
-        class_name="SAEHD",
-        settings=settings,
-        sample_needs=_needs(settings),
-        losses=partial(saehd_losses, settings=settings),
-        make_optimizer=partial(_make_optimizer, settings=settings),
-    )
-    model = PairModel(
-        recipe, partial(make_graph, archi, dims), device=device, seed=seed, precision=precision
-    )
-    if archi.kind == "liae" and not settings.random_warp:
-        # What both faces share is learned from warped pictures only (reference 2.7).
-        model.freeze("inter_AB")
-    return model
 
 
-def saehd_losses(decoded: Decoded, batch: TrainBatch, *, settings: SaehdSettings) -> Tensor:
-    """Per-sample loss `b`: 10 DSSIM + 10 L2 of the picture, 10 L2 of the mask, and with
-    `eyes_mouth_prio` 300 L1 of eyes and mouth (reference 2.5)."""
-    target, mask = batch.target, batch.mask
-    if settings.blur_out_mask:
-        target = blur_outside(target, mask)
-    total = 10 * squared_error(mask, decoded.mask)
-    if settings.eyes_mouth_prio:
-        if batch.eyes_mouth is None:
-            raise InputError("SAEHD: eyes_mouth_prio is on, but the samples have no such mask")
-        total = total + EYES_MOUTH_WEIGHT * absolute_error(
-            target * batch.eyes_mouth, decoded.image * batch.eyes_mouth
-        )
-    image = decoded.image
-    if settings.masked_training:
-        weight = mask_weight(mask)
-        target, image = target * weight, image * weight
-    total = total + structural_loss(target, image, settings.resolution)
-    return total + 10 * squared_error(target, image)
+def _discriminators(settings: SaehdSettings) -> dict[str, tuple[Callable[[], nn.Module], str]]:
+    """By network name what makes each, and its optimizer's name; in the order of training."""
+    made: dict[str, tuple[Callable[[], nn.Module], str]] = {}
+    if settings.true_face_power:
+        side = ledger(settings.parsed_archi, settings.resolution, settings.e_dims).inter_side
+        make_code = partial(CodeDiscriminator, settings.ae_dims, side)
+        made[CODE_DISCRIMINATOR] = (make_code, "D_code_opt")
+    if settings.gan_power:
+        make_patch = partial(PatchDiscriminator, settings.patch_size, settings.gan_dims)
+        made[GAN] = (make_patch, "GAN_opt")
+    return made
+
+
+def _objective(
+    settings: SaehdSettings, adversaries: Mapping[str, Adversary], device: torch.device
+) -> SaehdObjective:
+    """The losses, with the networks that they compare by fetched where a power asks for them."""
+    # Not at the top: a merge, which trains nothing, has no use for what these import.
+    perceptual = embed = None
+    if settings.perceptual_power:
+        from faceloom.models.perceptual import load_perceptual
+
+        perceptual = load_perceptual(device)
+    if settings.identity_power:
+        from faceloom.models.identity import load_identity
+
+        embed = load_identity(
+            device, face_type=settings.face_type, resolution=settings.resolution
+        ).embed
+    return SaehdObjective(settings, adversaries, perceptual, embed)
 
 
 def _needs(settings: SaehdSettings) -> SampleNeeds:
@@ -89,6 +113,8 @@ def _needs(settings: SaehdSettings) -> SampleNeeds:
         eyes_mouth=settings.eyes_mouth_prio,
         scale_range=SCALE_RANGE,
         uniform_yaw=settings.uniform_yaw,
+        hsv_power=settings.random_hsv_power,
+        ct_mode=settings.ct_mode,
     )
 
 
@@ -103,4 +129,5 @@ def _make_optimizer(params: list[nn.Parameter], seed: int, *, settings: SaehdSet
         period=COSINE_PERIOD if dropping else 0,
         masks_on_cpu=settings.lr_dropout == "cpu",
         seed=seed,
+        offload=not settings.models_opt_on_gpu,
     )

@@ -28,6 +28,7 @@ from faceloom.nn.losses import (
 )
 from faceloom.nn.memory import kept_memory
 from faceloom.nn.optim import AdaBelief, RMSprop
+from faceloom.nn.style import style_loss
 
 __all__ = [
     "Activation",
@@ -55,5 +56,6 @@ __all__ = [
     "pixel_norm",
     "squared_error",
     "structural_loss",
+    "style_loss",
     "total_variation",
 ]
