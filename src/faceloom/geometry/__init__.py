@@ -15,7 +15,13 @@ from faceloom.geometry.align import (
     umeyama,
 )
 from faceloom.geometry.facetype import FACE_TYPES, PADDING, SHORT, FaceType, covers, face_type
-from faceloom.geometry.landmarks import MIRROR, PARTS, mirror_landmarks, wflw_98_to_68
+from faceloom.geometry.landmarks import (
+    MIRROR,
+    PARTS,
+    five_points,
+    mirror_landmarks,
+    wflw_98_to_68,
+)
 from faceloom.geometry.masks import (
     expand_brows,
     eyes_mask,
@@ -24,7 +30,12 @@ from faceloom.geometry.masks import (
     mouth_mask,
 )
 from faceloom.geometry.pose import Pose, head_pose
-from faceloom.geometry.tables import ALIGNED_LANDMARKS, MODEL_POINTS_3D, TEMPLATE_POINTS
+from faceloom.geometry.tables import (
+    ALIGNED_LANDMARKS,
+    ARCFACE_POINTS,
+    MODEL_POINTS_3D,
+    TEMPLATE_POINTS,
+)
 from faceloom.geometry.warp import (
     BORDERS,
     INTERPOLATIONS,
@@ -36,6 +47,7 @@ from faceloom.geometry.warp import (
 
 __all__ = [
     "ALIGNED_LANDMARKS",
+    "ARCFACE_POINTS",
     "BORDERS",
     "FACE_TYPES",
     "INTERPOLATIONS",
@@ -56,6 +68,7 @@ __all__ = [
     "eyes_mask",
     "eyes_mouth_mask",
     "face_type",
+    "five_points",
     "frame_roll",
     "frame_to_face",
     "head_pose",

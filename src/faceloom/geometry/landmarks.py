@@ -9,6 +9,8 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from faceloom.core import InputError
+
 PARTS: Final[Mapping[str, tuple[slice, bool]]] = MappingProxyType(
     {
         "jaw": (slice(0, 17), False),
@@ -50,6 +52,20 @@ def mirror_landmarks(landmarks: ArrayLike, width_px: int) -> NDArray[Any]:
     points = np.asarray(landmarks)[MIRROR].copy()
     points[:, 0] = width_px - 1 - points[:, 0]
     return points
+
+
+def five_points(landmarks: ArrayLike) -> NDArray[np.float64]:
+    """`5 2`: eye centres, nose tip, mouth corners of 68 points; 5 points come back as they are.
+
+    Raises `InputError` for any other number of points.
+    """
+    points = np.asarray(landmarks, dtype=np.float64)
+    if points.shape == (5, 2):
+        return points
+    if points.shape != (68, 2):
+        raise InputError(f"68 landmarks or 5 points are needed, not {points.shape}")
+    eyes = points[36:42].mean(axis=0), points[42:48].mean(axis=0)
+    return np.stack([*eyes, points[30], points[48], points[54]])
 
 
 def wflw_98_to_68(points: ArrayLike) -> NDArray[Any]:

@@ -1,4 +1,4 @@
-"""The two point tables that everything geometric is measured against."""
+"""The point tables that everything geometric is measured against."""
 
 from __future__ import annotations
 
@@ -64,6 +64,17 @@ TEMPLATE_POINTS: Final[NDArray[np.float64]] = np.array(
     dtype=np.float64,
 )
 """51x2: where landmarks 17..67 of a mean face lie in the unit square (pipeline.md 3.7)."""
+
+ARCFACE_POINTS: Final[NDArray[np.float64]] = np.array(
+    [
+        [38.2946, 51.6963],
+        [73.5318, 51.5014],
+        [56.0252, 71.7366],
+        [41.5493, 92.3655],
+        [70.7299, 92.2041],
+    ]
+)
+"""ArcFace's five points in its 112 px square: eyes, nose tip, mouth corners, image-left first."""
 
 ALIGNED_LANDMARKS: Final[NDArray[np.intp]] = np.array([*range(17, 49), 54])
 """The 33 landmarks that fix the alignment: brows, nose, eyes and the mouth's corners.
@@ -147,5 +158,6 @@ MODEL_POINTS_3D: Final[NDArray[np.float64]] = np.array(
 """68x3: a mean head in units of its own, x right, y down, z away from the camera (3.13)."""
 
 TEMPLATE_POINTS.flags.writeable = False
+ARCFACE_POINTS.flags.writeable = False
 ALIGNED_LANDMARKS.flags.writeable = False
 MODEL_POINTS_3D.flags.writeable = False

@@ -16,23 +16,12 @@ import onnxruntime
 from numpy.typing import ArrayLike, NDArray
 
 from faceloom.core import InputError, Progress
-from faceloom.geometry import umeyama, warp_to_face
+from faceloom.geometry import ARCFACE_POINTS, five_points, umeyama, warp_to_face
 from faceloom.weights import fetch
 
 SAME_PERSON = 0.36
 """Cosine above which two faces are one person's: 0.992 of true pairs, 0.001 of false ones."""
 SIZE_PX = 112
-
-_TEMPLATE = np.array(
-    [
-        [38.2946, 51.6963],
-        [73.5318, 51.5014],
-        [56.0252, 71.7366],
-        [41.5493, 92.3655],
-        [70.7299, 92.2041],
-    ]
-)
-"""ArcFace's five points in the 112 px square: eyes, nose tip, mouth corners, image-left first."""
 
 
 class Identifier:
@@ -82,21 +71,10 @@ def align_face(
 ) -> NDArray[np.uint8]:
     """The face as `112 112 3`, its five points on ArcFace's template. Raises as `embed`."""
     points = five_points(landmarks) * [pixel_aspect, 1.0]
-    matrix = umeyama(points, _TEMPLATE)[:2].astype(np.float64).copy()
+    matrix = umeyama(points, ARCFACE_POINTS)[:2].astype(np.float64).copy()
     matrix[:, 0] *= pixel_aspect
     face = warp_to_face(image, matrix, SIZE_PX, interpolation="linear", antialias=True)
     return np.asarray(face, dtype=np.uint8)
-
-
-def five_points(landmarks: ArrayLike) -> NDArray[np.float64]:
-    """`5 2`: eye centres, nose tip, mouth corners of 68 points; 5 points come back as they are."""
-    points = np.asarray(landmarks, dtype=np.float64)
-    if points.shape == (5, 2):
-        return points
-    if points.shape != (68, 2):
-        raise InputError(f"68 landmarks or 5 points are needed, not {points.shape}")
-    eyes = points[36:42].mean(axis=0), points[42:48].mean(axis=0)
-    return np.stack([*eyes, points[30], points[48], points[54]])
 
 
 def similarity(a: ArrayLike, b: ArrayLike) -> float:
