@@ -85,7 +85,7 @@ def snapshot(folder: ModelFolder, name: str, *, replace: bool = False) -> Path:
                 f"{folder.path.name}: there is a snapshot {name!r} already, of iteration "
                 f"{there.iteration}; choose another name, or delete it first"
             )
-        unfinished = _copied_state(folder, target.parent)
+        unfinished = _copied_with_preview(folder, target.parent)
         if there is not None:
             old = target.with_name(f"{_UNFINISHED_PREFIX}{uuid.uuid4().hex[:8]}")
             target.rename(old)
@@ -209,7 +209,7 @@ def _back_up(folder: ModelFolder) -> Path:
     for target in (plain, plain.with_name(f"{plain.name}-{_token(state)}")):
         there = _kept("backup", target) if target.exists() else None
         if there is None:
-            return _publish(_copied_state(folder, folder.backups), target)
+            return _publish(_copied_with_preview(folder, folder.backups), target)
         if _same(folder, state, there):
             return target
     raise ModelError(f"{folder.backups}: {plain.name}-{_token(state)} is damaged; delete it")
@@ -226,13 +226,21 @@ def _same(folder: ModelFolder, state: ModelState, kept: Kept) -> bool:
     return all((ours / name).samefile(theirs / name) for name in state.files)
 
 
-def _copied_state(folder: ModelFolder, parent: Path) -> Path:
+def _copied_with_preview(folder: ModelFolder, parent: Path) -> Path:
+    """`copied_state`, with the latest preview to tell by what it is."""
+    unfinished = copied_state(folder, parent)
+    with contextlib.suppress(FileNotFoundError):
+        link_file(folder.previews / "last.jpg", unfinished / PREVIEW_FILE)
+    return unfinished
+
+
+def copied_state(folder: ModelFolder, parent: Path) -> Path:
     """The saved state in a new folder of `parent`, whose name still marks it as unfinished."""
     for _ in range(_ATTEMPTS):
         state = read_state(folder)
         unfinished = parent / f"{_UNFINISHED_PREFIX}{uuid.uuid4().hex[:8]}"
         try:
-            copy_state(folder, state, unfinished)
+            _copy_state(folder, state, unfinished)
             return unfinished
         except BaseException as error:
             shutil.rmtree(unfinished, ignore_errors=True)
@@ -242,16 +250,14 @@ def _copied_state(folder: ModelFolder, parent: Path) -> Path:
     raise ModelError(f"{folder.path}: is being saved all the time; try again")
 
 
-def copy_state(folder: ModelFolder, state: ModelState, target: Path) -> None:
-    """Put a state, its history and the latest preview into the new folder `target`."""
+def _copy_state(folder: ModelFolder, state: ModelState, target: Path) -> None:
+    """Put a state and its history into the new folder `target`."""
     (target / state.folder).mkdir(parents=True)
     for name in state.files:
         link_file(folder.path / state.folder / name, target / state.folder / name)
     sync_folder(target / state.folder)
     if folder.history_file.exists():
         atomic_write(target / folder.history_file.name, folder.history_file.read_bytes())
-    with contextlib.suppress(FileNotFoundError):
-        link_file(folder.previews / "last.jpg", target / PREVIEW_FILE)
     atomic_write(target / folder.state_file.name, state.model_dump_json(indent=1))
     sync_folder(target)
 

@@ -4,32 +4,41 @@ from __future__ import annotations
 
 from fractions import Fraction
 from pathlib import Path
+from typing import Literal
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from faceloom.core import InputError
+from faceloom.core import Cancel, InputError, NullProgress, Progress
 from faceloom.media import FootageInfo, VideoWriter, read_image
 
 Image = NDArray[np.uint8]
+PreviewKind = Literal["plain", "masked", "morph"]
 
 
 def write_timelapse(
-    folder: Path, target: Path, *, masked: bool = False, fps: int = 12, hold_s: float = 2.0
+    folder: Path,
+    target: Path,
+    *,
+    kind: PreviewKind = "plain",
+    fps: int = 12,
+    hold_s: float = 2.0,
+    progress: Progress | None = None,
+    cancel: Cancel | None = None,
 ) -> int:
     """Make a video of the preview history; return its number of frames.
 
     `folder` is the model's `previews`; the last picture stays for `hold_s` seconds. Raises
-    `InputError` when there is no history.
+    `InputError` when there is no history, `CancelledError` when asked to stop.
     """
-    files = sorted((folder / ("masked" if masked else "plain")).glob("*.jpg"))
+    progress, cancel = progress or NullProgress(), cancel or Cancel()
+    files = sorted((folder / kind).glob("*.jpg"))
     if not files:
-        raise InputError(f"{folder}: no preview history to make a video of")
-    images = [read_image(file)[0] for file in files]
-    h, w = (side // 2 * 2 for side in images[-1].shape[:2])
+        raise InputError(f"{folder / kind}: no preview history to make a video of")
+    h, w = (side // 2 * 2 for side in read_image(files[-1])[0].shape[:2])
     held = max(1, round(hold_s * fps))
-    count = len(images) + held - 1
+    count = len(files) + held - 1
     like = FootageInfo(
         paths=tuple(files),
         kind="images",
@@ -38,9 +47,16 @@ def write_timelapse(
         frame_count=count,
         duration_s=count / fps,
     )
+    progress.start("timelapse", count, "frames")
     with VideoWriter(target, like, codec="h264", crf=20) as writer:
+        image = np.zeros((h, w, 3), np.uint8)
         for number in range(count):
-            writer.write(_fitted(images[min(number, len(images) - 1)], h, w), Fraction(number, fps))
+            cancel.check()
+            if number < len(files):
+                image = _fitted(read_image(files[number])[0], h, w)
+            writer.write(image, Fraction(number, fps))
+            progress.advance()
+    progress.finish()
     return count
 
 
