@@ -1,0 +1,90 @@
+"""How DFL names its tensors and lays them out (reference: training.md 1.1, 1.2, 1.13, 2.11).
+
+Convolutions are HWIO there (transposed ones HWOI), dense weights (in, out), colours BGR. Nothing
+else differs: our upscales shuffle in DFL's order, and vectors are flattened alike.
+"""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from faceloom.core import FormatError
+from faceloom.export.dfl_files import Array
+
+SLOT_NAMES = {"m": "ms", "s": "vs", "a": "acc"}
+"""Our names of what an optimizer keeps for a tensor → DFL's."""
+
+_SCOPES = {("SAEHD", "GAN"): "D_src", ("SAEHD", "code_discriminator"): "dis"}
+_COLOUR_INPUTS = {
+    "encoder": ("down1.conv1.weight", "down1.downs.0.conv1.weight"),
+    "GAN": ("in_conv.weight",),
+    "xseg": ("conv01.conv.weight",),
+}
+_IMAGE_HEAD = re.compile(r"out_conv[123]?\.(weight|bias)")
+
+
+def dfl_name(key: str) -> str:
+    """DFL's name of a tensor in a network's file: `down1.downs.0.conv1.weight` →
+    `down1/downs_0/conv1/weight:0`."""
+    return re.sub(r"\.(\d+)\.", r"_\1.", key).replace(".", "/") + ":0"
+
+
+def slot_name(slot: str, network: str, key: str, class_name: str) -> str:
+    """DFL's name of an optimizer's `slot` for a tensor: `ms_encoder/down1/conv1/weight_0:0`."""
+    scope = "XSeg" if class_name == "XSeg" else _SCOPES.get((class_name, network), network)
+    return f"{SLOT_NAMES[slot]}_{scope}/{dfl_name(key).replace(':', '_')}:0"
+
+
+def colour_axis(network: str, key: str) -> int | None:
+    """The axis of a tensor along which colours lie: at the first convolution of what sees
+    pictures, and at what makes them; None for all others."""
+    if key in _COLOUR_INPUTS.get(network, ()):
+        return 1
+    if network.startswith("decoder") and _IMAGE_HEAD.fullmatch(key):
+        return 0
+    return None
+
+
+def to_dfl(network: str, key: str, tensor: Tensor) -> Array:
+    """A tensor of ours, float32, as DFL lays it out; a view where the layouts allow it."""
+    array = tensor.detach().to("cpu", torch.float32).numpy()
+    axis = colour_axis(network, key)
+    if axis is not None:
+        array = np.flip(array, axis)
+    if array.ndim == 4:
+        return array.transpose(2, 3, 1, 0)
+    return array.T if array.ndim == 2 else array
+
+
+@torch.no_grad()
+def copy_from_dfl(array: Array, target: Tensor, *, network: str, key: str, where: str) -> None:
+    """Copy a tensor of DFL's into `target`, in the place, whatever its device and strides.
+
+    `FormatError` names `where` when the shape is another, or a number is not finite: the mark of
+    a model that collapsed.
+    """
+    ours = array
+    if array.ndim == 4:
+        ours = array.transpose(3, 2, 0, 1)
+    elif array.ndim == 2:
+        ours = array.T
+    if array.ndim < 2 and array.size == target.numel() and target.ndim < 2:
+        ours = array.reshape(tuple(target.shape))
+    if ours.shape != tuple(target.shape):
+        raise FormatError(
+            f"{where}: {dfl_name(key)} has shape {array.shape}, which the model's options do not"
+            f" make: they need {to_dfl(network, key, target).shape}"
+        )
+    axis = colour_axis(network, key)
+    if axis is not None:
+        ours = np.flip(ours, axis)
+    target.copy_(torch.from_numpy(np.array(ours, np.float32, order="C")))
+    if not torch.isfinite(target).all():
+        raise FormatError(
+            f"{where}: {dfl_name(key)} holds numbers that are not finite: the model has collapsed;"
+            " take one of its backups"
+        )

@@ -1,0 +1,189 @@
+"""DFL's options and our settings (reference: training.md 2.1, 3.4, 4, 5.2)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from annotated_types import Ge, Le
+
+from faceloom.core import FormatError, InputError
+from faceloom.core.config import validate
+from faceloom.models import MODELS, ModelSettings
+from faceloom.models.settings import FACE_TYPE_SHORT
+
+OWN_KEY = "faceloom"
+"""Where in a `data.dat` we keep our settings; DFL ignores it and drops it at its next save."""
+
+_SHORT_FACE_TYPE = {long: short for short, long in FACE_TYPE_SHORT.items()}
+_RENAMED_ARCHIS = {"dfuhd": "df-u", "liaeuhd": "liae-u"}
+_DEAD_ARCHIS = frozenset({"dfhd", "liaehd", "liaech"})
+
+_OF_THE_RUN = frozenset({"autobackup_hour", "write_preview_history"})
+"""Options of DFL's that say how to run a training, not what the model is."""
+_ALIKE = (
+    "target_iter",
+    "random_src_flip",
+    "random_dst_flip",
+    "batch_size",
+    "resolution",
+    "face_type",
+    "archi",
+    "ae_dims",
+    "inter_dims",
+    "e_dims",
+    "d_dims",
+    "d_mask_dims",
+    "morph_factor",
+    "masked_training",
+    "eyes_mouth_prio",
+    "uniform_yaw",
+    "blur_out_mask",
+    "models_opt_on_gpu",
+    "lr_dropout",
+    "random_warp",
+    "random_hsv_power",
+    "gan_power",
+    "gan_patch_size",
+    "gan_dims",
+    "true_face_power",
+    "face_style_power",
+    "bg_style_power",
+    "ct_mode",
+    "clipgrad",
+    "pretrain",
+)
+"""What DFL and we call by the same name."""
+_KNOWN: Mapping[str, frozenset[str]] = {
+    "SAEHD": frozenset(_ALIKE) - {"inter_dims", "morph_factor"},
+    "AMP": frozenset(_ALIKE)
+    - {"archi", "masked_training", "eyes_mouth_prio", "random_hsv_power", "true_face_power"}
+    - {"face_style_power", "bg_style_power", "pretrain"},
+    "Quick96": frozenset({"target_iter", "batch_size"}),
+    "XSeg": frozenset({"face_type", "batch_size", "pretrain"}),
+}
+"""Options that a class of DFL's has, of those."""
+
+
+def settings_from_options(
+    class_name: str, options: Mapping[Any, Any], evident: Mapping[str, Any], *, where: str
+) -> tuple[ModelSettings, list[str]]:
+    """Our settings for a model with DFL's `options`, and notes on what could not be taken over.
+
+    What is missing there is as `evident`, our settings that follow from the model's files, says,
+    or else has DFL's default. Raises `FormatError` for an architecture that DFL itself
+    cannot load any more, `InputError` naming `where` for values that do not fit.
+    """
+    kind = MODELS[class_name].settings
+    plain = {str(key): _plain(value) for key, value in options.items()}
+    if "random_flip" in plain:  # one option for both sides, until March 2021
+        flip = plain.pop("random_flip")
+        plain.setdefault("random_src_flip", flip)
+        plain.setdefault("random_dst_flip", flip)
+    notes: list[str] = []
+    values = {key: value for key, value in evident.items() if key in kind.model_fields}
+    for key in sorted(_KNOWN[class_name] & kind.model_fields.keys() & plain.keys()):
+        values[key] = plain[key]
+    if "adabelief" in plain and "optimizer" in kind.model_fields:
+        values["optimizer"] = "adabelief" if plain["adabelief"] else "rmsprop"
+    _translate(values, where)
+    for key in values.keys() - set(kind.structural):
+        values[key] = _bounded(kind, key, values[key], notes)
+    foreign = plain.keys() - values.keys() - _OF_THE_RUN - {"adabelief"}
+    if foreign:
+        notes.append(f"options that this program does not have: {', '.join(sorted(foreign))}")
+    return validate(kind, values, where=where), notes
+
+
+def options_from_settings(settings: ModelSettings, class_name: str) -> dict[str, Any]:
+    """DFL's options for a model with our `settings`."""
+    options: dict[str, Any] = {"autobackup_hour": 0, "write_preview_history": False}
+    ours = settings.model_dump()
+    for key in _ALIKE:
+        if key in _KNOWN[class_name] and key in ours:
+            options[key] = ours[key]
+    if "face_type" in options:
+        options["face_type"] = _SHORT_FACE_TYPE[options["face_type"]]
+    # What is unset here follows from other settings; DFL stores the number.
+    for key, name in (("d_mask_dims", "mask_dims"), ("gan_patch_size", "patch_size")):
+        if key in options and options[key] is None:
+            options[key] = getattr(settings, name)
+    if "optimizer" in ours and class_name == "SAEHD":
+        options["adabelief"] = ours["optimizer"] == "adabelief"
+    return options
+
+
+def own_record(settings: ModelSettings, seed: int) -> dict[str, Any]:
+    """What DFL's options cannot hold, for `OWN_KEY`."""
+    return {"settings": settings.model_dump(mode="json"), "seed": seed}
+
+
+def read_own_record(
+    class_name: str, record: Any, options: Mapping[Any, Any]
+) -> tuple[ModelSettings, int] | None:
+    """Settings and seed of a model that we wrote, if DFL has not changed its options since."""
+    if not isinstance(record, dict) or not isinstance(record.get("settings"), dict):
+        return None
+    try:
+        settings = validate(MODELS[class_name].settings, record["settings"], where=OWN_KEY)
+    except InputError:
+        return None
+    seed = record.get("seed")
+    stored = {key: _plain(value) for key, value in options.items()}
+    unchanged = options_from_settings(settings, class_name) == stored
+    return (settings, seed) if unchanged and type(seed) is int else None
+
+
+def lost_settings(settings: ModelSettings, class_name: str) -> list[str]:
+    """The settings with a value other than their default that DFL has no option for."""
+    known = _KNOWN[class_name] | ({"optimizer"} if class_name == "SAEHD" else set())
+    return [
+        key
+        for key, field in type(settings).model_fields.items()
+        if key not in known and getattr(settings, key) != field.default
+    ]
+
+
+def _plain(value: Any) -> Any:
+    """A value without NumPy's types, which DFL's options may hold."""
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, np.ndarray):
+        return value.item() if value.size == 1 else None
+    return value
+
+
+def _translate(values: dict[str, Any], where: str) -> None:
+    """Old spellings into today's, in the place."""
+    if type(values.get("lr_dropout")) is bool:
+        values["lr_dropout"] = "y" if values["lr_dropout"] else "n"
+    if "archi" in values:
+        archi = str(values["archi"]).lower()
+        if archi in _DEAD_ARCHIS:
+            raise FormatError(
+                f"{where}: archi {archi} is of DFL before June 2020, whose networks no later"
+                " DFL can load either"
+            )
+        values["archi"] = _RENAMED_ARCHIS.get(archi, archi)
+        if values["archi"].startswith("liae"):
+            values.pop("true_face_power", None)  # DFL does not look at it either
+    if not values.get("gan_power"):
+        # Asked for only with a discriminator: what stands there may not even fit the resolution.
+        values.pop("gan_patch_size", None)
+
+
+def _bounded(kind: type[ModelSettings], key: str, value: Any, notes: list[str]) -> Any:
+    """A number brought into its setting's range: DFL advertises ranges, but enforces few."""
+    if type(value) not in (int, float):
+        return value
+    for bound in kind.model_fields[key].metadata:
+        if isinstance(bound, Ge) and value < bound.ge:  # type: ignore[operator]
+            nearest = bound.ge
+        elif isinstance(bound, Le) and value > bound.le:  # type: ignore[operator]
+            nearest = bound.le
+        else:
+            continue
+        notes.append(f"{key} {value} brought to {nearest}")
+        return nearest
+    return value
