@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from faceloom.models.archi import Archi
-from faceloom.models.networks import Decoder, Encoder, Inter
+from faceloom.models.networks import Decoder, Encoder, Inter, recomputing_parts
 
 
 @dataclass(frozen=True)
@@ -49,8 +49,16 @@ class Codes:
 class Graph(nn.Module):
     """Networks and their wiring; children carry DFL's network names."""
 
-    checkpointing: bool = False
-    """Compute activations anew in the backward pass instead of keeping them."""
+    @property
+    def checkpointing(self) -> bool:
+        """Whether encoder and decoders compute their stages' activations anew in the backward pass
+        instead of keeping them; settable."""
+        return any(part.checkpointing for part in recomputing_parts(self))
+
+    @checkpointing.setter
+    def checkpointing(self, value: bool) -> None:
+        for part in recomputing_parts(self):
+            part.checkpointing = value
 
     def encode(self, src: Tensor, dst: Tensor) -> Codes:
         """The codes of `s 3 r r` and `d 3 r r`."""

@@ -6,6 +6,9 @@ format. Attribute names are DFL's tensor names.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -20,6 +23,7 @@ from faceloom.nn import (
     dense,
     depth_to_space,
     pixel_norm,
+    recomputed,
 )
 
 
@@ -30,6 +34,8 @@ class Encoder(nn.Module):
         super().__init__()
         act = archi.activation
         self.archi = archi
+        self.checkpointing = False
+        """Compute each stage's activations anew in the backward pass."""
         if archi.t:
             self.down1 = Downscale(3, e_dims, act)
             self.res1 = ResidualBlock(e_dims, act)
@@ -42,13 +48,22 @@ class Encoder(nn.Module):
             self.down1 = DownscaleStack([3, *(e_dims * m for m in (1, 2, 4, 8))], act)
 
     def forward(self, image: Tensor) -> Tensor:
-        if self.archi.t:
-            x = self.down2(self.res1(self.down1(image)))
-            x = self.res5(self.down5(self.down4(self.down3(x))))
-        else:
-            x = self.down1(image)
+        x = image
+        for stage in self._stages():
+            x = recomputed(stage, x, when=self.checkpointing)
         x = x.flatten(1)
         return pixel_norm(x) if self.archi.u else x
+
+    def _stages(self) -> list[Callable[[Tensor], Tensor]]:
+        if not self.archi.t:
+            return list(self.get_submodule("down1.downs").children())
+        return [
+            lambda x: self.res1(self.down1(x)),
+            self.down2,
+            self.down3,
+            self.down4,
+            lambda x: self.res5(self.down5(x)),
+        ]
 
 
 class Inter(nn.Module):
@@ -77,6 +92,8 @@ class Decoder(nn.Module):
         act = archi.activation
         multiples = (8, 8, 4, 2) if archi.t else (8, 4, 2)
         self.sub_pixel = archi.d
+        self.checkpointing = False
+        """Compute each stage's activations anew in the backward pass."""
         self.stages = len(multiples)
         before = in_channels
         for i, multiple in enumerate(multiples):
@@ -104,7 +121,7 @@ class Decoder(nn.Module):
         """The image alone."""
         x = code
         for i in range(self.stages):
-            x = self.get_submodule(f"res{i}")(self.get_submodule(f"upscale{i}")(x))
+            x = recomputed(partial(self._image_stage, i), x, when=self.checkpointing)
         x = depth_to_space(self._sub_pixels(x)) if self.sub_pixel else self.out_conv(x)
         return torch.sigmoid(x.float())
 
@@ -112,8 +129,11 @@ class Decoder(nn.Module):
         """The mask alone."""
         x = code
         for i in range(self.mask_stages):
-            x = self.get_submodule(f"upscalem{i}")(x)
+            x = recomputed(self.get_submodule(f"upscalem{i}"), x, when=self.checkpointing)
         return torch.sigmoid(self.out_convm(x).float())
+
+    def _image_stage(self, index: int, x: Tensor) -> Tensor:
+        return self.get_submodule(f"res{index}")(self.get_submodule(f"upscale{index}")(x))
 
     def _sub_pixels(self, x: Tensor) -> Tensor:
         """The four head convolutions as one: the 1×1 is a 3×3 with zeros around its middle."""
@@ -122,3 +142,8 @@ class Decoder(nn.Module):
         weight = torch.cat([F.pad(first.weight, (1, 1, 1, 1)), *(c.weight for c in others)])
         bias = torch.cat([c.bias for c in (first, *others) if c.bias is not None])
         return F.conv2d(x, weight, bias, padding=1)
+
+
+def recomputing_parts(graph: nn.Module) -> list[Encoder | Decoder]:
+    """The networks of `graph` that have a switch `checkpointing`."""
+    return [part for part in graph.modules() if isinstance(part, Encoder | Decoder)]

@@ -28,6 +28,7 @@ from faceloom.nn.losses import (
 )
 from faceloom.nn.memory import kept_memory
 from faceloom.nn.optim import AdaBelief, RMSprop
+from faceloom.nn.recompute import recomputed
 from faceloom.nn.style import style_loss
 
 __all__ = [
@@ -54,6 +55,7 @@ __all__ = [
     "kept_memory",
     "mask_weight",
     "pixel_norm",
+    "recomputed",
     "squared_error",
     "structural_loss",
     "style_loss",
