@@ -104,7 +104,7 @@ def test_transposed_convolution(stride: int) -> None:
             param.normal_(generator=generator)
     x = torch.randn(1, 3, 5, 5, generator=generator, dtype=torch.float64)
     out = layer(x).detach().numpy()[0]
-    weight, bias = (param.detach().numpy() for param in (layer.weight, layer.bias))
+    weight, bias = (layer.state_dict()[name].numpy() for name in ("weight", "bias"))
     assert out.shape == (2, 5 * stride, 5 * stride)
     np.testing.assert_allclose(out, transposed(x[0].numpy(), weight, bias, stride), atol=1e-12)
 

@@ -8,13 +8,15 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
+import torch
 
 from faceloom.core import MediaError
 from faceloom.faces import FaceRecord
 from faceloom.geometry import MODEL_POINTS_3D
 from faceloom.media import Frame
 from faceloom.merge import Composite, FaceGeometry, MergeSettings, SwappedFace
-from faceloom.stages.merge_pipeline import MergePipeline, Merger
+from faceloom.models import AmpSettings, build_model
+from faceloom.stages.merge_pipeline import MergePipeline, Merger, predictor_of
 
 SIZE = (90, 120)
 
@@ -120,3 +122,17 @@ def test_closing_stops_the_threads() -> None:
     assert next(run)[1] == 0
     run.close()
     assert not [t for t in threading.enumerate() if t.name.startswith("merge")]
+
+
+def test_the_morph_factor_reaches_the_model() -> None:
+    settings = AmpSettings(resolution=64, ae_dims=32, inter_dims=32, e_dims=16, d_dims=16)
+    model = build_model("AMP", settings)
+    crops = np.random.default_rng(1).random((2, 64, 64, 3), np.float32)
+    faces = torch.from_numpy(crops.transpose(0, 3, 1, 2).copy())
+    made = {morph: predictor_of(model, morph=morph)(crops) for morph in (0.0, 0.4, 1.0)}
+    for morph, swapped in made.items():
+        expected = model.predict(faces, morph=morph)
+        for index, one in enumerate(swapped):
+            image = expected.face[index].permute(1, 2, 0).numpy()
+            np.testing.assert_allclose(one.image, image, atol=1e-6)
+    assert np.abs(made[0.0][0].image - made[1.0][0].image).max() > 1e-3

@@ -30,6 +30,9 @@ class MergeSettings(Settings):
     (`dst`), the mask learned for the predicted or for the frame's face, or their product (`*`) or
     sum (`+`)."""
 
+    morph_factor: float = Field(default=1.0, ge=0, le=1)
+    """How far an AMP model goes from dst's face (0) to src's (1); other models go all the way."""
+
     erode: int = Field(default=0, ge=-400, le=400)
     """Shrinks (above 0) or grows (below 0) the mask, by this diameter in quarter pixels of the
     model's picture."""

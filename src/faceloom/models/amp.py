@@ -28,6 +28,7 @@ from faceloom.models.stepping import (
     compiled_for,
     drawn,
     judged,
+    rank,
 )
 from faceloom.nn import AdaBelief, blur_outside, mask_weight
 
@@ -134,7 +135,7 @@ class AmpModel:
         reported, total, real, made = self._losses(
             self._input(src.warped),
             self._input(dst.warped),
-            self._from_src(len(src.target), iteration),
+            self._draw_channels(len(src.target), iteration),
             torch.cat([src.target, dst.target]),
             torch.cat([src.mask, dst.mask]),
             _eyes_mouth(src, dst),
@@ -175,12 +176,16 @@ class AmpModel:
         """How many channels of src's code come from its own inter in training."""
         return int(self._settings.inter_dims * self._settings.morph_factor)
 
-    def _from_src(self, samples: int, iteration: int) -> Tensor:
-        """Which channels those are, `b inter` bool: drawn anew for each sample of an iteration."""
-        seed = (self._seed + (iteration + 1) * _ODD) % (1 << 63)
-        generator = torch.Generator().manual_seed(seed)
-        draws = torch.rand(samples, self._settings.inter_dims, generator=generator)
-        return (draws.argsort(1) < self._from_src_count).to(self.device, non_blocking=True)
+    def _draw_channels(self, samples: int, iteration: int) -> Tensor:
+        channels = drawn_channels(
+            samples,
+            self._settings.inter_dims,
+            self._from_src_count,
+            seed=self._seed,
+            iteration=iteration,
+            first=rank() * samples,
+        )
+        return channels.to(self.device, non_blocking=True)
 
     def _step_losses(
         self,
@@ -236,7 +241,21 @@ class AmpModel:
             period=COSINE_PERIOD if dropping else 0,
             masks_on_cpu=settings.lr_dropout == "cpu",
             seed=self._seed,
+            offload=not settings.models_opt_on_gpu,
         )
+
+
+def drawn_channels(
+    samples: int, channels: int, chosen: int, *, seed: int, iteration: int, first: int = 0
+) -> Tensor:
+    """For each sample exactly `chosen` of the channels, at random: `samples channels` bool.
+
+    The same `(seed, iteration)` gives the same choice in any session and on any device. `first` is
+    the place of the first sample in a batch that several processes share.
+    """
+    generator = torch.Generator().manual_seed((seed + (iteration + 1) * _ODD) % (1 << 63))
+    draws = torch.rand(first + samples, channels, generator=generator)[first:]
+    return draws.argsort(1) < chosen
 
 
 def _dims(settings: AmpSettings) -> AmpDims:

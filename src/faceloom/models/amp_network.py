@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from faceloom.models.archi import Archi, ledger
 from faceloom.models.graph import Decoded
 from faceloom.models.networks import Decoder, Encoder
+from faceloom.nn import dense
 
 ARCHI = Archi("df", u=True, d=True, t=True)
 """AMP's parts are always in the manner of these flags."""
@@ -38,7 +39,7 @@ class AmpEncoder(Encoder):
         self.dense1 = nn.Linear(ledger(ARCHI, dims.resolution, dims.e).flat, dims.ae)
 
     def forward(self, image: Tensor) -> Tensor:
-        return self.dense1(super().forward(image))
+        return dense(super().forward(image), self.dense1)
 
 
 class AmpInter(nn.Module):
@@ -51,7 +52,7 @@ class AmpInter(nn.Module):
         self.dense2 = nn.Linear(dims.ae, self.side**2 * dims.inter)
 
     def forward(self, vector: Tensor) -> Tensor:
-        return self.dense2(vector).reshape(-1, self.out_channels, self.side, self.side)
+        return dense(vector, self.dense2).reshape(-1, self.out_channels, self.side, self.side)
 
 
 class AmpGraph(nn.Module):

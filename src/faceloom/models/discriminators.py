@@ -5,15 +5,16 @@ They return logits: above 0 is "real". Attribute names are DFL's tensor names.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import product
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from faceloom.core import InputError
-from faceloom.nn import conv
+from faceloom.nn import conv, convolve
 
 MAX_LAYERS = 9
 MAX_CHANNELS = 512
@@ -104,15 +105,15 @@ class PatchDiscriminator(nn.Module):
                 f"a discriminator of this gan_patch_size takes sides that are multiples of"
                 f" {self.step}, not {image.shape[-1]}: use a smaller gan_patch_size"
             )
-        x = _leaky(self.in_conv(image), PATCH_SLOPE)
+        x = convolve(image, self.in_conv, "leaky", PATCH_SLOPE)
         skips: list[Tensor] = []
-        for layer in self.convs:
+        for layer in cast(Iterable[nn.Conv2d], self.convs):
             skips.append(x)
-            x = _leaky(layer(x), PATCH_SLOPE)
+            x = convolve(x, layer, "leaky", PATCH_SLOPE)
         center = self.center_out(x)
-        x = _leaky(self.center_conv(x), PATCH_SLOPE)
+        x = convolve(x, self.center_conv, "leaky", PATCH_SLOPE)
         for layer, skip in zip(self.upconvs, reversed(skips), strict=True):
-            x = torch.cat([skip, _leaky(layer(x), PATCH_SLOPE)], 1)
+            x = torch.cat([skip, F.leaky_relu(layer(x), PATCH_SLOPE)], 1)
         return center, self.out_conv(x)
 
 
@@ -126,8 +127,8 @@ class CodeDiscriminator(nn.Module):
 
     def forward(self, code: Tensor) -> Tensor:
         x = code
-        for layer in self.convs:
-            x = _leaky(layer(x), CODE_SLOPE)
+        for layer in cast(Iterable[nn.Conv2d], self.convs):
+            x = convolve(x, layer, "leaky", CODE_SLOPE)
         return self.out_conv(x)
 
 
@@ -137,7 +138,3 @@ def _code_layers(in_channels: int, side: int) -> Iterator[nn.Conv2d]:
         after = 256 * min(2**i, 8)
         yield conv(before, after, 3 if i else 4, 2)
         before = after
-
-
-def _leaky(x: Tensor, slope: float) -> Tensor:
-    return F.leaky_relu(x, slope)

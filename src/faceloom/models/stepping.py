@@ -27,7 +27,8 @@ def drawn(make: Callable[[], N], *, device: torch.device, seed: int, precision: 
     with torch.device("meta"):  # no default initialisation: it would draw from the global RNG
         network = make().to_empty(device="cpu")
     initialize(network, torch.Generator().manual_seed(seed))
-    network = network.to(device)
+    if device.type != "cpu":  # a copy onto itself is more than fake tensors can do
+        network = network.to(device)
     for param in network.parameters():
         if param.ndim == 4:
             param.data = param.data.contiguous(memory_format=layout_of(precision))
@@ -59,3 +60,9 @@ def compiled_for(device: torch.device, function: Callable[..., T]) -> Callable[.
     """`function` as one compiled graph; on a GPU replayed without work for the host."""
     mode = "reduce-overhead" if device.type == "cuda" else "default"
     return torch.compile(function, fullgraph=True, dynamic=False, mode=mode)
+
+
+def rank() -> int:
+    """Which of several processes that train one model this is; 0 for one alone."""
+    several = torch.distributed.is_available() and torch.distributed.is_initialized()
+    return torch.distributed.get_rank() if several else 0

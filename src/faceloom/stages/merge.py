@@ -183,7 +183,7 @@ def _load_merger(
     on_cpu = device.type == "cpu"
     usual = 4 if on_cpu else 16
     merger = Merger(
-        predictor=predictor_of(model),
+        predictor=predictor_of(model, morph=config.morph_factor),
         geometry=FaceGeometry(size, model.settings.face_type),
         settings=_merge_settings(config),
         transform=working_transform(footage.info) if footage.info.hdr else None,

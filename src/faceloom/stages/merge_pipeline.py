@@ -41,12 +41,15 @@ _MAX_IN_WORK_BYTES = 1 << 30
 _MAX_BATCH_FRAMES = 64
 
 
-def predictor_of(model: FaceModel) -> Predictor:
-    """A model as the merger calls it: NumPy in, NumPy out, clipped to [0, 1]."""
+def predictor_of(model: FaceModel, *, morph: float = 1.0) -> Predictor:
+    """A model as the merger calls it: NumPy in, NumPy out, clipped to [0, 1].
+
+    `morph`: how far an AMP model goes from dst (0) to src (1).
+    """
 
     def predict(crops: NDArray[np.float32]) -> list[SwappedFace]:
         faces = torch.from_numpy(np.ascontiguousarray(crops.transpose(0, 3, 1, 2)))
-        predicted = model.predict(faces.to(model.device))
+        predicted = model.predict(faces.to(model.device), morph=morph)
         image, prd, dst = (
             np.ascontiguousarray(part.float().clamp(0, 1).permute(0, 2, 3, 1).cpu().numpy())
             for part in (predicted.face, predicted.mask_prd, predicted.mask_dst)
