@@ -19,6 +19,7 @@ from faceloom.faces.files import (
 from faceloom.faces.index import INDEX_NAME
 from faceloom.faces.masks import decode_mask, encode_mask, face_mask
 from faceloom.faces.own import OwnMetadata
+from faceloom.faces.polygons import has_polygons, polygon_mask
 from faceloom.faces.record import FaceRecord, SegPolygon
 
 __all__ = [
@@ -36,6 +37,8 @@ __all__ = [
     "encode_mask",
     "encoded_size",
     "face_mask",
+    "has_polygons",
+    "polygon_mask",
     "read_face",
     "read_record",
     "update_record",
