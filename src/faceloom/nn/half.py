@@ -38,7 +38,7 @@ class _Copy:
 
     half: Tensor
     source: Tensor
-    """The weight's memory, held so that its address cannot be given to another one."""
+    """The weight's memory, held so that nothing else can be taken for it."""
     version: int
 
 
@@ -49,6 +49,7 @@ def applies_to(x: Tensor) -> bool:
         and torch.is_autocast_enabled("cpu")
         and torch.get_autocast_dtype("cpu") == torch.bfloat16
         and torch.backends.mkldnn.is_available()
+        and torch.backends.mkldnn.enabled
         and not torch.compiler.is_compiling()
     )
 
@@ -102,7 +103,11 @@ def dense(x: Tensor, layer: nn.Linear) -> Tensor:
 
 
 def _same_memory(source: Tensor, weight: Tensor) -> bool:
-    return source.data_ptr() == weight.data_ptr() and source.stride() == weight.stride()
+    return (
+        source.untyped_storage()._cdata == weight.untyped_storage()._cdata
+        and source.storage_offset() == weight.storage_offset()
+        and source.stride() == weight.stride()
+    )
 
 
 def _accept_half_gradient(weight: Tensor) -> None:
