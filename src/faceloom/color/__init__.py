@@ -1,4 +1,4 @@
-"""Colour: transfer between pictures."""
+"""Colour: transfer between pictures. `faceloom.color.batched` has it for batches, in torch."""
 
 from faceloom.color.linear import lct, mkl
 from faceloom.color.pixels import MaskStatistics

@@ -22,11 +22,11 @@ Transfer = Callable[..., NDArray[np.float32]]
 TransferName = Literal["none", "rct", "lct", "mkl", "idt", "sot"]
 """Colour transfers by DFL's names; `none` leaves the colours alone."""
 
-_LAB_LOW = np.array([0.0, -127.0, -127.0], np.float32)
-_LAB_HIGH = np.array([100.0, 127.0, 127.0], np.float32)
+LAB_LOW = np.array([0.0, -127.0, -127.0], np.float32)
+LAB_HIGH = np.array([100.0, 127.0, 127.0], np.float32)
 # Below this spread (Lab units; a visible step is about 1) a channel is flat, and dividing by it
 # would only blow up rounding noise.
-_FLAT = 1e-3
+FLAT = 1e-3
 
 
 def rct(
@@ -60,10 +60,10 @@ def rct(
     lab = _convert(image, cv2.COLOR_RGB2LAB)
     mean, spread = _moments(lab, inside, statistics)
     mean_to, spread_to = _moments(_convert(reference, cv2.COLOR_RGB2LAB), inside, statistics)
-    flat = spread < _FLAT
+    flat = spread < FLAT
     gain = np.where(flat, 1.0, spread_to / np.where(flat, 1.0, spread))
     moved = (lab - mean.astype(np.float32)) * gain.astype(np.float32) + mean_to.astype(np.float32)
-    np.clip(moved, _LAB_LOW, _LAB_HIGH, out=moved)
+    np.clip(moved, LAB_LOW, LAB_HIGH, out=moved)
     return np.clip(_convert(moved, cv2.COLOR_LAB2RGB), np.float32(0), np.float32(1))
 
 

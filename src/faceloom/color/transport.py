@@ -56,7 +56,8 @@ def idt(
     pixels = image.reshape(-1, 3).astype(np.float64)
     source = measured(image, inside, statistics).astype(np.float64)
     target = measured(reference, inside, statistics).astype(np.float64)
-    for rotation in rotations(iterations, random):
+    random = random or np.random.default_rng(0)
+    for rotation in rotations(random.standard_normal((iterations, 4))):
         turned, to = source @ rotation.T, target @ rotation.T
         all_turned = pixels @ rotation.T
         moved, all_moved = np.empty_like(turned), np.empty_like(all_turned)
@@ -93,10 +94,8 @@ def match_histogram(values: Floats, target: Floats, bins: int = IDT_BINS) -> tup
     return edges, low + (at - 1 + within) * (high - low) / bins
 
 
-def rotations(count: int, random: np.random.Generator | None = None) -> Floats:
-    """Uniformly random rotations, `count 3 3`, from unit quaternions."""
-    random = random or np.random.default_rng(0)
-    quaternions = random.standard_normal((count, 4))
+def rotations(quaternions: Floats) -> Floats:
+    """The rotations `n 3 3` of quaternions `n 4` of any length; uniform if they are normal."""
     w, x, y, z = (quaternions / np.linalg.norm(quaternions, axis=1, keepdims=True)).T
     rows = [
         [1 - 2 * (y * y + z * z), 2 * (x * y - z * w), 2 * (x * z + y * w)],
