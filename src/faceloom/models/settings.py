@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from itertools import islice
+from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Annotated, Any, ClassVar, Literal, Self
 
@@ -90,30 +89,25 @@ class ModelSettings(Settings):
         return self.model_copy(update=self.overridden)
 
 
-def fitting_patches(patch_size: int, resolution: int) -> list[int]:
-    """The patch sizes for a discriminator at `resolution`, both in pixels, nearest `patch_size`.
+def largest_patch_size(limit: int, resolution: int) -> int:
+    """The largest patch size up to `limit` whose discriminator fits pictures of `resolution`, px.
 
-    One that fits is its own nearest, alone; else the next smaller and the next larger, as far as
-    there are such. What fits halves the picture evenly all the way (see `patch_step`).
+    It fits when it halves the picture evenly all the way (see `patch_step`). A larger patch takes
+    no fewer halvings, so above one that does not fit there is none that does.
     """
-
-    def first(sizes: Iterable[int]) -> list[int]:
-        return list(islice((size for size in sizes if resolution % patch_step(size) == 0), 1))
-
-    return first([patch_size]) or [
-        *first(range(patch_size - 1, SMALLEST_PATCH - 1, -1)),
-        *first(range(patch_size + 1, LARGEST_PATCH + 1)),
-    ]
+    sizes = range(limit, SMALLEST_PATCH, -1)
+    fits = (size for size in sizes if resolution % patch_step(size) == 0)
+    return next(fits, SMALLEST_PATCH)
 
 
 def check_patch_size(patch_size: int, resolution: int) -> None:
     """`ValueError`, in one line, when a discriminator of this patch size does not fit."""
-    fitting = fitting_patches(patch_size, resolution)
-    if patch_size not in fitting:
+    step = patch_step(patch_size)
+    if resolution % step:
         raise ValueError(
             f"gan_patch_size {patch_size} does not go with resolution {resolution}: its"
-            f" discriminator needs a multiple of {patch_step(patch_size)}; use"
-            f" {' or '.join(str(size) for size in fitting)}"
+            f" discriminator needs a multiple of {step}; use"
+            f" {largest_patch_size(patch_size, resolution)} or less"
         )
 
 
@@ -231,11 +225,10 @@ class SaehdSettings(ModelSettings):
 
     @property
     def patch_size(self) -> int:
-        """`gan_patch_size`, or when unset what fits nearest an eighth of the resolution."""
+        """`gan_patch_size`; unset an eighth of the resolution, or less where that does not fit."""
         if self.gan_patch_size is not None:
             return self.gan_patch_size
-        eighth = self.resolution // 8
-        return min(fitting_patches(eighth, self.resolution), key=lambda size: abs(size - eighth))
+        return largest_patch_size(self.resolution // 8, self.resolution)
 
     @property
     def mask_dims(self) -> int:
