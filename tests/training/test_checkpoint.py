@@ -33,6 +33,7 @@ from faceloom.training import (
     read_state,
     save_state,
 )
+from faceloom.training import tensors as tensors_module
 
 CPU = torch.device("cpu")
 
@@ -112,7 +113,7 @@ def test_a_stop_at_any_step_of_a_save_leaves_a_whole_model(
         stop()
 
     targets = {
-        "tensors": (checkpoint, "save_file", half_written),
+        "tensors": (tensors_module, "save_file", half_written),
         "rename": (Path, "rename", stop),
         "history": (LossHistory, "write", stop),
         "pointer": (checkpoint, "atomic_write", stop),

@@ -105,7 +105,7 @@ def test_files_and_timelapse(tmp_path: Path) -> None:
     assert greys[0] < 6
     assert greys[1] == pytest.approx(20, abs=4)
     assert min(greys[2:]) > 250
-    write_curve(tmp_path / "loss.png", np.ones((5, 2), np.float32))
+    write_curve(tmp_path / "loss.png", np.ones((5, 2), np.float32), ("src", "dst"))
     assert cv2.imread(str(tmp_path / "loss.png")).shape == (480, 1200, 3)
     with pytest.raises(InputError, match="no preview history"):
         write_timelapse(tmp_path / "none", tmp_path / "x.mp4")

@@ -10,16 +10,17 @@ import numpy as np
 import pytest
 import torch
 
-from faceloom.core import Cancel, ModelError, NullProgress
+from faceloom.core import Cancel, NullProgress
 from faceloom.models import FaceModel, SaehdSettings, build_model
 from faceloom.samples import SampleStore
 from faceloom.training import (
     LossHistory,
     ModelFolder,
+    PairMaterial,
     PairSource,
     Schedule,
     Trainer,
-    choose_faces,
+    World,
     load_history,
     load_model,
     read_state,
@@ -43,13 +44,13 @@ def make_trainer(
     history: LossHistory | None = None,
     **schedule: Any,
 ) -> Trainer:
-    needs = model.sample_needs
+    material = PairMaterial(*stores)
     return Trainer(
         folder=ModelFolder(folder),
         model=model,
-        batches=PairSource(*stores, needs, SEED),
+        step=material.stepper(model, SEED, World()),
+        preview=material.previewer(model),
         history=history or LossHistory(),
-        faces=choose_faces(*stores, resolution=needs.resolution),
         seed=SEED,
         schedule=Schedule(**schedule),
     )
@@ -97,8 +98,9 @@ def test_resume_before_a_repeated_batch(tmp_path: Path, stores: Stores) -> None:
     drawn in the session before."""
 
     def repeating(trainer: Trainer) -> Trainer:
-        needs = replace(trainer.model.sample_needs, unwarped_every=3)
-        trainer.batches = PairSource(*stores, needs, SEED)
+        model: Any = trainer.model
+        batches = PairSource(*stores, replace(model.sample_needs, unwarped_every=3), SEED)
+        trainer.step = lambda i: model.train_step(*batches.take(i), iteration=i)
         return trainer
 
     whole = go(repeating(make_trainer(tmp_path / "a", stores, new_model())), 5)
@@ -111,12 +113,12 @@ def test_ctrl_c_saves_and_stops(tmp_path: Path, stores: Stores) -> None:
     trainer = make_trainer(tmp_path, stores, new_model())
     step = trainer.step
 
-    def cancel_after_three() -> None:
-        step()
-        if trainer.iteration == 3:
+    def cancel_after_three(iteration: int) -> dict[str, torch.Tensor]:
+        if iteration == 2:
             cancel.set()
+        return step(iteration)
 
-    trainer.step = cancel_after_three  # type: ignore[method-assign]
+    trainer.step = cancel_after_three
     go(trainer, None, cancel)
     state = read_state(ModelFolder(tmp_path))
     assert state.iteration == 3
@@ -129,16 +131,16 @@ def test_saves_after_the_first_iteration_and_by_time(tmp_path: Path, stores: Sto
     trainer = make_trainer(tmp_path, stores, new_model(), save_every_s=1e-6)
     step = trainer.step
 
-    def look() -> None:
+    def look(iteration: int) -> dict[str, torch.Tensor]:
         if trainer.folder.exists:
             saved.append(read_state(trainer.folder).iteration)
-        step()
+        return step(iteration)
 
-    trainer.step = look  # type: ignore[method-assign]
+    trainer.step = look
     go(trainer, 4)
     assert saved == [1, 2, 3]
     first_only = make_trainer(tmp_path / "b", stores, new_model())
-    first_only.step()
+    first_only.train_step()
     go(first_only, 2)
     assert read_state(first_only.folder).iteration == 2
 
@@ -148,10 +150,30 @@ def test_a_collapse_keeps_the_last_good_state(tmp_path: Path, stores: Stores) ->
     trainer = resume(tmp_path, stores)
     with torch.no_grad():
         next(iter(trainer.model.networks()["encoder"].parameters())).fill_(float("nan"))
-    with pytest.raises(ModelError, match=r"collapsed at iteration 3.*iteration 2 is untouched"):
-        go(trainer, 6)
+    outcome = trainer.run(6, progress=NullProgress(), cancel=Cancel())
+    assert (outcome, trainer.trouble) == ("collapsed", "the loss of iteration 3 is not a number")
     assert read_state(trainer.folder).iteration == 2
     assert go(resume(tmp_path, stores), 3).shape == (3, 2)
+
+
+def test_a_spoilt_weight_is_not_saved_though_its_loss_was_fine(
+    tmp_path: Path, stores: Stores
+) -> None:
+    """A gradient that is no number spoils the weights after the loss was computed."""
+    go(make_trainer(tmp_path, stores, new_model()), 2)
+    trainer = resume(tmp_path, stores)
+    step = trainer.step
+
+    def spoil(iteration: int) -> dict[str, torch.Tensor]:
+        losses = step(iteration)
+        with torch.no_grad():
+            next(iter(trainer.model.networks()["inter"].parameters())).view(-1)[7] = float("inf")
+        return losses
+
+    trainer.step = spoil
+    outcome = trainer.run(3, progress=NullProgress(), cancel=Cancel())
+    assert (outcome, trainer.trouble) == ("collapsed", "a weight is not a number")
+    assert read_state(trainer.folder).iteration == 2
 
 
 def test_batches_are_the_same_in_any_session(stores: Stores) -> None:

@@ -1,73 +1,88 @@
-"""The train stage: a model learns the two facesets of a workspace."""
+"""The train stage: a model learns the facesets of a workspace."""
 
 from __future__ import annotations
 
 import os
 import time
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
 from pydantic import Field
 
-from faceloom.core import Cancel, InputError, Progress
-from faceloom.models import FaceModel, ModelSettings, build_model
-from faceloom.samples import SampleStore, load_samples
+from faceloom.core import Cancel, InputError, NullProgress, Progress
+from faceloom.models import MODELS, ModelSettings
+from faceloom.stages.train_material import MaterialConfig, Materials
 from faceloom.stages.workspace import Workspace
 from faceloom.training import (
-    LossHistory,
+    Course,
     ModelFolder,
     ModelState,
-    PairSource,
+    Outcome,
+    Plan,
     PrecisionChoice,
     Schedule,
-    Trainer,
+    Session,
     changed_settings,
     choose_device,
-    choose_faces,
     choose_precision,
     computing,
+    device_name,
     first_settings,
     foreign_settings,
     list_models,
-    load_history,
-    load_model,
+    load_course,
     locked,
     model_folder,
+    processes,
     read_state,
     split_name,
-    sweep,
+    world_from_environment,
 )
+from faceloom.training.device import choose_compiled
+from faceloom.training.tensorboard import open_board
 
 DEFAULT_NAME = "main"
 
 
-class TrainConfig(Schedule):
+class TrainConfig(Schedule, MaterialConfig):
     """What to train, for how long, and where."""
 
     workspace: Path = Path()
     """The workspace, whose two facesets are learned."""
-    model: str = "SAEHD"
-    """Class of the model: SAEHD or Quick96."""
+    model: str | None = None
+    """Class of the model: SAEHD, AMP, Quick96 or XSeg; unset: the recipe's, else SAEHD."""
     name: str | None = None
     """Name of the model; unset: the only one of its class, or `main` for the first."""
     iterations: int | None = Field(default=None, ge=0)
     """Go on until this iteration; 0 is endless, unset leaves it to the model's `target_iter`."""
+    recipe: str | None = None
+    """Follow this recipe, by name or as a .toml file; unset goes on with the one that the model is
+    in, `none` leaves it."""
+    recipe_scale: float = Field(default=1.0, gt=0, le=1000)
+    """Multiply the recipe's iterations, windows and hours: 0.01 for a hundredth of the time."""
+    batch: Literal["auto"] | int | None = None
+    """Faces of each side a step, as `batch_size`; `auto` takes the largest that fits."""
     settings: dict[str, Any] = Field(default_factory=dict)
     """Settings of the model, such as resolution, archi, batch_size; those of another class's
     models are left out."""
     changes: tuple[str, ...] = ()
-    """The same as `key=value` texts, which win over `settings`."""
+    """The same as `key=value` texts, which win over `settings` and over a recipe."""
     device: str = "auto"
     """Where to train: auto, cpu, cuda, cuda:1 … or mps."""
     precision: PrecisionChoice = "auto"
     """fp32, bf16 (about twice as fast where the hardware has it), or auto: bf16 where it does."""
+    compile: Literal["auto", "on", "off"] = "auto"
+    """Compile the training step; auto does on an NVIDIA or AMD GPU, where it pays."""
     threads: int = Field(default=0, ge=0)
     """CPU threads; 0 is one for each core."""
     seed: int = Field(default=0, ge=0, lt=1 << 32)
     """Where a new model's randomness comes from; a resumed one keeps its own."""
+    tensorboard: bool = False
+    """Write losses and previews for TensorBoard, into `tensorboard` in the model's folder."""
 
 
 @dataclass(frozen=True)
@@ -80,11 +95,10 @@ class TrainResult:
     """Iterations done before this session."""
     iteration: int
     """Iterations done now."""
-    loss_src: float | None
-    """Mean of the last 100 iterations."""
-    loss_dst: float | None
+    losses: dict[str, float]
+    """Means of the last 100 iterations, by name."""
     seconds: float
-    """How long this session trained."""
+    """How long this session took."""
     cancelled: bool
     """Whether it was stopped before its target."""
     device: str
@@ -102,56 +116,61 @@ class TrainResult:
         if not done:
             return [f"{self.model}: nothing to do, it has {self.iteration} iterations"]
         rate = done / self.seconds if self.seconds else 0.0
+        losses = ", ".join(f"{name} {value:.4f}" for name, value in self.losses.items())
         return [
             f"{self.model}: iteration {self.iteration} ({done} in {self.seconds:.0f} s, "
             f"{rate:.2f} a second, {self.precision} on {self.device})",
-            f"loss src {self.loss_src:.4f}, dst {self.loss_dst:.4f}; preview: {self.preview}",
+            f"loss {losses}; preview: {self.preview}",
         ]
 
 
 def run(config: TrainConfig, *, progress: Progress, cancel: Cancel) -> TrainResult:
     """Train a new model, or go on with a saved one, until its target or `cancel`.
 
-    A cancelled session is saved like a finished one. Raises `InputError` for missing facesets or
-    settings that do not fit, `ModelError` for a damaged model, one in use by another process, or
-    a training that collapsed.
+    A cancelled session is saved like a finished one. Under `torchrun` every process trains its
+    share of each batch, and the first one saves and shows. Raises `InputError` for missing facesets
+    or settings that do not fit, `ModelError` for a damaged model, one in use by another process, or
+    a training that collapses again and again.
     """
+    world = world_from_environment()
+    if not world.first:
+        progress = NullProgress()
     workspace = Workspace.open(config.workspace)
-    folder = chosen_folder(workspace.model, config)
     device = choose_device(config.device)
+    if world.size > 1 and device.type == "cuda":
+        device = torch.device("cuda", world.local_rank)
     precision = choose_precision(config.precision, device)
-    with locked(folder), computing(device=device, precision=precision, threads=config.threads):
-        state = read_state(folder) if folder.exists else None
-        settings = _settings(config, folder, state)
-        if foreign := foreign_settings(config.model, config.settings):
-            progress.note(f"not settings of a {config.model}, left out: {', '.join(foreign)}")
-        src, dst = (
-            load_samples(
-                faces,
-                size_px=settings.resolution,
-                face_type=settings.face_type,
-                device=device,
-                threads=config.threads or os.cpu_count() or 1,
-                progress=progress,
-                cancel=cancel,
-            )
-            for faces in (workspace.aligned_src, workspace.aligned_dst)
+    class_name, folder, course = _chosen(workspace.model, config)
+    with (
+        locked(folder, wanted=world.first),
+        computing(device=device, precision=precision, threads=config.threads),
+        processes(world, device),
+    ):
+        began, first = time.monotonic(), _state(folder)
+        if foreign := foreign_settings(class_name, config.settings):
+            progress.note(f"not settings of {class_name}, left out: {', '.join(foreign)}")
+        materials = Materials(
+            workspace, config, device, config.threads or os.cpu_count() or 1, progress, cancel
         )
-        if state is None:
-            seed, history = config.seed, LossHistory()
-            model = build_model(
-                config.model, settings, device=device, seed=seed, precision=precision
-            )
-        else:
-            sweep(folder, keep=state.folder)
-            seed, history = state.seed, load_history(folder, state)
-            model, _ = load_model(
-                folder, device=device, precision=precision, settings=settings, training=True
-            )
-        trainer = _trainer(config, folder, model, history, (src, dst), seed)
-        _note_changed_faces(state, trainer, progress)
-        trainer.trained_s = state.trained_s if state else 0.0
-        return _train(config, trainer, settings, progress, cancel, precision)
+        settings = _SettingsFor(config, class_name, folder, course)
+        settings.find_batch(first, device, precision)
+        plan = Plan(
+            class_name=class_name,
+            settings_for=settings,
+            until=config.iterations,
+            seed=config.seed,
+            device=device,
+            precision=precision,
+            compiled=choose_compiled(config.compile, device),
+            schedule=Schedule(**config.model_dump(include=set(Schedule.model_fields))),
+            course=course,
+            leave_recipe=config.recipe == "none",
+            forgive=any(key in settings.asked for key in ("learning_rate", "clipgrad")),
+            board=open_board(folder) if config.tensorboard and world.first else None,
+        )
+        session = Session(folder, plan, materials, progress, cancel, world)
+        outcome = session.run()
+        return _result(session, first, outcome, began)
 
 
 def chosen_folder(models: Path, config: TrainConfig) -> ModelFolder:
@@ -159,85 +178,96 @@ def chosen_folder(models: Path, config: TrainConfig) -> ModelFolder:
 
     Raises `InputError` when no name is given and several models of the class are there.
     """
-    if config.name is not None:
-        return model_folder(models, config.name, config.model)
-    found = list_models(models, config.model)
+    return _chosen(models, config)[1]
+
+
+def _chosen(models: Path, config: TrainConfig) -> tuple[str, ModelFolder, Course | None]:
+    """Class, folder and recipe."""
+    course = None
+    if config.recipe not in (None, "none"):
+        course = load_course(str(config.recipe), scale=config.recipe_scale)
+    class_name = config.model or (course.recipe.model if course else "SAEHD")
+    if class_name not in MODELS:
+        MODELS[class_name]
+    if course is not None and course.recipe.model != class_name:
+        raise InputError(f"recipe {course.name} is for {course.recipe.model}, not {class_name}")
+    folder = _folder(models, config.name, class_name)
+    state = _state(folder)
+    if config.recipe is None and state is not None and state.recipe is not None:
+        before = state.recipe
+        saved = load_course(before.recipe, scale=before.scale)
+        if saved.belongs(before) and saved.leg(before) is not None:
+            course = saved
+    return class_name, folder, course
+
+
+def _folder(models: Path, name: str | None, class_name: str) -> ModelFolder:
+    if name is not None:
+        return model_folder(models, name, class_name)
+    found = list_models(models, class_name)
     if len(found) > 1:
         names = ", ".join(sorted((split_name(f.path) or ("", ""))[0] for f in found))
-        raise InputError(f"{models}: several {config.model} models; choose by --name: {names}")
-    return found[0] if found else model_folder(models, DEFAULT_NAME, config.model)
+        raise InputError(f"{models}: several {class_name} models; choose by --name: {names}")
+    return found[0] if found else model_folder(models, DEFAULT_NAME, class_name)
 
 
-def _settings(config: TrainConfig, folder: ModelFolder, state: ModelState | None) -> ModelSettings:
-    if state is None:
-        return first_settings(config.model, config.settings, config.changes)
-    return changed_settings(state, config.settings, config.changes, where=folder.state_file)
+def _state(folder: ModelFolder) -> ModelState | None:
+    return read_state(folder) if folder.exists else None
 
 
-def _trainer(
-    config: TrainConfig,
-    folder: ModelFolder,
-    model: FaceModel,
-    history: LossHistory,
-    stores: tuple[SampleStore, SampleStore],
-    seed: int,
-) -> Trainer:
-    src, dst = stores
-    needs = model.sample_needs
-    return Trainer(
-        folder=folder,
-        model=model,
-        batches=PairSource(src, dst, needs, seed),
-        history=history,
-        faces=choose_faces(src, dst, resolution=needs.resolution),
-        seed=seed,
-        schedule=Schedule(**config.model_dump(include=set(Schedule.model_fields))),
-        facesets={
-            side: f"{len(store)} {store.digest}" for side, store in (("src", src), ("dst", dst))
-        },
-    )
+class _SettingsFor:
+    """The settings of a model: its own, then the file's, then a recipe's stage's, then the user's.
+
+    Of a new model, a recipe's own settings come before all.
+    """
+
+    def __init__(
+        self, config: TrainConfig, class_name: str, folder: ModelFolder, course: Course | None
+    ) -> None:
+        self._config = config
+        self._class_name = class_name
+        self._folder = folder
+        self._recipe = course.recipe.settings if course else {}
+        batch = () if config.batch in (None, "auto") else (f"batch_size={config.batch}",)
+        self._changes = (*config.changes, *batch)
+
+    @property
+    def asked(self) -> set[str]:
+        """Settings that the user gave with the command."""
+        return {text.partition("=")[0].strip() for text in self._changes}
+
+    def __call__(self, state: ModelState | None, stage: Mapping[str, Any]) -> ModelSettings:
+        values = {**self._config.settings, **stage}
+        if state is None:
+            values = {**self._recipe, **values}
+            return first_settings(self._class_name, values, self._changes)
+        return changed_settings(state, values, self._changes, where=self._folder.state_file)
+
+    def find_batch(self, state: ModelState | None, device: Any, precision: Any) -> None:
+        """With `batch = "auto"`: find the largest batch that fits, and ask for it."""
+        if self._config.batch != "auto":
+            return
+        from faceloom.training.batch_size import find_batch
+
+        size = find_batch(self._class_name, self(state, {}), device=device, precision=precision)
+        self._changes = (*self._changes, f"batch_size={size}")
 
 
-def _note_changed_faces(state: ModelState | None, trainer: Trainer, progress: Progress) -> None:
-    if state is None:
-        return
-    for side, now in trainer.facesets.items():
-        before = state.facesets.get(side)
-        if before is not None and before != now:
-            counts = f"{before.split()[0]} faces then, {now.split()[0]} now"
-            progress.note(f"{side}'s faceset has changed since the last session: {counts}")
-
-
-def _train(
-    config: TrainConfig,
-    trainer: Trainer,
-    settings: ModelSettings,
-    progress: Progress,
-    cancel: Cancel,
-    precision: str,
+def _result(
+    session: Session, first: ModelState | None, outcome: Outcome, began: float
 ) -> TrainResult:
-    wanted = settings.target_iter if config.iterations is None else config.iterations
-    until = wanted or None
-    first, began = trainer.iteration, time.monotonic()
-    if until is None or first < until:
-        progress.start(f"train {trainer.folder.path.name}", until, "iterations", done=first)
-        trainer.run(until, progress=progress, cancel=cancel)
-        progress.finish()
-    recent = trainer.history.values[-100:].astype(np.float64)
-    losses = recent.mean(0) if len(recent) else (None, None)
+    folder, plan = session.folder, session.plan
+    recent = session.losses.values[-100:].astype(np.float64)
+    names = MODELS[plan.class_name].losses
+    means = recent.mean(0) if len(recent) else ()
     return TrainResult(
-        model=trainer.folder.path,
-        first_iteration=first,
-        iteration=trainer.iteration,
-        loss_src=None if losses[0] is None else float(losses[0]),
-        loss_dst=None if losses[1] is None else float(losses[1]),
+        model=folder.path,
+        first_iteration=first.iteration if first else 0,
+        iteration=len(session.losses),
+        losses={name: float(value) for name, value in zip(names, means, strict=False)},
         seconds=time.monotonic() - began,
-        cancelled=cancel.is_set and (until is None or trainer.iteration < until),
-        device=_device_name(trainer.model.device),
-        precision=precision,
-        preview=trainer.folder.previews / "last.jpg",
+        cancelled=outcome == "cancelled",
+        device=device_name(plan.device),
+        precision=plan.precision,
+        preview=folder.previews / "last.jpg",
     )
-
-
-def _device_name(device: torch.device) -> str:
-    return torch.cuda.get_device_name(device) if device.type == "cuda" else str(device)

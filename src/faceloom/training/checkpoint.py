@@ -7,41 +7,45 @@ left behind is swept when training starts again.
 
 from __future__ import annotations
 
-import os
 import shutil
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
 from pydantic import Field, ValidationError
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
-from torch import Tensor, nn
+from torch import Tensor
 
 from faceloom.core import ModelError, Settings, atomic_write
 from faceloom.core.config import validate
 from faceloom.core.paths import sweep_temporary
-from faceloom.models import MODELS, FaceModel, ModelSettings, Precision, build_model
+from faceloom.models import MODELS, ModelSettings, Precision, TrainableModel, build_model
 from faceloom.training.folder import ModelFolder, sync_folder
+from faceloom.training.guard import Risk
 from faceloom.training.history import LossHistory, read_history
+from faceloom.training.recipes import RecipeProgress
+from faceloom.training.tensors import (
+    EMA_FILE,
+    OptimizerState,
+    load_mean_weights,
+    load_networks,
+    load_optimizer,
+    optimizer_states,
+    read_tensors,
+    write_tensors,
+)
 
 FORMAT = 1
 _RETRIES = 5
 _STATE_PREFIX = "state-"
 _UNFINISHED_PREFIX = ".tmp-state-"
 
-
-class OptimizerState(Settings):
-    """What an optimizer keeps beside its tensors."""
-
-    kind: str
-    """Its class; another class starts afresh."""
-    groups: list[dict[str, Any]]
-    """Its parameter groups' numbers."""
+Weights = Literal["trained", "mean", "auto"]
+"""The weights of the last step, their running mean, or the mean where there is one."""
 
 
 class ModelState(Settings):
@@ -69,6 +73,16 @@ class ModelState(Settings):
     """By the optimizers' names."""
     facesets: dict[str, str] = Field(default_factory=dict)
     """What the two facesets were: count and digest of their file names."""
+    device: str = ""
+    """What it was last trained on."""
+    precision: str = ""
+    """How exactly."""
+    ranks: int = Field(default=1, ge=1)
+    """Processes that shared the last session's batches."""
+    risk: Risk = Risk()
+    """What was lowered after collapses."""
+    recipe: RecipeProgress | None = None
+    """How far it has come in a recipe."""
     saved_at: str = ""
     """When, in UTC."""
 
@@ -117,14 +131,21 @@ def _trouble(folder: ModelFolder, state: ModelState) -> str | None:
 
 def save_state(
     folder: ModelFolder,
-    model: FaceModel,
+    model: TrainableModel,
     history: LossHistory,
     *,
     seed: int,
     trained_s: float = 0.0,
     facesets: Mapping[str, str] | None = None,
+    ema: Mapping[str, Tensor] | None = None,
+    **run: Any,
 ) -> ModelState:
-    """Save a model after `len(history)` iterations; then delete the state before."""
+    """Save a model after `len(history)` iterations; then delete the state before.
+
+    `ema`: running means of its weights. `run`: fields of `ModelState` to set otherwise, such as
+    device, precision, ranks, risk, recipe; or the settings, where a lowered risk alters those that
+    the model was built with.
+    """
     iteration = len(history)
     token = uuid.uuid4().hex[:4]
     name = f"{_STATE_PREFIX}{iteration:08d}-{token}"
@@ -132,29 +153,38 @@ def save_state(
     unfinished = folder.path / f"{_UNFINISHED_PREFIX}{token}"
     unfinished.mkdir()
     try:
-        files = _write_tensors(unfinished, model)
+        files = write_tensors(unfinished, model, ema)
         unfinished.rename(folder.path / name)
     except BaseException:
         shutil.rmtree(unfinished, ignore_errors=True)
         raise
     history.write(folder.history_file)
     sync_folder(folder.path)
-    state = ModelState(
-        faceloom=version("faceloom"),
-        class_name=model.class_name,
-        settings=model.settings.model_dump(mode="json"),
-        iteration=iteration,
-        seed=seed,
-        trained_s=trained_s,
-        folder=name,
-        files=files,
-        optimizers=_optimizer_states(model),
-        facesets=dict(facesets or {}),
-        saved_at=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-    )
+    values: dict[str, Any] = {
+        "faceloom": version("faceloom"),
+        "class_name": model.class_name,
+        "settings": model.settings.model_dump(mode="json"),
+        "iteration": iteration,
+        "seed": seed,
+        "trained_s": trained_s,
+        "folder": name,
+        "files": files,
+        "optimizers": optimizer_states(model),
+        "facesets": dict(facesets or {}),
+        "saved_at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+    }
+    state = ModelState(**{**values, **run})
     atomic_write(folder.state_file, state.model_dump_json(indent=1))
     sync_folder(folder.path)
     sweep(folder, keep=name)
+    return state
+
+
+def update_state(folder: ModelFolder, **fields: Any) -> ModelState:
+    """Change what `state.json` says beside the weights, such as risk or recipe; returns it."""
+    state = read_state(folder).model_copy(update=fields)
+    atomic_write(folder.state_file, state.model_dump_json(indent=1))
+    sync_folder(folder.path)
     return state
 
 
@@ -174,17 +204,22 @@ def load_model(
     precision: Precision = "fp32",
     settings: ModelSettings | None = None,
     training: bool = False,
-) -> tuple[FaceModel, ModelState]:
+    weights: Weights = "trained",
+    compiled: bool = False,
+    on_fresh: Callable[[str], None] | None = None,
+) -> tuple[Any, ModelState]:
     """Build the saved model and load its weights; with `training`, its optimizers as well.
 
-    `settings` replaces the saved ones where they may differ; see `changed_settings`. Raises
-    `ModelError` when a file is missing, damaged or of another shape: nothing is ever
-    re-initialised silently (the original's defects 3 and 4).
+    `settings` replaces the saved ones where they may differ; see `changed_settings`. A network
+    that may start afresh (`optional_networks`) and has no saved weights of its shape does, and
+    `on_fresh` is told its name. Raises `ModelError` when any other file is missing, damaged or of
+    another shape: nothing is ever re-initialised silently (the original's defects 3 and 4).
     """
+    loading = _Loading(device, precision, settings, training, weights, compiled, on_fresh)
     for _ in range(_RETRIES):
         state = read_state(folder)
         try:
-            return _load(folder, state, device, precision, settings, training=training), state
+            return _load(folder, state, loading), state
         except ModelError:
             # A training in another process may have replaced the state meanwhile.
             if read_state(folder).folder == state.folder:
@@ -192,28 +227,46 @@ def load_model(
     raise ModelError(f"{folder.path}: is being saved all the time; try again")
 
 
-def _load(
-    folder: ModelFolder,
-    state: ModelState,
-    device: torch.device,
-    precision: Precision,
-    settings: ModelSettings | None,
-    *,
-    training: bool,
-) -> FaceModel:
+@dataclass(frozen=True)
+class _Loading:
+    """How to load a state."""
+
+    device: torch.device
+    precision: Precision
+    settings: ModelSettings | None
+    training: bool
+    weights: Weights
+    compiled: bool
+    on_fresh: Callable[[str], None] | None
+
+
+def _load(folder: ModelFolder, state: ModelState, loading: _Loading) -> TrainableModel:
     model = build_model(
         state.class_name,
-        settings or saved_settings(state, where=folder.state_file),
-        device=device,
+        loading.settings or saved_settings(state, where=folder.state_file),
+        device=loading.device,
         seed=state.seed,
-        precision=precision,
+        precision=loading.precision,
+        **({"compiled": True} if loading.compiled else {}),
     )
-    for name, network in model.networks().items():
-        _load_network(folder.path / state.folder / f"{name}.safetensors", network)
-    if training:
+    files = folder.path / state.folder
+    fresh = load_networks(files, model, state.files, training=loading.training)
+    for name in fresh:
+        if loading.on_fresh:
+            loading.on_fresh(name)
+    if loading.training:
         for name, optimizer in model.optimizers().items():
-            _load_optimizer(folder.path / state.folder, name, optimizer, model, state)
+            load_optimizer(files, name, optimizer, model, state.optimizers.get(name), fresh)
+    if loading.weights == "mean" or (loading.weights == "auto" and EMA_FILE in state.files):
+        load_mean_weights(files / EMA_FILE, model)
     return model
+
+
+def load_means(folder: ModelFolder, state: ModelState) -> dict[str, Tensor]:
+    """The saved running means of the weights; empty where there are none."""
+    if EMA_FILE not in state.files:
+        return {}
+    return read_tensors(folder.path / state.folder / EMA_FILE)
 
 
 def saved_settings(state: ModelState, *, where: Path) -> ModelSettings:
@@ -223,106 +276,5 @@ def saved_settings(state: ModelState, *, where: Path) -> ModelSettings:
 
 def load_history(folder: ModelFolder, state: ModelState) -> LossHistory:
     """The losses up to the saved iteration."""
-    return read_history(folder.history_file, state.iteration)
-
-
-def _write_tensors(target: Path, model: FaceModel) -> dict[str, int]:
-    """Write networks and optimizers, a file each; return names and sizes."""
-    tensors = {name: network.state_dict() for name, network in model.networks().items()}
-    for name, optimizer in model.optimizers().items():
-        names = _parameter_names(model)
-        tensors[name] = {
-            f"{names[id(param)]}.{slot}": value
-            for param, slots in optimizer.state.items()
-            for slot, value in slots.items()
-            if isinstance(value, Tensor)
-        }
-    sizes: dict[str, int] = {}
-    for name, values in tensors.items():
-        file = target / f"{name}.safetensors"
-        plain = {key: value.detach().cpu().contiguous() for key, value in values.items()}
-        save_file(plain, file)
-        with file.open("rb+") as handle:
-            os.fsync(handle.fileno())
-        sizes[file.name] = file.stat().st_size
-    sync_folder(target)
-    return sizes
-
-
-def _parameter_names(model: FaceModel) -> dict[int, str]:
-    return {
-        id(param): f"{network}.{key}"
-        for network, module in model.networks().items()
-        for key, param in module.named_parameters()
-    }
-
-
-def _optimizer_states(model: FaceModel) -> dict[str, OptimizerState]:
-    return {
-        name: OptimizerState(
-            kind=type(optimizer).__name__,
-            groups=[
-                {key: value for key, value in group.items() if key != "params"}
-                for group in optimizer.param_groups
-            ],
-        )
-        for name, optimizer in model.optimizers().items()
-    }
-
-
-def _read_tensors(file: Path) -> dict[str, Tensor]:
-    try:
-        return load_file(file)
-    except FileNotFoundError:
-        raise ModelError(f"{file}: missing; restore a backup") from None
-    except (SafetensorError, OSError) as error:
-        raise ModelError(f"{file}: cannot be read ({error}); restore a backup") from None
-
-
-@torch.no_grad()
-def _load_network(file: Path, network: nn.Module) -> None:
-    stored = _read_tensors(file)
-    own = network.state_dict()
-    if stored.keys() != own.keys():
-        odd = sorted(stored.keys() ^ own.keys())
-        raise ModelError(f"{file}: its tensors are not this network's (first: {odd[0]})")
-    for key, value in own.items():
-        _copy(file, key, stored[key], value)
-
-
-def _copy(file: Path, key: str, stored: Tensor, target: Tensor) -> None:
-    """Copy into the place, so that memory format and device stay the model's."""
-    if stored.shape != target.shape:
-        raise ModelError(
-            f"{file}: {key} has shape {tuple(stored.shape)}, the model needs {tuple(target.shape)}"
-        )
-    target.copy_(stored)
-
-
-@torch.no_grad()
-def _load_optimizer(
-    state_folder: Path,
-    name: str,
-    optimizer: torch.optim.Optimizer,
-    model: FaceModel,
-    state: ModelState,
-) -> None:
-    """Restore moments and step counts. Learning rate and the like are those of the settings.
-
-    An optimizer of another kind than the saved one starts afresh: its moments mean something else.
-    """
-    saved = state.optimizers.get(name)
-    if saved is None or saved.kind != type(optimizer).__name__:
-        return
-    file = state_folder / f"{name}.safetensors"
-    stored = _read_tensors(file)
-    names = _parameter_names(model)
-    for param, slots in optimizer.state.items():
-        for slot, value in slots.items():
-            key = f"{names[id(param)]}.{slot}"
-            if key not in stored:
-                raise ModelError(f"{file}: {key} is missing; restore a backup")
-            if isinstance(value, Tensor):
-                _copy(file, key, stored[key], value)
-    for group, numbers in zip(optimizer.param_groups, saved.groups, strict=False):
-        group["step"] = numbers.get("step", 0)
+    columns = len(MODELS[state.class_name].losses)
+    return read_history(folder.history_file, state.iteration, columns=columns)

@@ -13,6 +13,7 @@ from faceloom.models import Precision, preferred_precision
 from faceloom.nn import kept_memory
 
 PrecisionChoice = Literal["auto", "fp32", "bf16"]
+CompileChoice = Literal["auto", "on", "off"]
 
 
 def choose_device(name: str = "auto") -> torch.device:
@@ -44,6 +45,12 @@ def choose_device(name: str = "auto") -> torch.device:
 def choose_precision(choice: PrecisionChoice, device: torch.device) -> Precision:
     """`choice`, or for `auto` bf16 where the device computes it in hardware."""
     return preferred_precision(device) if choice == "auto" else choice
+
+
+def choose_compiled(choice: CompileChoice, device: torch.device) -> bool:
+    """Whether to compile the training step: `auto` does on CUDA (NVIDIA, and AMD by ROCm), where
+    it pays; on a CPU the compiled step is slower (stack.md), on Apple's GPU it is unproven."""
+    return device.type == "cuda" if choice == "auto" else choice == "on"
 
 
 @contextlib.contextmanager

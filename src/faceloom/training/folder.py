@@ -3,7 +3,8 @@
 model/<name>_<CLASS>/
   state.json            what counts: class, settings, iteration, and which state folder
   state-00012000-a1b2/  the weights and optimizer state of that iteration (safetensors)
-  history.f32           the losses of every iteration (little-endian float32 pairs)
+  history.f32           the losses of every iteration (little-endian float32, a column each)
+  events.jsonl          what happened: sessions, stages, resets, collapses, roll-backs
   previews/             last.jpg, masked.jpg, the history below, index.html
   backups/              older states, kept on purpose
 """
@@ -45,6 +46,10 @@ class ModelFolder:
     @property
     def backups(self) -> Path:
         return self.path / "backups"
+
+    @property
+    def events_file(self) -> Path:
+        return self.path / "events.jsonl"
 
     @property
     def loss_curve(self) -> Path:
@@ -103,12 +108,17 @@ def split_name(path: Path) -> tuple[str, str] | None:
 
 
 @contextlib.contextmanager
-def locked(folder: ModelFolder) -> Generator[None]:
+def locked(folder: ModelFolder, *, wanted: bool = True) -> Generator[None]:
     """Hold a model for training; `ModelError` when another process trains it.
+
+    Does nothing unless `wanted`: of several processes that train together, one holds it.
 
     The lock is the operating system's, so it ends with the process, however that ends. A folder
     in which nothing was saved is removed again.
     """
+    if not wanted:
+        yield
+        return
     folder.path.mkdir(parents=True, exist_ok=True)
     file = folder.path / ".lock"
     with file_lock(file, wait=False) as held:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any, Final
 
 import cv2
@@ -11,8 +12,8 @@ from numpy.typing import NDArray
 
 Image = NDArray[np.uint8]
 
-COLORS: Final = ((240, 165, 60), (80, 170, 245))
-"""RGB of src's and dst's curve."""
+COLORS: Final = ((240, 165, 60), (80, 170, 245), (120, 210, 120), (220, 110, 200))
+"""RGB of the curves: src's and dst's first."""
 _BACKGROUND: Final = (24, 26, 30)
 _LINE: Final = (70, 74, 82)
 _TEXT: Final = (222, 224, 228)
@@ -33,8 +34,14 @@ def draw_strip(losses: NDArray[np.float32], width: int, height: int = 100) -> Im
     return image
 
 
-def draw_curve(losses: NDArray[np.float32], *, width: int = 1200, height: int = 480) -> Image:
-    """The whole history with axes and a smoothed curve a side: RGB."""
+def draw_curve(
+    losses: NDArray[np.float32],
+    names: Sequence[str] = ("src", "dst"),
+    *,
+    width: int = 1200,
+    height: int = 480,
+) -> Image:
+    """The whole history (n, columns) with axes and a smoothed curve a column: RGB."""
     left, right, upper, lower = 70, 20, 34, 34
     image = np.full((height, width, 3), _BACKGROUND, np.uint8)
     finite = losses[np.isfinite(losses).all(1)]
@@ -49,14 +56,18 @@ def draw_curve(losses: NDArray[np.float32], *, width: int = 1200, height: int = 
     dim = plot.copy()
     _draw_bars(dim, finite, top)
     plot[:] = (plot * 0.55 + dim * 0.45).astype(np.uint8)
-    for side, color in enumerate(COLORS):
-        _draw_smooth(plot, finite[:, side], top, color)
-    _curve_labels(image, finite, len(losses), (left, upper, columns))
+    for column, color in zip(range(losses.shape[1]), COLORS, strict=False):
+        _draw_smooth(plot, finite[:, column], top, color)
+    _curve_labels(image, finite, len(losses), (left, upper, columns), names)
     return image
 
 
 def _curve_labels(
-    image: Image, finite: NDArray[np.float32], count: int, place: tuple[int, int, int]
+    image: Image,
+    finite: NDArray[np.float32],
+    count: int,
+    place: tuple[int, int, int],
+    names: Sequence[str],
 ) -> None:
     left, upper, columns = place
     height = len(image)
@@ -64,9 +75,9 @@ def _curve_labels(
     write_text(image, f"{count}", (left + columns - 60, height - 12))
     write_text(image, "iterations", (left + columns // 2 - 40, height - 12))
     recent = finite[-max(1, len(finite) // 50) :]
-    for side, name in enumerate(("src", "dst")):
-        label = f"{name} {recent[:, side].mean():.4f}" if len(recent) else name
-        write_text(image, label, (left + 140 * side, upper - 12), color=COLORS[side])
+    for column, (name, color) in enumerate(zip(names, COLORS, strict=False)):
+        label = f"{name} {recent[:, column].mean():.4f}" if len(recent) else name
+        write_text(image, label, (left + 140 * column, upper - 12), color=color)
 
 
 def write_text(
@@ -100,8 +111,8 @@ def _draw_bars(image: Image, losses: NDArray[np.float32], top: float) -> None:
     for x in range(w):
         first = math.floor(edges[x])
         part = losses[first : max(first + 1, math.ceil(edges[x + 1]))]
-        for side, color in enumerate(COLORS):
-            low, high = _row(part[:, side].min(), top, h), _row(part[:, side].max(), top, h)
+        for column, color in zip(range(losses.shape[1]), COLORS, strict=False):
+            low, high = _row(part[:, column].min(), top, h), _row(part[:, column].max(), top, h)
             image[high : low + 1, x] = color
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -24,20 +25,25 @@ _PAGE = """<!doctype html>
 <style>
 body { background: #18191c; color: #dddfe3; font: 14px system-ui, sans-serif; margin: 16px; }
 img { max-width: 100%; display: block; margin-bottom: 12px; }
-label { cursor: pointer; }
+select { background: #24262b; color: inherit; border: 1px solid #46494f; padding: 4px 8px; }
 </style></head><body>
-<p><label><input type="checkbox" id="masked"> masked</label></p>
+<p><select id="kind"><option value="last.jpg">plain</option></select></p>
 <img id="preview" alt="preview"><img id="curve" alt="losses">
 <script>
-const box = document.getElementById("masked");
+const box = document.getElementById("kind");
 function show(id, file) {
   const fresh = new Image();
   fresh.onload = () => { document.getElementById(id).src = fresh.src; };
   fresh.src = file + "?" + Date.now();
 }
 function refresh() {
-  show("preview", box.checked ? "last_masked.jpg" : "last.jpg");
+  show("preview", box.value);
   show("curve", "../loss.png");
+}
+for (const [kind, file] of [["masked", "last_masked.jpg"], ["morph", "last_morph.jpg"]]) {
+  const probe = new Image();
+  probe.onload = () => box.add(new Option(kind, file));
+  probe.src = file + "?" + Date.now();
 }
 box.onchange = refresh;
 refresh();
@@ -47,11 +53,11 @@ setInterval(refresh, 2000);
 
 
 def write_preview(folder: Path, preview: Preview, *, iteration: int, history: bool) -> None:
-    """Replace `last.jpg` and `last_masked.jpg`; with `history`, keep both by iteration too."""
-    for kind, suffix, image in (
-        ("plain", "", preview.plain),
-        ("masked", "_masked", preview.masked),
-    ):
+    """Replace `last.jpg`, `last_masked.jpg` and the like; with `history`, keep them by iteration
+    too."""
+    pictures = {"plain": preview.plain, "masked": preview.masked, **preview.more}
+    for kind, image in pictures.items():
+        suffix = "" if kind == "plain" else f"_{kind}"
         data = _jpeg(image)
         atomic_write(_made(folder) / f"last{suffix}.jpg", data, durable=False)
         if history:
@@ -65,9 +71,9 @@ def write_page(folder: Path) -> Path:
     return page
 
 
-def write_curve(path: Path, losses: NDArray[np.float32]) -> None:
-    """Write the loss curve as PNG."""
-    bgr = cv2.cvtColor(draw_curve(losses), cv2.COLOR_RGB2BGR)
+def write_curve(path: Path, losses: NDArray[np.float32], names: Sequence[str]) -> None:
+    """Write the loss curve as PNG: losses (n, columns) and the columns' names."""
+    bgr = cv2.cvtColor(draw_curve(losses, names), cv2.COLOR_RGB2BGR)
     atomic_write(path, cv2.imencode(".png", bgr)[1].tobytes(), durable=False)
 
 

@@ -168,7 +168,7 @@ def install_state(
 
     `state.json`, renamed last, decides; the state before is then deleted.
     """
-    token = uuid.uuid4().hex[:4]
+    token = uuid.uuid4().hex[:8]
     unfinished = folder.path / f"{_UNFINISHED_PREFIX}{token}"
     unfinished.mkdir(parents=True)
     try:

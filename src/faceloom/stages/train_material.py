@@ -1,0 +1,85 @@
+"""The facesets that a training draws from, read once a session."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from pydantic import Field
+
+from faceloom.core import Cancel, InputError, Progress, Settings
+from faceloom.models import ModelSettings
+from faceloom.samples import SampleStore, load_samples
+from faceloom.stages.workspace import Workspace
+from faceloom.training import Material, PairMaterial
+
+
+class MaterialConfig(Settings):
+    """Which faces a training sees."""
+
+    src_src: bool = False
+    """Train on src's faces on both sides (AMP's SRC-SRC way): for any dst, without learning it."""
+    pretrain_faces: Path | None = None
+    """Faceset of many people's faces, for a model whose `pretrain` is on."""
+    preview_src: tuple[str, ...] = ()
+    """File names of the src faces that the previews show; unset: some of every yaw."""
+    preview_dst: tuple[str, ...] = Field(default=())
+    """The same for dst."""
+
+
+class Materials:
+    """Makes the material for a model's settings, and keeps it for the next model like it."""
+
+    def __init__(
+        self,
+        workspace: Workspace,
+        config: MaterialConfig,
+        device: torch.device,
+        threads: int,
+        progress: Progress,
+        cancel: Cancel,
+    ) -> None:
+        self._workspace = workspace
+        self._config = config
+        self._device = device
+        self._threads = threads
+        self._progress = progress
+        self._cancel = cancel
+        self._kept: tuple[tuple[object, ...], Material] | None = None
+
+    def __call__(self, settings: ModelSettings) -> Material:
+        """Raises `InputError` for missing or unfit facesets, or a pretraining without one."""
+        key = (type(settings), settings.resolution, settings.face_type, settings.pretrain)
+        if self._kept is None or self._kept[0] != key:
+            self._kept = key, self._load(settings)
+        return self._kept[1]
+
+    def _load(self, settings: ModelSettings) -> Material:
+        src, dst = self._folders(settings)
+        loaded = self._faces(src, settings)
+        other = loaded if dst == src else self._faces(dst, settings)
+        return PairMaterial(loaded, other, self._config.preview_src, self._config.preview_dst)
+
+    def _folders(self, settings: ModelSettings) -> tuple[Path, Path]:
+        """Where src's and dst's faces are taken from."""
+        if settings.pretrain:
+            faces = self._config.pretrain_faces
+            if faces is None:
+                raise InputError(
+                    "pretrain is on: give the faceset of many people with --pretrain-faces, or"
+                    " switch it off by --set pretrain=false"
+                )
+            return faces, faces
+        src, dst = self._workspace.aligned_src, self._workspace.aligned_dst
+        return (src, src) if self._config.src_src else (src, dst)
+
+    def _faces(self, folder: Path, settings: ModelSettings) -> SampleStore:
+        return load_samples(
+            folder,
+            size_px=settings.resolution,
+            face_type=settings.face_type,
+            device=self._device,
+            threads=self._threads,
+            progress=self._progress,
+            cancel=self._cancel,
+        )

@@ -1,0 +1,90 @@
+"""Recipes: the files that come along, their legs, and what does not fit."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from faceloom.core import InputError
+from faceloom.models import MODELS
+from faceloom.training.recipes import RecipeProgress, load_course, recipe_names
+from faceloom.training.settings import first_settings
+
+
+@pytest.mark.parametrize("name", recipe_names())
+def test_every_recipe_makes_legal_models_at_every_stage(name: str) -> None:
+    recipe = load_course(name).recipe
+    settings = first_settings(recipe.model, {**recipe.settings, **recipe.stages[0].settings})
+    kind = MODELS[recipe.model].settings
+    for stage in recipe.stages:
+        settings = kind.model_validate({**settings.model_dump(), **stage.settings})
+        assert not set(stage.settings) & set(kind.structural)
+    assert len(recipe.about) > 40
+
+
+def test_the_published_recipes() -> None:
+    """training.md 9.3, number by number."""
+    old, new, day = (load_course(f"rtm-{name}").recipe for name in ("old", "new", "day"))
+    assert [stage.iterations for stage in old.stages] == [2_000_000, 500_000, 700_000]
+    assert (old.stages[0].reset_every, old.stages[0].reset_networks) == (500_000, ("inter_AB",))
+    assert [stage.iterations for stage in new.stages] == [500_000, 500_000, 700_000]
+    assert [stage.iterations for stage in day.stages[:2]] == [25_000, 30_000]
+    assert day.stages[1].reset == ("inter_AB",)
+    for recipe in (old, new, day):
+        values = dict(recipe.settings)
+        assert (values["archi"], values["resolution"], values["batch_size"]) == ("liae-udt", 224, 8)
+        dims = [values[key] for key in ("ae_dims", "e_dims", "d_dims", "d_mask_dims")]
+        assert dims == [512, 64, 64, 32]
+        assert values["blur_out_mask"] and values["uniform_yaw"] and values["lr_dropout"] == "y"
+        last = recipe.stages[-1].settings
+        assert (last["gan_power"], last["gan_patch_size"], last["gan_dims"]) == (0.1, 28, 32)
+        assert last["random_warp"] is False
+
+
+def test_legs_of_a_stage_with_resets() -> None:
+    course = load_course("rtm-old", scale=1e-4)
+    progress = course.start(10, 0.0)
+    ends: list[tuple[int | None, bool]] = []
+    for _ in range(4):
+        leg = course.leg(progress)
+        assert leg is not None
+        ends.append((leg.until, leg.ends_stage))
+        progress = progress.model_copy(update={"resets": progress.resets + 1})
+    assert ends == [(60, False), (110, False), (160, False), (210, True)]
+    following = course.next_stage(progress, 210, 5.0)
+    leg = course.leg(following)
+    assert leg is not None and (leg.until, leg.ends_stage, leg.stage.name) == (260, True, "settle")
+    done = following.model_copy(update={"stage": 3})
+    assert course.leg(done) is None
+
+
+def test_progress_belongs_to_one_content_and_scale() -> None:
+    one, other = load_course("saehd"), load_course("saehd", scale=0.5)
+    assert one.belongs(one.start(0, 0.0))
+    assert not other.belongs(one.start(0, 0.0))
+    assert not one.belongs(RecipeProgress(recipe="saehd", digest="0"))
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("about = 1", "about"),
+        ('about="x"\nmodel="SAEHD"\nstages=[]', "stages"),
+        ('about="x"\nmodel="XYZ"\n[[stages]]\nname="a"', "XYZ"),
+        ('about="x"\nmodel="SAEHD"\n[[stages]]\nname="a"\n[[stages]]\nname="b"', "never ends"),
+        ('about="x"\nmodel="SAEHD"\n[[stages]]\nname="a"\nreset_every=5', "belong together"),
+        ('about="x"\nmodel="SAEHD"\n[[stages]]\nname="a"\nloops=5', "loops"),
+        ("about = ", "not TOML"),
+    ],
+)
+def test_what_does_not_fit_is_told_in_one_line(tmp_path: Path, text: str, words: str) -> None:
+    file = tmp_path / "own.toml"
+    file.write_text(text)
+    with pytest.raises(InputError, match=words) as caught:
+        load_course(str(file))
+    assert "\n" not in str(caught.value)
+    with pytest.raises(InputError, match="known: amp"):
+        load_course("saehdd")
+    with pytest.raises(InputError, match="not a recipe"):
+        load_course(str(tmp_path / "none.toml"))
