@@ -1,0 +1,128 @@
+"""Making parts of a trained model new again: `inter_AB` of a LIAE model every so often, mostly.
+
+DeepFaceLab's users delete a network's file, which its next start re-initialises (training.md 2.9).
+That leaves the optimizer's moments of the old weights behind (defect 21); here they go too.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
+
+from faceloom.core import InputError
+from faceloom.models import build_model
+from faceloom.training.checkpoint import ModelState, read_state, saved_settings
+from faceloom.training.events import EventLog
+from faceloom.training.folder import ModelFolder
+from faceloom.training.snapshots import install_state, link_file, list_snapshots, snapshot
+from faceloom.training.tensors import EMA_FILE, read_tensors
+
+_SUFFIX: Final = ".safetensors"
+
+Tensors = dict[str, Tensor]
+
+
+def reset_networks(folder: ModelFolder, names: Sequence[str]) -> ModelState:
+    """Give networks of a saved model new weights; return the new saved state.
+
+    The weights depend on the model's seed and its iteration only. The networks' optimizer moments
+    become zero and their running means the new weights; everything else, the iteration too, stays.
+    The state before is kept as a snapshot, and the reset is logged. A kill at any instant leaves
+    the model as it was or with all of `names` reset. Hold the model by `locked` meanwhile.
+
+    Raises `InputError` for a network that the model does not have.
+    """
+    state = read_state(folder)
+    chosen = list(dict.fromkeys(names))
+    fresh = _fresh_weights(folder, state, chosen)
+    kept = _keep_before(folder, state, chosen)
+    source = folder.path / state.folder
+    changed = _changed_files(source, state, fresh)
+
+    def fill(unfinished: Path) -> None:
+        for name in state.files:
+            if name in changed:
+                _write(changed[name], unfinished / name)
+            else:
+                link_file(source / name, unfinished / name)
+
+    installed = install_state(folder, state, fill)
+    EventLog(folder.events_file).write(
+        "reset",
+        state.iteration,
+        f"{', '.join(chosen)} given new weights; the state before is snapshot {kept!r}",
+        networks=chosen,
+        snapshot=kept,
+    )
+    return installed
+
+
+def _fresh_weights(
+    folder: ModelFolder, state: ModelState, names: Sequence[str]
+) -> dict[str, Tensors]:
+    """Newly initialised weights of `names`, by network and tensor."""
+    model = build_model(
+        state.class_name,
+        saved_settings(state, where=folder.state_file),
+        device="cpu",
+        seed=_seed(state),
+    )
+    networks = model.networks()
+    known = [name for name in networks if f"{name}{_SUFFIX}" in state.files]
+    if not names:
+        raise InputError(f"{folder.path.name}: name the networks to reset: {', '.join(known)}")
+    for name in names:
+        if name not in known:
+            raise InputError(f"{folder.path.name} has no network {name!r}, but {', '.join(known)}")
+    return {name: dict(networks[name].state_dict()) for name in names}
+
+
+def _seed(state: ModelState) -> int:
+    """Another one for each iteration: a network reset twice must not start from the same place."""
+    digest = hashlib.sha256(f"reset {state.seed} {state.iteration}".encode()).digest()
+    return int.from_bytes(digest[:4], "little")
+
+
+def _keep_before(folder: ModelFolder, state: ModelState, names: Sequence[str]) -> str:
+    """Keep the state as a snapshot of a new name; return the name."""
+    plain = f"{state.iteration:08d} before reset of {' '.join(names)}"
+    taken = {kept.name for kept in list_snapshots(folder)}
+    name = next(
+        one for one in (plain, *(f"{plain} {n}" for n in range(2, 1000))) if one not in taken
+    )
+    return snapshot(folder, name).name
+
+
+def _changed_files(
+    source: Path, state: ModelState, fresh: Mapping[str, Tensors]
+) -> dict[str, Tensors]:
+    """The new content of every file of the state that the reset networks occur in."""
+    by_key = {f"{net}.{key}": value for net, own in fresh.items() for key, value in own.items()}
+    changed: dict[str, Tensors] = {f"{net}{_SUFFIX}": own for net, own in fresh.items()}
+    if EMA_FILE in state.files:
+        means = read_tensors(source / EMA_FILE)
+        changed[EMA_FILE] = {key: by_key.get(key, value) for key, value in means.items()}
+    for name in state.optimizers:
+        file = f"{name}{_SUFFIX}"
+        if file not in state.files:
+            continue
+        slots = read_tensors(source / file)
+        # A slot's key is `network.tensor.slot`.
+        stale = [key for key in slots if key.partition(".")[0] in fresh]
+        if stale:
+            zeros = {key: torch.zeros_like(slots[key]) for key in stale}
+            changed[file] = {**slots, **zeros}
+    return changed
+
+
+def _write(tensors: Tensors, file: Path) -> None:
+    save_file({key: value.detach().contiguous() for key, value in tensors.items()}, file)
+    with file.open("rb+") as handle:
+        os.fsync(handle.fileno())
