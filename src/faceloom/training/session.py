@@ -341,7 +341,7 @@ class Session:
     def _reset(self, state: ModelState, names: tuple[str, ...]) -> ModelState:
         if self.world.first:
             reset_networks(self.folder, names)
-        self._log("reset", state, f"{', '.join(names)} afresh")
+        self.progress.note(f"iteration {state.iteration}: {', '.join(names)} afresh")
         return self._read() or state
 
     def _read(self) -> ModelState | None:
