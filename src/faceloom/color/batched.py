@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from faceloom.color.batched_transport import idt_batch, sot_batch
-from faceloom.color.lab import lab_to_rgb, map_colors, rgb_to_lab
+from faceloom.color.lab import constant, lab_to_rgb, map_colors, rgb_to_lab
 from faceloom.color.linear import LCT_RIDGE, MKL_FLOOR
 from faceloom.color.transfer import FLAT, LAB_HIGH, LAB_LOW, TransferName
 from faceloom.core import InputError
@@ -60,7 +60,7 @@ def _rct(image: Tensor, reference: Tensor) -> Tensor:
     flat = spread < FLAT
     gain = torch.where(flat, 1.0, spread_to / torch.where(flat, 1.0, spread))
     lab.sub_(mean).mul_(gain).add_(mean_to)
-    low, high = (lab.new_tensor(edge.tolist())[:, None, None] for edge in (LAB_LOW, LAB_HIGH))
+    low, high = (constant(edge, lab)[:, None, None] for edge in (LAB_LOW, LAB_HIGH))
     return lab_to_rgb(torch.minimum(torch.maximum(lab, low), high))
 
 

@@ -10,6 +10,7 @@ from typing import Final
 
 import numpy as np
 import torch
+from numpy.typing import ArrayLike
 from torch import Tensor
 
 _WHITE: Final = (0.950456, 1.0, 1.088754)
@@ -31,14 +32,14 @@ _LAB_SLOPE: Final = 7.787
 
 def rgb_to_lab(image: Tensor) -> Tensor:
     """L in 0 … 100, a and b about ±127, of RGB in [0, 1]: `b 3 h w`."""
-    roots = _root(map_colors(image.new_tensor(_RGB_TO_XYZ) / _white(image), 0.0, _expand(image)))
-    return map_colors(image.new_tensor(_ROOTS_TO_LAB), image.new_tensor(_LAB_OFFSET), roots)
+    roots = _root(map_colors(constant(_RGB_TO_XYZ, image) / _white(image), 0.0, _expand(image)))
+    return map_colors(constant(_ROOTS_TO_LAB, image), constant(_LAB_OFFSET, image), roots)
 
 
 def lab_to_rgb(lab: Tensor) -> Tensor:
     """RGB of L*a*b*, cut to [0, 1]: `b 3 h w`."""
-    roots = map_colors(lab.new_tensor(_LAB_TO_ROOTS), lab.new_tensor(_ROOTS_OFFSET), lab)
-    linear = map_colors(lab.new_tensor(_XYZ_TO_RGB) * _white(lab).T, 0.0, _cube(roots))
+    roots = map_colors(constant(_LAB_TO_ROOTS, lab), constant(_ROOTS_OFFSET, lab), lab)
+    linear = map_colors(constant(_XYZ_TO_RGB, lab) * _white(lab).T, 0.0, _cube(roots))
     return _compress(linear.clamp_(0, 1)).clamp_(0, 1)
 
 
@@ -86,5 +87,11 @@ def _power_(x: Tensor, exponent: float) -> Tensor:
     return x.log_().mul_(exponent).exp_()
 
 
+def constant(values: ArrayLike, like: Tensor) -> Tensor:
+    """Small constants where `like` is and as it is. `tensor(device=…)` would wait for a GPU."""
+    made = torch.from_numpy(np.array(values)).to(like.dtype)
+    return made.to(like.device, non_blocking=True)
+
+
 def _white(like: Tensor) -> Tensor:
-    return like.new_tensor(_WHITE)[:, None]
+    return constant(_WHITE, like)[:, None]

@@ -20,6 +20,7 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor
 
+from faceloom.color import TransferName
 from faceloom.core import Settings
 
 WARP_STRENGTH: Final = 0.24 * math.sqrt(2)
@@ -48,6 +49,8 @@ class AugmentSettings(Settings):
     """The face is moved by up to this fraction of the picture's side."""
     hsv_power: float = Field(default=0.0, ge=0, le=1)
     """Change hue, saturation and brightness of the network's input by up to this much."""
+    ct_mode: TransferName = "none"
+    """Give a sample, input and target alike, the colours of a reference (training.md 6.8)."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +63,10 @@ class Geometry:
     """b 2 9 9: displacement (x, y) at control points that span the source, zero at its edge."""
     hsv: Tensor
     """b 3: hue in degrees, saturation and value, to be added."""
+
+    def rows(self, rows: slice) -> Geometry:
+        """The geometry of some of the batch's samples."""
+        return Geometry(self.affine[rows], self.warp[rows], self.hsv[rows])
 
 
 def draw_geometry(batch: int, generator: torch.Generator, settings: AugmentSettings) -> Geometry:
@@ -148,20 +155,25 @@ def sample_mask(mask: Tensor, grid: Tensor) -> Tensor:
 
 
 def shift_hsv(image: Tensor, shift: Tensor) -> Tensor:
-    """Add hue (degrees), saturation and value, b 3, to RGB pictures b 3 h w in [0, 1]."""
-    value, _ = image.max(1)
-    chroma = value - image.min(1).values
-    saturation = chroma / value.clamp(min=1e-12)
+    """Add hue (degrees), saturation and value, b 3, to RGB pictures b 3 h w in [0, 1].
+
+    Choices between channels are products with 0 and 1: `where` and `%` are slow on a CPU.
+    """
     r, g, b = image.unbind(1)
-    safe = chroma.clamp(min=1e-12)
-    hue = torch.where(
-        value == r,
-        ((g - b) / safe) % 6,
-        torch.where(value == g, (b - r) / safe + 2, (r - g) / safe + 4),
-    )
-    hue = hue + shift[:, 0, None, None] / 60
-    saturation = (saturation + shift[:, 1, None, None]).clamp(0, 1)
-    value = (value + shift[:, 2, None, None]).clamp(0, 1)
-    k = (torch.tensor([5.0, 3.0, 1.0], device=image.device)[:, None, None] + hue[:, None]) % 6
-    ramp = torch.minimum(k, 4 - k).clamp(0, 1)
-    return value[:, None] - value[:, None] * saturation[:, None] * ramp
+    value = torch.maximum(torch.maximum(r, g), b)
+    chroma = value - torch.minimum(torch.minimum(r, g), b)
+    # In sixths of a circle, by which channel is the highest. The smallest difference of two
+    # pictures' values times 2^32 is beyond 1.
+    not_r, not_g = ((value - c).mul_(2.0**32).clamp_(max=1) for c in (r, g))
+    is_g, is_b = not_r * (1 - not_g), not_r * not_g
+    ahead = g + is_g * (b - g) + is_b * (r - g)
+    behind = b + is_g * (r - b) + is_b * (g - b)
+    hue = (ahead - behind).div_(chroma.clamp(min=1e-12)).add_(is_g, alpha=2).add_(is_b, alpha=4)
+    hue += shift[:, 0, None, None] / 60
+    saturation = (chroma / value.clamp(min=1e-12)).add_(shift[:, 1, None, None]).clamp_(0, 1)
+    value = (value + shift[:, 2, None, None]).clamp_(0, 1)
+    offsets = torch.tensor([5.0, 3.0, 1.0]).to(image.device, non_blocking=True)
+    k = hue[:, None] + offsets[:, None, None]
+    k -= (k * (1 / 6)).floor_().mul_(6)
+    ramp = torch.minimum(k, 4 - k).clamp_(0, 1)
+    return torch.addcmul(value[:, None], ramp, (value * saturation)[:, None], value=-1)

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
 
+from faceloom.color.batched import transfer_batch
+from faceloom.core import InputError
 from faceloom.samples.augment import (
     AugmentSettings,
     Geometry,
@@ -35,6 +38,15 @@ class SampleBatch:
     """b 1 r r: eyes and mouth, scaled to a maximum of 1; zeros where the store has none."""
 
 
+@dataclass(frozen=True)
+class References:
+    """Whose colours samples are given: faces of another store."""
+
+    store: SampleStore
+    indices: ArrayLike
+    """One for each sample of the batch."""
+
+
 def draw_batch(
     store: SampleStore,
     indices: ArrayLike,
@@ -42,14 +54,37 @@ def draw_batch(
     settings: AugmentSettings,
     *,
     resolution: int,
+    references: References | None = None,
+    rows: slice = slice(None),
 ) -> SampleBatch:
     """The samples at `indices` with fresh random geometry, made on the store's target device.
 
-    Input, target and masks of a sample share its geometry (training.md 6.2); the input has the
-    warp on top. `generator` is a CPU generator: the draws do not depend on the device.
+    Input, target and masks of a sample share its geometry and colours (training.md 6.2; the
+    original transfers the colours of input and target separately, its defect 34); the input has
+    the warp and the change of hue on top. `generator` is a CPU generator: the draws do not depend
+    on the device.
+
+    Args:
+        references: needed by `settings.ct_mode`, whose random directions are drawn after the
+            geometry.
+        rows: make these of the batch's samples only, exactly as they would be in the whole batch.
+
+    Raises:
+        InputError: when `settings.ct_mode` has no references.
     """
-    planes = store.gather(indices)
-    geometry = draw_geometry(len(planes), generator, settings)
+    chosen = np.asarray(indices, np.int64)
+    geometry = draw_geometry(len(chosen), generator, settings).rows(rows)
+    planes = store.gather(chosen[rows])
+    if settings.ct_mode != "none":
+        if references is None:
+            raise InputError(f"colour transfer {settings.ct_mode} needs faces to take colours from")
+        others = np.asarray(references.indices, np.int64)[rows]
+        planes[:, :3] = transfer_batch(
+            settings.ct_mode,
+            planes[:, :3].contiguous(),
+            references.store.gather(others, channels=3),
+            generator,
+        )
     return apply_geometry(planes, geometry, settings, resolution=resolution)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import tempfile
@@ -33,7 +34,7 @@ class SampleStore:
 
     planes: Tensor
     """n 5 s s uint8: RGB, full-face mask, eyes and mouth. On the device when they fit there, else
-    in memory, else in an unnamed file."""
+    in memory (pinned for a CUDA device, so that batches stream to it), else in an unnamed file."""
     yaw_rad: NDArray[np.float32]
     """(n,) head yaw."""
     names: tuple[str, ...]
@@ -68,11 +69,22 @@ class SampleStore:
         """A name for this set of faces: other files, other digest."""
         return hashlib.sha256("\n".join(self.names).encode()).hexdigest()[:16]
 
-    def gather(self, indices: ArrayLike) -> Tensor:
-        """The planes of some samples: b 5 s s float32 in [0, 1] on `device`."""
+    def gather(self, indices: ArrayLike, *, channels: int = 5) -> Tensor:
+        """The first planes of some samples: b `channels` s s float32 in [0, 1] on `device`.
+
+        Makes the host wait for nothing where the planes lie on the device or in pinned memory.
+        """
         index = torch.as_tensor(np.asarray(indices, np.int64))
-        chosen = self.planes[index.to(self.planes.device, non_blocking=True)]
-        return chosen.to(self.device, non_blocking=True).float().mul_(1 / 255)
+        planes = self.planes[:, :channels]
+        if planes.device.type == self.device.type:
+            chosen = planes.index_select(0, index.to(planes.device, non_blocking=True))
+        elif self.planes.is_pinned():
+            chosen = planes.new_empty((len(index), *planes.shape[1:]), device=self.device)
+            for row, sample in zip(chosen, index.tolist(), strict=True):
+                row.copy_(planes[sample], non_blocking=True)
+        else:
+            chosen = planes.index_select(0, index).to(self.device)
+        return chosen.float().mul_(1 / 255)
 
 
 def load_samples(
@@ -170,8 +182,13 @@ def _allocate(count: int, size_px: int, device: torch.device) -> Tensor:
     """Room for the planes: on the device, else in memory, else in a file that has no name."""
     shape = (count, 5, size_px, size_px)
     wanted = count * 5 * size_px * size_px
-    if device.type == "cuda" and wanted < _DEVICE_SHARE * torch.cuda.mem_get_info(device)[0]:
-        return torch.empty(shape, dtype=torch.uint8, device=device)
+    if device.type == "cuda":
+        if wanted < _DEVICE_SHARE * torch.cuda.mem_get_info(device)[0]:
+            return torch.empty(shape, dtype=torch.uint8, device=device)
+        # torch takes pinned memory in powers of two.
+        if 1 << wanted.bit_length() < _HOST_SHARE * _memory():
+            with contextlib.suppress(RuntimeError):  # the system may not lock that much
+                return torch.empty(shape, dtype=torch.uint8, pin_memory=True)
     if wanted < _HOST_SHARE * _memory():
         return torch.empty(shape, dtype=torch.uint8)
     with tempfile.TemporaryFile() as file:
