@@ -20,19 +20,24 @@ from faceloom.cli.common import (
     build_config,
     run_stage,
 )
+from faceloom.core.errors import UsageError
 
 if TYPE_CHECKING:
     from faceloom.stages.train import TrainConfig
 
 # The same words as `models.MODELS`, which help must not have to import.
-ModelWord = Literal["SAEHD", "Quick96"]
+ModelWord = Literal["SAEHD", "AMP", "Quick96", "XSeg"]
 PrecisionWord = Literal["auto", "fp32", "bf16"]
+CompileWord = Literal["auto", "on", "off"]
 
 
 def train(
     model: Annotated[
         ModelWord | None,
-        Parameter(help="SAEHD (any size; the default) or Quick96 (small, for a first look)."),
+        Parameter(
+            help="SAEHD (any size; the default), AMP (morphs from dst to src), Quick96 (small, for "
+            "a first look) or XSeg (masks). Unset: the recipe's, else SAEHD."
+        ),
     ] = None,
     /,
     *,
@@ -42,7 +47,27 @@ def train(
     iterations: Annotated[
         int | None, Parameter(help="Go on until this iteration; 0, the default, is endless.")
     ] = None,
+    recipe: Annotated[
+        str | None,
+        Parameter(
+            help="Follow a schedule of stages: saehd, amp, quick, rtm-new, rtm-old, rtm-day, or a "
+            ".toml of your own; `none` leaves the one that the model is in."
+        ),
+    ] = None,
+    recipe_scale: Annotated[
+        float | None, Parameter(help="Multiply the recipe's lengths, e.g. 0.01.")
+    ] = None,
+    batch: Annotated[
+        str | None, Parameter(help="Faces of each side a step, or auto: the most that fit.")
+    ] = None,
     set_: SetOption = (),
+    src_src: Annotated[
+        bool | None,
+        Parameter(negative="", help="Train on src's faces on both sides (AMP's SRC-SRC way)."),
+    ] = None,
+    pretrain_faces: Annotated[
+        Path | None, Parameter(help="Many people's faces, for --set pretrain=true.")
+    ] = None,
     preview: Annotated[
         bool,
         Parameter(
@@ -51,12 +76,32 @@ def train(
             help="Show the previews in a browser while it trains.",
         ),
     ] = False,
+    tensorboard: Annotated[
+        bool | None,
+        Parameter(negative="", help="Write losses and previews for TensorBoard as well."),
+    ] = None,
+    plan: Annotated[
+        bool,
+        Parameter(
+            negative="",
+            show_default=False,
+            help="Do not train: tell what memory and time it would take, and what would fit.",
+        ),
+    ] = False,
+    card: Annotated[
+        str | None,
+        Parameter(help='With --plan: for this card ("RTX 4090") or memory ("24GB").'),
+    ] = None,
     device: Annotated[
         str | None, Parameter(help="auto (the default), cpu, cuda, cuda:1 … or mps.")
     ] = None,
     precision: Annotated[
         PrecisionWord | None,
         Parameter(help="fp32, bf16, or auto (the default): bf16 where the hardware has it."),
+    ] = None,
+    compile: Annotated[
+        CompileWord | None,
+        Parameter(help="Compile the step: auto (the default: on a GPU), on or off."),
     ] = None,
     threads: Annotated[
         int | None, Parameter(help="CPU threads; 0, the default, is one for each core.")
@@ -70,13 +115,18 @@ def train(
 
     The first run fixes the model's shape (resolution, face_type, archi, dims); everything else
     may change whenever training goes on. Ctrl-C saves and stops; the same command resumes exactly
-    there. Previews, their history and the loss curve lie in the model's folder.
+    there. Previews, their history and the loss curve lie in the model's folder. Under `torchrun`
+    several GPUs or machines train together.
 
     **Example**
 
         faceloom train SAEHD --set resolution=128 --set archi=df-ud --iterations 50000 --preview
 
         faceloom train SAEHD --set random_warp=false --iterations 60000
+
+        faceloom train --recipe saehd --recipe-scale 0.1
+
+        faceloom train --plan --set resolution=256 --card "RTX 4090"
     """
     from faceloom.stages.train import TrainConfig, run
 
@@ -89,12 +139,27 @@ def train(
         model=model,
         name=name,
         iterations=iterations,
+        recipe=recipe,
+        recipe_scale=recipe_scale,
+        batch=batch,
         changes=of_model or None,
+        src_src=src_src,
+        pretrain_faces=pretrain_faces,
+        tensorboard=tensorboard,
         device=device,
         precision=precision,
+        compile=compile,
         threads=threads,
         seed=seed,
     )
+    if plan:
+        from faceloom.stages.plan import PlanConfig
+        from faceloom.stages.plan import run as run_plan
+
+        run_stage(run_plan, PlanConfig.of(config, card=card), json=json, verbose=verbose)
+        return
+    if card is not None:
+        raise UsageError("--card goes with --plan")
     if preview:
         _show_preview(config)
     run_stage(run, config, json=json, verbose=verbose)

@@ -1,4 +1,4 @@
-"""Face models: SAEHD and Quick96; settings, networks, training step, prediction."""
+"""Models: SAEHD, AMP and Quick96 for faces, XSeg for masks; settings, networks, training step."""
 
 from faceloom.models.amp_settings import AmpSettings
 from faceloom.models.archi import Archi, Ledger, ledger, parse_archi
@@ -20,6 +20,7 @@ from faceloom.models.settings import (
     Quick96Settings,
     SaehdSettings,
 )
+from faceloom.models.xseg_settings import XsegSettings
 
 __all__ = [
     "MODELS",
@@ -40,6 +41,7 @@ __all__ = [
     "SampleNeeds",
     "TrainBatch",
     "TrainableModel",
+    "XsegSettings",
     "build_model",
     "ledger",
     "parse_archi",

@@ -11,10 +11,12 @@ import torch
 from faceloom.core import InputError, Registry
 from faceloom.models.amp import build_amp
 from faceloom.models.amp_settings import AmpSettings
-from faceloom.models.base import FaceModel, Precision
+from faceloom.models.base import Precision, TrainableModel
 from faceloom.models.quick96 import build_quick96
 from faceloom.models.saehd import build_saehd
 from faceloom.models.settings import ModelSettings, Quick96Settings, SaehdSettings
+from faceloom.models.xseg import build_xseg
+from faceloom.models.xseg_settings import XsegSettings
 
 
 @dataclass(frozen=True)
@@ -22,7 +24,7 @@ class ModelClass:
     """One kind of model: its settings and its builder."""
 
     settings: type[ModelSettings]
-    build: Callable[..., FaceModel]
+    build: Callable[..., TrainableModel]
     losses: tuple[str, ...] = ("src", "dst")
     """Names of what its training step returns: the columns of its history."""
 
@@ -33,6 +35,7 @@ MODELS: Registry[ModelClass] = Registry(
         "AMP": ModelClass(AmpSettings, build_amp),
         "SAEHD": ModelClass(SaehdSettings, build_saehd),
         "Quick96": ModelClass(Quick96Settings, build_quick96),
+        "XSeg": ModelClass(XsegSettings, build_xseg, losses=("mask",)),
     },
 )
 
@@ -45,7 +48,7 @@ def build_model(
     seed: int = 0,
     precision: Precision = "fp32",
     compiled: bool = False,
-) -> FaceModel:
+) -> TrainableModel:
     """A freshly initialised model of `class_name`, a key of `MODELS`.
 
     The same `seed` gives the same weights on every device. `precision="bf16"` computes the

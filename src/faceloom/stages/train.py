@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-import torch
 from pydantic import Field
 
 from faceloom.core import Cancel, InputError, NullProgress, Progress
@@ -26,6 +25,7 @@ from faceloom.training import (
     PrecisionChoice,
     Schedule,
     Session,
+    World,
     changed_settings,
     choose_device,
     choose_precision,
@@ -43,6 +43,7 @@ from faceloom.training import (
     world_from_environment,
 )
 from faceloom.training.device import choose_compiled
+from faceloom.training.parallel import broadcast_object, own_device
 from faceloom.training.tensorboard import open_board
 
 DEFAULT_NAME = "main"
@@ -127,18 +128,16 @@ class TrainResult:
 def run(config: TrainConfig, *, progress: Progress, cancel: Cancel) -> TrainResult:
     """Train a new model, or go on with a saved one, until its target or `cancel`.
 
-    A cancelled session is saved like a finished one. Under `torchrun` every process trains its
-    share of each batch, and the first one saves and shows. Raises `InputError` for missing facesets
-    or settings that do not fit, `ModelError` for a damaged model, one in use by another process, or
-    a training that collapses again and again.
+    A cancelled session is saved like a finished one. Under `torchrun` every process trains a batch
+    of its own in each step, and the first one saves and shows. Raises `InputError` for missing
+    facesets or settings that do not fit, `ModelError` for a damaged model, one in use by another
+    process, or a training that collapses again and again.
     """
     world = world_from_environment()
     if not world.first:
         progress = NullProgress()
     workspace = Workspace.open(config.workspace)
-    device = choose_device(config.device)
-    if world.size > 1 and device.type == "cuda":
-        device = torch.device("cuda", world.local_rank)
+    device = own_device(choose_device(config.device), world)
     precision = choose_precision(config.precision, device)
     class_name, folder, course = _chosen(workspace.model, config)
     with (
@@ -153,7 +152,9 @@ def run(config: TrainConfig, *, progress: Progress, cancel: Cancel) -> TrainResu
             workspace, config, device, config.threads or os.cpu_count() or 1, progress, cancel
         )
         settings = _SettingsFor(config, class_name, folder, course)
-        settings.find_batch(first, device, precision)
+        if world.first:
+            settings.find_batch(first, device, precision)
+        settings.share(world)
         plan = Plan(
             class_name=class_name,
             settings_for=settings,
@@ -251,6 +252,10 @@ class _SettingsFor:
 
         size = find_batch(self._class_name, self(state, {}), device=device, precision=precision)
         self._changes = (*self._changes, f"batch_size={size}")
+
+    def share(self, world: World) -> None:
+        """Ask for the same in every process; all must call it."""
+        self._changes = broadcast_object(self._changes, world)
 
 
 def _result(

@@ -8,10 +8,11 @@ import torch
 from pydantic import Field
 
 from faceloom.core import Cancel, InputError, Progress, Settings
-from faceloom.models import ModelSettings
+from faceloom.models import ModelSettings, XsegSettings
 from faceloom.samples import SampleStore, load_samples
 from faceloom.stages.workspace import Workspace
 from faceloom.training import Material, PairMaterial
+from faceloom.training.xseg_material import load_xseg_material
 
 
 class MaterialConfig(Settings):
@@ -56,6 +57,16 @@ class Materials:
 
     def _load(self, settings: ModelSettings) -> Material:
         src, dst = self._folders(settings)
+        if isinstance(settings, XsegSettings):
+            return load_xseg_material(
+                src,
+                dst,
+                settings,
+                device=self._device,
+                threads=self._threads,
+                progress=self._progress,
+                cancel=self._cancel,
+            )
         loaded = self._faces(src, settings)
         other = loaded if dst == src else self._faces(dst, settings)
         return PairMaterial(loaded, other, self._config.preview_src, self._config.preview_dst)

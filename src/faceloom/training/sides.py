@@ -52,8 +52,9 @@ class PairMaterial:
     def stepper(
         self, model: FaceModel, seed: int, world: World
     ) -> Callable[[int], dict[str, Tensor]]:
-        shared = {"rank": world.rank, "ranks": world.size} if world.size > 1 else {}
-        batches = PairSource(self.src, self.dst, model.sample_needs, seed, **shared)
+        batches = PairSource(
+            self.src, self.dst, model.sample_needs, seed, rank=world.rank, ranks=world.size
+        )
 
         def step(iteration: int) -> dict[str, Tensor]:
             src, dst = batches.take(iteration)
