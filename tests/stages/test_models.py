@@ -154,7 +154,7 @@ def test_a_linked_model_is_not_deleted(workspace: Path, tmp_path: Path) -> None:
 
 
 def test_a_killed_delete_leaves_a_whole_model_or_none(workspace: Path) -> None:
-    for changes in range(0, 60, 3):
+    for changes in range(0, 60, 4):
         folder = model(workspace, f"m{changes}_SAEHD")
         wanted = read_state(folder)
         killed = False

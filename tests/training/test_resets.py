@@ -144,7 +144,7 @@ def test_a_kill_leaves_the_model_whole(tmp_path: Path) -> None:
     whole = save_small(tmp_path / "whole_SAEHD", 3)
     old = content(whole, read_state(whole).folder)
     seen: list[bool] = []
-    for changes in range(0, 1000, 3):
+    for changes in range(0, 1000, 5):
         folder = ModelFolder(tmp_path / f"{changes}_SAEHD")
         shutil.copytree(whole.path, folder.path, copy_function=os.link)
         try:
@@ -159,4 +159,4 @@ def test_a_kill_leaves_the_model_whole(tmp_path: Path) -> None:
         assert different in (set(), {"inter.safetensors", "src_dst_opt.safetensors"})
         seen.append(bool(different))
     assert seen == sorted(seen)
-    assert len(seen) > 5
+    assert len(seen) > 4
