@@ -230,9 +230,8 @@ def test_losses_restated() -> None:
     assert torch.allclose(pretrain_losses(rebuilt, target), restated, atol=1e-5)
 
 
-@pytest.mark.parametrize("precision", ["fp32", "bf16"])
-def test_learns_a_disc(precision: str) -> None:
-    model = tiny(precision=precision, learning_rate=4e-3)
+def test_learns_a_disc() -> None:
+    model = tiny(learning_rate=4e-3)
     losses = [float(model.train_step(discs(3, seed=n), iteration=n)["mask"]) for n in range(30)]
     assert losses[0] > 0.5
     assert np.mean(losses[-4:]) < 0.25
@@ -242,12 +241,22 @@ def test_learns_a_disc(precision: str) -> None:
     assert overlap > 0.85
 
 
+def test_bf16_learns_alike() -> None:
+    full, half = tiny(learning_rate=1e-3), tiny(precision="bf16", learning_rate=1e-3)
+    image = discs(2, seed=9).image
+    assert (full.predict_mask(image) - half.predict_mask(image)).abs().max() < 0.03
+    for n in range(4):
+        batch = discs(2, seed=n)
+        losses = [float(model.train_step(batch, iteration=n)["mask"]) for model in (full, half)]
+        assert losses[1] == pytest.approx(losses[0], rel=0.03)
+
+
 def test_pretraining_learns_to_rebuild_in_grey() -> None:
     model = tiny(pretrain=True, learning_rate=4e-3)
     batch = discs(2, seed=5)
     grey = MaskBatch(batch.image, 0.3 + 0.4 * batch.target)
-    losses = [float(model.train_step(grey, iteration=n)["mask"]) for n in range(20)]
-    assert losses[-1] < 0.5 * losses[0]
+    losses = [float(model.train_step(grey, iteration=n)["mask"]) for n in range(12)]
+    assert losses[-1] < 0.6 * losses[0]
     assert model.pretrain_resets == ()
     skip_side = model.networks()["xseg"].get_submodule("uconv02.conv")
     assert not skip_side.weight.grad[:, -4:].any()  # type: ignore[index,union-attr]

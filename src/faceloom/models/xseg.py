@@ -9,8 +9,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.optim import Optimizer
 
-from faceloom.core import InputError
 from faceloom.models.base import MaskBatch, Precision
+from faceloom.models.stepping import autocast, checked_pictures, compiled_for, layout_of
 from faceloom.models.xseg_network import XsegNetwork
 from faceloom.models.xseg_settings import XsegSettings
 from faceloom.nn import RMSprop, squared_error, structural_loss
@@ -41,7 +41,6 @@ class XsegModel:
         self.resolution = resolution or settings.resolution
         self._seed = seed
         self._precision: Precision = precision
-        self._layout = torch.channels_last if precision == "bf16" else torch.contiguous_format
         with torch.device("meta"):  # no default initialisation: it would draw from the global RNG
             network = XsegNetwork(self.resolution, base).to_empty(device="cpu")
         initialize_xseg(network, torch.Generator().manual_seed(seed))
@@ -49,8 +48,9 @@ class XsegModel:
         self._network = network.to(device)
         for param in network.parameters():
             if param.ndim == 4:
-                param.data = param.data.contiguous(memory_format=self._layout)
-        self._loss = torch.compile(self._losses) if compiled else self._losses
+                param.data = param.data.contiguous(memory_format=layout_of(precision))
+        self._compiled = compiled
+        self._loss = compiled_for(device, self._losses) if compiled else self._losses
         self._optimizer: Optimizer | None = None
 
     @property
@@ -104,9 +104,7 @@ class XsegModel:
         return self._logits(self._input(faces)).sigmoid()
 
     def _logits(self, image: Tensor) -> Tensor:
-        with torch.autocast(
-            self.device.type, dtype=torch.bfloat16, enabled=self._precision == "bf16"
-        ):
+        with autocast(self.device, self._precision):
             logits = self._network(image, skips=not self.settings.pretrain)
         return logits.float()
 
@@ -117,13 +115,9 @@ class XsegModel:
         return mask_losses(logits, target)
 
     def _input(self, faces: Tensor) -> Tensor:
-        side = self.resolution
-        if faces.ndim != 4 or faces.shape[1:] != (3, side, side):
-            raise InputError(
-                f"XSeg: pictures of shape {tuple(faces.shape)} given, the model takes"
-                f" (batch, 3, {side}, {side})"
-            )
-        return faces.contiguous(memory_format=self._layout)
+        return checked_pictures(
+            faces, side=self.resolution, class_name=self.class_name, precision=self._precision
+        )
 
 
 def build_xseg(

@@ -10,7 +10,8 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from faceloom.nn import conv
-from faceloom.nn.xseg_blocks import BlurPool, ConvBlock, UpBlock
+from faceloom.nn.blocks import dense
+from faceloom.nn.xseg_blocks import BlurPool, ConvBlock, UpBlock, convolve_plain
 
 WIDTHS = (1, 2, 4, 8, 8, 8)
 """Channels of each level's skip, in multiples of the base width."""
@@ -64,10 +65,10 @@ class XsegNetwork(nn.Module):
             x = self._run(self._down, x, level)
             kept.append(x if skips else torch.zeros_like(x))
             x = self.get_submodule(f"bp{level}")(x)
-        x = self.dense2(self.dense1(x.flatten(1))).unflatten(1, self.centre)
+        x = dense(dense(x.flatten(1), self.dense1), self.dense2).unflatten(1, self.centre)
         for level in reversed(range(HALVINGS)):
             x = self._run(self._up, x, kept[level], level)
-        return self.out_conv(x)
+        return convolve_plain(x, self.out_conv)
 
     def _down(self, x: Tensor, level: int) -> Tensor:
         for block in self._blocks("conv", level):

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from faceloom.nn import half
 from faceloom.nn.blocks import conv, initialize
 
 FRN_EPSILON = 1e-6
@@ -137,7 +138,12 @@ class ConvBlock(nn.Module):
         self.tlu = ThresholdedLinear(out_channels)
 
     def forward(self, x: Tensor) -> Tensor:
-        return norm_threshold(self.conv(x), self.frn, self.tlu)
+        return norm_threshold(convolve_plain(x, self.conv), self.frn, self.tlu)
+
+
+def convolve_plain(x: Tensor, layer: nn.Conv2d) -> Tensor:
+    """`layer` of `b i h w`, without an activation."""
+    return half.convolve(x, layer, None) if half.applies_to(x) else layer(x)
 
 
 class TransposedConv(nn.ConvTranspose2d):
