@@ -244,7 +244,8 @@ def test_learns_a_disc() -> None:
 def test_bf16_learns_alike() -> None:
     full, half = tiny(learning_rate=1e-3), tiny(precision="bf16", learning_rate=1e-3)
     image = discs(2, seed=9).image
-    assert (full.predict_mask(image) - half.predict_mask(image)).abs().max() < 0.03
+    difference = (full.predict_mask(image) - half.predict_mask(image)).abs()
+    assert difference.mean() < 0.01 and difference.max() < 0.1
     for n in range(4):
         batch = discs(2, seed=n)
         losses = [float(model.train_step(batch, iteration=n)["mask"]) for model in (full, half)]
