@@ -2,7 +2,8 @@
 
     python bench/sampling.py [--resolution 128] [--batch 4] [--threads 1] [--device cpu] [FACESET]
 
-Without a faceset, random pictures are drawn from; the work is the same.
+Without a faceset, random pictures are drawn from; the work is the same. Batches are drawn as a
+training draws them, with the C library keeping freed memory.
 """
 
 from __future__ import annotations
@@ -15,7 +16,19 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from faceloom.samples import AugmentSettings, SampleStore, draw_batch, load_samples
+from faceloom.nn import kept_memory
+from faceloom.samples import AugmentSettings, References, SampleStore, draw_batch, load_samples
+
+CASES = {
+    "warp, flip": AugmentSettings(random_flip=True),
+    "no warp": AugmentSettings(random_flip=True, random_warp=False),
+    "warp, flip, hsv": AugmentSettings(random_flip=True, hsv_power=0.1),
+    "warp, flip, rct": AugmentSettings(random_flip=True, ct_mode="rct"),
+    "warp, flip, lct": AugmentSettings(random_flip=True, ct_mode="lct"),
+    "warp, flip, mkl": AugmentSettings(random_flip=True, ct_mode="mkl"),
+    "warp, flip, idt": AugmentSettings(random_flip=True, ct_mode="idt"),
+    "warp, flip, sot": AugmentSettings(random_flip=True, ct_mode="sot"),
+}
 
 
 def main() -> None:
@@ -25,21 +38,22 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=4)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--device", default="cpu")
-    parser.add_argument("--seconds", type=float, default=3.0)
+    parser.add_argument("--seconds", type=float, default=3.0, help="for each row")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     device = torch.device(arguments.device)
     store = make_store(arguments.faceset, arguments.resolution, device, arguments.threads)
-    for name, settings in (
-        ("warp and flip", AugmentSettings(random_flip=True)),
-        ("no warp", AugmentSettings(random_warp=False)),
-        ("warp and hsv", AugmentSettings(hsv_power=0.1)),
-    ):
-        rates = measure(store, settings, arguments.resolution, arguments.batch, arguments.seconds)
-        print(
-            f"{name:14} {statistics.median(rates):6.0f} samples a CPU second, best {max(rates):.0f}"
-            f" ({arguments.resolution} px, batch {arguments.batch}, {arguments.threads} threads)"
-        )
+    print(
+        f"samples a second of CPU time: {arguments.resolution} px, batch {arguments.batch}, "
+        f"{arguments.threads} threads, {device}"
+    )
+    print("| | median | best |\n|---|---|---|")
+    with kept_memory():
+        for name, settings in CASES.items():
+            rates = measure(
+                store, settings, arguments.resolution, arguments.batch, arguments.seconds
+            )
+            print(f"| {name} | {statistics.median(rates):.0f} | {max(rates):.0f} |", flush=True)
 
 
 def make_store(
@@ -71,9 +85,11 @@ def measure(
     rates: list[float] = []
     until = time.perf_counter() + seconds
     while time.perf_counter() < until or len(rates) < 5:
-        indices = np.arange(batch) % len(store)
+        first = len(rates) * batch
+        indices = np.arange(first, first + batch) % len(store)
+        others = References(store, (indices * 7 + 3) % len(store))
         began = clock()
-        draw_batch(store, indices, generator, settings, resolution=resolution)
+        draw_batch(store, indices, generator, settings, resolution=resolution, references=others)
         if store.device.type == "cuda":
             torch.cuda.synchronize(store.device)
         rates.append(batch / max(clock() - began, 1e-9))

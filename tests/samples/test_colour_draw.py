@@ -40,7 +40,7 @@ def test_colours_become_the_references(mode: TransferName) -> None:
     plain = draw_batch(src, [0, 3], generator(), STILL, resolution=48)
     assert torch.equal(batch.mask, plain.mask)
     means = batch.target.mean((2, 3))
-    wanted = dst.gather([4, 1], channels=3).mean((2, 3))
+    wanted = dst.gather([4, 1], planes=slice(3)).mean((2, 3))
     before = (plain.target.mean((2, 3)) - wanted).abs().mean()
     assert float((means - wanted).abs().mean()) < 0.5 * float(before)
     # Working pictures are recoloured before they are resampled; here, that moves nothing.
@@ -105,7 +105,7 @@ def test_transfer_needs_references() -> None:
 def test_gathering_part_of_the_planes() -> None:
     src = store(1, tint=0.9)
     torch.testing.assert_close(src.gather([3, 1]), src.planes[[3, 1]].float() / 255)
-    assert torch.equal(src.gather([3, 1], channels=3), src.gather([3, 1])[:, :3])
+    assert torch.equal(src.gather([3, 1], planes=slice(3)), src.gather([3, 1])[:, :3])
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")

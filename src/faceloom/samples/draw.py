@@ -74,18 +74,15 @@ def draw_batch(
     """
     chosen = np.asarray(indices, np.int64)
     geometry = draw_geometry(len(chosen), generator, settings).rows(rows)
-    planes = store.gather(chosen[rows])
+    image = store.gather(chosen[rows], planes=slice(3))
     if settings.ct_mode != "none":
         if references is None:
             raise InputError(f"colour transfer {settings.ct_mode} needs faces to take colours from")
         others = np.asarray(references.indices, np.int64)[rows]
-        planes[:, :3] = transfer_batch(
-            settings.ct_mode,
-            planes[:, :3].contiguous(),
-            references.store.gather(others, channels=3),
-            generator,
-        )
-    return apply_geometry(planes, geometry, settings, resolution=resolution)
+        colors = references.store.gather(others, planes=slice(3))
+        image = transfer_batch(settings.ct_mode, image, colors, generator)
+    masks = store.gather(chosen[rows], planes=slice(3, None))
+    return _resampled(image, masks, geometry, settings, resolution)
 
 
 def apply_geometry(
@@ -94,13 +91,19 @@ def apply_geometry(
     """Resample planes (b 4 or 5 s s float32 in [0, 1]: RGB, mask, eyes and mouth) to a batch."""
     # Contiguous: torch's sampler is half as fast again on them.
     image, masks = planes[:, :3].contiguous(), planes[:, 3:].contiguous()
-    grid = affine_grid(geometry, resolution, planes.device)
+    return _resampled(image, masks, geometry, settings, resolution)
+
+
+def _resampled(
+    image: Tensor, masks: Tensor, geometry: Geometry, settings: AugmentSettings, resolution: int
+) -> SampleBatch:
+    grid = affine_grid(geometry, resolution, image.device)
     target = sample_image(image, grid)
     warped = target
     if settings.random_warp:
         warped = sample_image(image, warp_grid(geometry, grid))
     if settings.hsv_power > 0:
-        warped = shift_hsv(warped, geometry.hsv.to(planes.device, non_blocking=True))
+        warped = shift_hsv(warped, geometry.hsv.to(image.device, non_blocking=True))
     return SampleBatch(warped, target, *_masks(sample_mask(masks, grid)))
 
 

@@ -69,21 +69,21 @@ class SampleStore:
         """A name for this set of faces: other files, other digest."""
         return hashlib.sha256("\n".join(self.names).encode()).hexdigest()[:16]
 
-    def gather(self, indices: ArrayLike, *, channels: int = 5) -> Tensor:
-        """The first planes of some samples: b `channels` s s float32 in [0, 1] on `device`.
+    def gather(self, indices: ArrayLike, *, planes: slice = slice(None)) -> Tensor:
+        """Planes of some samples: b (5, or as many as wanted) s s float32 in [0, 1] on `device`.
 
         Makes the host wait for nothing where the planes lie on the device or in pinned memory.
         """
         index = torch.as_tensor(np.asarray(indices, np.int64))
-        planes = self.planes[:, :channels]
-        if planes.device.type == self.device.type:
-            chosen = planes.index_select(0, index.to(planes.device, non_blocking=True))
+        stored = self.planes[:, planes]
+        if stored.device.type == self.device.type:
+            chosen = stored.index_select(0, index.to(stored.device, non_blocking=True))
         elif self.planes.is_pinned():
-            chosen = planes.new_empty((len(index), *planes.shape[1:]), device=self.device)
+            chosen = stored.new_empty((len(index), *stored.shape[1:]), device=self.device)
             for row, sample in zip(chosen, index.tolist(), strict=True):
-                row.copy_(planes[sample], non_blocking=True)
+                row.copy_(stored[sample], non_blocking=True)
         else:
-            chosen = planes.index_select(0, index).to(self.device)
+            chosen = stored.index_select(0, index).to(self.device)
         return chosen.float().mul_(1 / 255)
 
 
