@@ -13,7 +13,7 @@ import torch
 
 from faceloom.core import InputError, ModelError
 from faceloom.export.dfm import check_dfm, make_dfm
-from faceloom.export.onnx_parts import write_onnx
+from faceloom.export.onnx_parts import save_onnx
 from faceloom.models import MODELS, build_model
 
 SMALL = {"resolution": 64, "ae_dims": 32, "e_dims": 16, "d_dims": 16}
@@ -32,7 +32,7 @@ def model_of(class_name: str, **values: Any) -> Any:
 
 def session_of(model: Any, path: Path, **choice: Any) -> onnxruntime.InferenceSession:
     """What DeepFaceLive would open."""
-    write_onnx(make_dfm(model, **choice), path)
+    save_onnx(make_dfm(model, **choice), path)
     return onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
 
 
@@ -117,14 +117,14 @@ def test_quantized_is_smaller_and_survives_large_activations(tmp_path: Path) -> 
     assert model.networks()["encoder"].down1(rgb).abs().max() > 300
     outputs = session.run(None, {"in_face:0": bgr})
     assert difference(outputs, model.predict(rgb)) < 2e-2
-    write_onnx(make_dfm(model), tmp_path / "full.dfm")
+    save_onnx(make_dfm(model), tmp_path / "full.dfm")
     half, full = ((tmp_path / f"{name}.dfm").stat().st_size for name in ("half", "full"))
     assert half < 0.7 * full
 
 
 def test_metadata_is_kept(tmp_path: Path) -> None:
     made = make_dfm(model_of("SAEHD"), metadata={"rights_sha256": "ab", "face_type": "head"})
-    write_onnx(made, tmp_path / "m.dfm")
+    save_onnx(made, tmp_path / "m.dfm")
     session = onnxruntime.InferenceSession(str(tmp_path / "m.dfm"))
     kept = session.get_modelmeta().custom_metadata_map
     assert kept == {"rights_sha256": "ab", "face_type": "head"}
@@ -133,7 +133,7 @@ def test_metadata_is_kept(tmp_path: Path) -> None:
 
 def test_check_finds_a_file_of_another_model(tmp_path: Path) -> None:
     model = model_of("SAEHD", archi="df-ud")
-    write_onnx(make_dfm(model), tmp_path / "m.dfm")
+    save_onnx(make_dfm(model), tmp_path / "m.dfm")
     assert check_dfm(tmp_path / "m.dfm", model, quantized=False) < 1e-5
     with torch.no_grad():
         model.networks()["decoder_src"].out_conv.bias[0] += 0.1

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from faceloom.core import ModelError
-from faceloom.export.onnx_parts import write_onnx
+from faceloom.export.onnx_parts import save_onnx
 from faceloom.export.xseg_onnx import check_xseg_onnx, make_xseg_onnx
 from faceloom.models.xseg import XsegModel
 from faceloom.models.xseg_settings import XsegSettings
@@ -34,7 +34,7 @@ def small() -> XsegModel:
 
 def test_masks_are_the_models(tmp_path: Path) -> None:
     model = small()
-    write_onnx(make_xseg_onnx(model), tmp_path / "x.onnx")
+    save_onnx(make_xseg_onnx(model), tmp_path / "x.onnx")
     session = onnxruntime.InferenceSession(str(tmp_path / "x.onnx"))
     (given,), (made,) = session.get_inputs(), session.get_outputs()
     assert (given.name, given.shape) == ("in_face:0", ["N", 128, 128, 3])
@@ -53,7 +53,7 @@ def test_masks_are_the_models(tmp_path: Path) -> None:
 
 def test_check_finds_a_file_of_another_model(tmp_path: Path) -> None:
     model = small()
-    write_onnx(make_xseg_onnx(model, metadata={"a": "b"}), tmp_path / "x.onnx")
+    save_onnx(make_xseg_onnx(model, metadata={"a": "b"}), tmp_path / "x.onnx")
     assert check_xseg_onnx(tmp_path / "x.onnx", model) < 1e-5
     with torch.no_grad():
         model.networks()["xseg"].get_parameter("out_conv.bias").add_(0.5)

@@ -84,13 +84,15 @@ def check_dfm(path: Path, model: FaceModel, *, quantized: bool, seed: int = 0) -
     if model.class_name == "AMP":
         feed[MORPH_VALUE] = floats([morph])
     if names != list(OUTPUTS) or {value.name for value in session.get_inputs()} != feed.keys():
-        raise ModelError(f"{path}: inputs or outputs are not those of a DFM")
+        raise ModelError("the file's inputs or outputs are not those of a DFM")
     made = session.run(None, feed)
     expected = model.predict(faces.to(model.device), morph=morph)
     pairs = zip(made, (expected.mask_dst, expected.face, expected.mask_prd), strict=True)
     difference = max(float(np.abs(a - to_bgr_pixels(b)).max()) for a, b in pairs)
     if not difference <= TOLERANCE[quantized]:
-        raise ModelError(f"{path}: its pictures are {difference:.2g} away from the model's")
+        raise ModelError(
+            f"the DFM's pictures are {difference:.2g} away from the model's: it is not kept"
+        )
     return difference
 
 

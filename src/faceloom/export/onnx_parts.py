@@ -19,7 +19,7 @@ from numpy.typing import ArrayLike, NDArray
 from onnx import helper, numpy_helper
 from torch import Tensor, nn
 
-from faceloom.core import InputError, atomic_path
+from faceloom.core import InputError
 from faceloom.export.dfl_layout import colour_axis
 from faceloom.models.networks import Decoder, Encoder
 from faceloom.nn.blocks import SLOPE_RESIDUAL, SLOPE_SCALING, Activation
@@ -266,10 +266,9 @@ def _number(array: Array, *, half: bool) -> Array:
     return array.astype(np.float16 if half else np.float32)
 
 
-def write_onnx(made: onnx.ModelProto, path: Path) -> None:
-    """Write an ONNX file, whole or not at all."""
-    with atomic_path(path) as temporary:
-        onnx.save(made, str(temporary))
+def save_onnx(made: onnx.ModelProto, path: Path) -> None:
+    """Write an ONNX file, whatever its name ends in."""
+    path.write_bytes(made.SerializeToString())
 
 
 def open_onnx(path: Path) -> onnxruntime.InferenceSession:
