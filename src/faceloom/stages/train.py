@@ -44,7 +44,7 @@ from faceloom.training import (
 )
 from faceloom.training.device import choose_compiled
 from faceloom.training.parallel import broadcast_object, own_device
-from faceloom.training.tensorboard import open_board
+from faceloom.training.tensorboard import Board, open_board
 
 DEFAULT_NAME = "main"
 
@@ -167,7 +167,7 @@ def run(config: TrainConfig, *, progress: Progress, cancel: Cancel) -> TrainResu
             course=course,
             leave_recipe=config.recipe == "none",
             forgive=any(key in settings.asked for key in ("learning_rate", "clipgrad")),
-            board=open_board(folder) if config.tensorboard and world.first else None,
+            board=_board(config, folder, first) if world.first else None,
         )
         session = Session(folder, plan, materials, progress, cancel, world)
         outcome = session.run()
@@ -256,6 +256,12 @@ class _SettingsFor:
     def share(self, world: World) -> None:
         """Ask for the same in every process; all must call it."""
         self._changes = broadcast_object(self._changes, world)
+
+
+def _board(config: TrainConfig, folder: ModelFolder, state: ModelState | None) -> Board | None:
+    if not config.tensorboard:
+        return None
+    return open_board(folder, iteration=state.iteration if state else 0)
 
 
 def _result(

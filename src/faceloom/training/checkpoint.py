@@ -123,8 +123,8 @@ def _trouble(folder: ModelFolder, state: ModelState) -> str | None:
             intact = False
         if not intact:
             return (
-                f"{file}: missing or not of {size} bytes; put it back, or restore a backup from "
-                f"{folder.backups}"
+                f"{file}: missing or not of {size} bytes; put it back, or go back to a backup by "
+                f"`faceloom model restore` (see `faceloom model backups`)"
             )
     return None
 
