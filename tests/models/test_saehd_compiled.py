@@ -10,6 +10,7 @@ import torch
 
 from faceloom.models import FaceModel, SaehdSettings, TrainBatch, build_model
 from faceloom.models import pair as pair_module
+from faceloom.nn import conv, convolve
 
 TINY: dict[str, Any] = {"resolution": 64, "ae_dims": 32, "e_dims": 16, "d_dims": 16}
 
@@ -68,3 +69,16 @@ def test_compiled_step_is_the_eager_one_and_compiles_once(options: dict[str, Any
             apart = (value - weights[key]).abs()
             assert apart.max() < 4e-4, f"{name}.{key}"
             assert apart.mean() < 1e-6, f"{name}.{key}"
+
+
+def test_bf16_layers_can_be_traced() -> None:
+    layer = conv(3, 4, 3)
+    picture = torch.rand(1, 3, 8, 8, generator=torch.Generator().manual_seed(1))
+
+    def forward(x: torch.Tensor) -> torch.Tensor:
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            return convolve(x, layer, "leaky", 0.1)
+
+    traced = graph_only(torch.device("cpu"), forward)(picture)
+    assert traced.dtype == torch.bfloat16
+    assert torch.allclose(traced, forward(picture), atol=0.02)

@@ -45,12 +45,12 @@ class _Copy:
 def applies_to(x: Tensor) -> bool:
     """Whether layers on `x` are to run here: a CPU under bfloat16 autocast, nothing compiled."""
     return (
-        x.device.type == "cpu"
+        not torch.compiler.is_compiling()  # first: a compiler cannot trace what follows
+        and x.device.type == "cpu"
         and torch.is_autocast_enabled("cpu")
         and torch.get_autocast_dtype("cpu") == torch.bfloat16
         and torch.backends.mkldnn.is_available()
         and torch.backends.mkldnn.enabled
-        and not torch.compiler.is_compiling()
     )
 
 
