@@ -105,9 +105,9 @@ def background_style_loss(
 ) -> Tensor:
     """DSSIM and L2 of the swap and dst's picture `target` around the face → `b`.
 
-    Around the face is where neither the swap's mask nor that of dst's own picture `made` is: 1 −
-    W(product of the predicted masks), without gradients. (The reference computes that, and then
-    takes src's true mask instead, which lies elsewhere: its oddity 18.)
+    Around the face is 1 − W of the product of the two predicted masks, the swap's and that of
+    dst's own picture `made`, without gradients. (The reference computes this, and then takes src's
+    true mask instead, which lies elsewhere: its oddity 18.)
     """
     outside = 1 - mask_weight((swap_mask * made.mask).detach())
     x, y = swap * outside, target * outside
