@@ -121,3 +121,17 @@ def test_transposed_convolution_is_tensorflows_same() -> None:
     got = as_numpy(layer(torch.from_numpy(x).float()))
     assert got.shape == (2, 2, 8, 10)
     assert np.abs(got - (expected[:, :, :8, :10] + 0.25)).max() < 1e-6
+
+
+def test_compiled_norm_and_threshold_is_the_same() -> None:
+    """The compiled form is composed of torch's operations: an oracle for the written derivative."""
+    frn, tlu = norm_parts(3)
+    x = torch.randn(2, 3, 6, 5, generator=torch.Generator().manual_seed(4)).requires_grad_()
+    weight = torch.randn(2, 3, 6, 5, generator=torch.Generator().manual_seed(6))
+    inputs = (x, frn.weight, frn.bias, frn.eps, tlu.tau)
+    results = []
+    for function in (norm_threshold, torch.compile(norm_threshold, backend="aot_eager")):
+        y = function(x, frn, tlu)
+        results.append((y, *torch.autograd.grad((y * weight).sum(), inputs)))
+    for own, compiled in zip(*results, strict=True):
+        assert torch.allclose(own, compiled, atol=1e-4, rtol=1e-4)

@@ -53,6 +53,10 @@ def norm_threshold(x: Tensor, frn: FilterResponseNorm, tlu: ThresholdedLinear) -
 
     Weight, bias and τ are one a channel, ε one a layer. Sums are accumulated in float32 at least.
     """
+    if torch.compiler.is_compiling():  # a compiler joins the operations by itself
+        power = _wide(x).square().mean((2, 3))
+        scale = _over(frn.weight * torch.rsqrt(power + frn.eps.abs()), x)
+        return torch.maximum(torch.addcmul(_over(frn.bias, x), x, scale), _over(tlu.tau, x))
     return cast(Tensor, _NormThreshold.apply(x, frn.weight, frn.bias, frn.eps, tlu.tau))
 
 
@@ -67,7 +71,7 @@ class _NormThreshold(torch.autograd.Function):
         power = _wide(x.square().sum((2, 3))) / (x.shape[2] * x.shape[3])
         inverse = torch.rsqrt(power + eps.abs())
         y = torch.addcmul(_over(bias, x), x, _over(weight * inverse, x))
-        y = torch.maximum(y, _over(tau, x), out=y)
+        torch.maximum(y, _over(tau, x), out=y)
         ctx.save_for_backward(x, y, weight, eps, tau, inverse)
         return y
 
@@ -91,9 +95,10 @@ class _NormThreshold(torch.autograd.Function):
         return of_x, of_weight, of_bias, of_eps, of_tau
 
 
-def _wide(sums: Tensor) -> Tensor:
-    """Sums, accumulated wide by torch but rounded to their terms' format, in float32 at least."""
-    return sums.to(torch.promote_types(sums.dtype, torch.float32))
+def _wide(x: Tensor) -> Tensor:
+    """`x` in float32 at least. (torch accumulates sums wide, but rounds them to their terms'
+    format.)"""
+    return x.to(torch.promote_types(x.dtype, torch.float32))
 
 
 def _over(values: Tensor, x: Tensor) -> Tensor:
