@@ -13,12 +13,12 @@ from typing import Any
 import cv2
 import torch
 
-from faceloom.core import Cancel, InputError, ModelError, Progress
+from faceloom.core import Cancel, InputError, Progress
 from faceloom.faces import FaceRecord, Faceset
 from faceloom.geometry import frame_to_face
 from faceloom.media import Footage, working_transform
 from faceloom.merge import FaceGeometry, MergeSettings
-from faceloom.models import FaceModel, Precision
+from faceloom.models import MODELS, Precision
 from faceloom.provenance import append_ledger, require_rights
 from faceloom.stages.extract_journal import read_done
 from faceloom.stages.merge_job import MergeConfig, MergeJob
@@ -39,8 +39,6 @@ from faceloom.training import (
 )
 
 __all__ = ["MergeConfig", "MergeResult", "run"]
-
-_LOAD_ATTEMPTS = 3
 
 
 @dataclass(frozen=True)
@@ -94,7 +92,9 @@ def run(config: MergeConfig, *, progress: Progress, cancel: Cancel) -> MergeResu
     workspace = Workspace.open(config.workspace)
     covered = {side: workspace.footage(side) for side in SIDES if workspace.has_footage(side)}
     digest = require_rights(workspace.folder, covered, progress=progress, cancel=cancel)
-    folder = find_model(workspace.model, name=config.name, class_name=config.model)
+    folder = find_model(
+        workspace.model, name=config.name, class_name=config.model, only=_swaps_faces
+    )
     faces = _usable_faces(workspace.aligned_dst, progress)
     footage = open_side(workspace, "dst")
     _note_strays(faces, footage, progress)
@@ -157,18 +157,8 @@ def _require_no_face(aligned: Path) -> None:
         )
 
 
-def _load(
-    folder: ModelFolder, device: torch.device, precision: Precision
-) -> tuple[FaceModel, ModelState]:
-    """The model as last saved. A training that saves meanwhile replaces the files: look again."""
-    for _ in range(_LOAD_ATTEMPTS - 1):
-        before = folder.state_file.read_bytes()
-        try:
-            return load_model(folder, device=device, precision=precision)
-        except ModelError:
-            if folder.state_file.read_bytes() == before:
-                raise
-    return load_model(folder, device=device, precision=precision)
+def _swaps_faces(class_name: str) -> bool:
+    return MODELS[class_name].losses == ("src", "dst")
 
 
 def _load_merger(
@@ -178,7 +168,7 @@ def _load_merger(
     device: torch.device,
     precision: Precision,
 ) -> tuple[Merger, ModelState]:
-    model, state = _load(folder, device, precision)
+    model, state = load_model(folder, device=device, precision=precision, weights=config.weights)
     size = model.settings.resolution
     on_cpu = device.type == "cpu"
     usual = 4 if on_cpu else 16

@@ -16,7 +16,8 @@ from faceloom.merge import MergeSettings
 from faceloom.stages.merge_pipeline import Merger
 from faceloom.stages.result_video import refuse_misfits
 from faceloom.stages.workspace import Workspace
-from faceloom.training import ModelState, PrecisionChoice
+from faceloom.training import ModelState, PrecisionChoice, Weights
+from faceloom.training.tensors import EMA_FILE
 
 
 class MergeConfig(MergeSettings):
@@ -25,9 +26,12 @@ class MergeConfig(MergeSettings):
     workspace: Path = Path()
     """The workspace, whose dst footage and faceset are used."""
     model: str | None = None
-    """Class of the model: SAEHD or Quick96; unset: the only one there is."""
+    """Class of the model: SAEHD, AMP or Quick96; unset: the only one there is."""
     name: str | None = None
     """Name of the model; unset: the only one there is."""
+    weights: Weights = "auto"
+    """The weights of the last step (trained), their running mean that training with `ema_decay`
+    keeps (mean), or the mean where there is one (auto)."""
     to_video: bool = False
     """Write a signed video at once, instead of pictures that `encode` makes one of."""
     output: Path | None = None
@@ -91,6 +95,12 @@ class MergeJob:
     progress: Progress
     cancel: Cancel
     counts: MergeCounts = field(default_factory=MergeCounts)
+
+    @property
+    def weights(self) -> str:
+        """A name for the weights that merge: other weights, other name."""
+        means = self.config.weights != "trained" and EMA_FILE in self.state.files
+        return f"{self.state.folder}/mean" if means else self.state.folder
 
     def load_merger(self) -> Merger:
         """The merger with the model as last saved, which may be newer than `state` was."""

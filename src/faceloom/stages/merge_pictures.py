@@ -49,7 +49,7 @@ def _compare(
     job: MergeJob, journal: MergeJournal, names: Iterable[str]
 ) -> tuple[dict[str, str], list[FrameEntry]]:
     """The key of each frame as it should be, and the frames that are finished so."""
-    keys = FrameKeys(job.footage.info, job.config, f"{job.model_name}/{job.state.folder}")
+    keys = FrameKeys(job.footage.info, job.config, f"{job.model_name}/{job.weights}")
     wanted = {name: keys.key(name, job.faces_of(name)) for name in names}
     found = (journal.finished(name, key) for name, key in wanted.items())
     return wanted, [entry for entry in found if entry is not None]

@@ -14,7 +14,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -83,13 +83,19 @@ def list_models(models: Path, class_name: str | None = None) -> list[ModelFolder
 
 
 def find_model(
-    models: Path, *, name: str | None = None, class_name: str | None = None
+    models: Path,
+    *,
+    name: str | None = None,
+    class_name: str | None = None,
+    only: Callable[[str], bool] = lambda _: True,
 ) -> ModelFolder:
     """The one saved model that fits; with nothing given, the only one there is.
 
+    Models of classes that `only` refuses are passed over.
+
     Raises `InputError` when none or several fit.
     """
-    found = list_models(models, class_name)
+    found = [f for f in list_models(models, class_name) if only(f.path.name.rpartition("_")[2])]
     if name is not None:
         found = [f for f in found if (split_name(f.path) or ("", ""))[0] == name]
     if not found:
