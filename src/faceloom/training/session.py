@@ -279,6 +279,7 @@ class Session:
         hours = leg.stage.hours
         return Ending(
             flat=leg.stage.flat,
+            since=self._recipe.began,
             not_before=self._recipe.began + leg.stage.at_least,
             trained_s=None if hours is None else self._recipe.began_s + hours * _SECONDS_PER_HOUR,
         )

@@ -45,6 +45,8 @@ class Ending:
 
     flat: Flat | None = None
     """A loss that stands still …"""
+    since: int = 0
+    """… looking at the iterations after this one …"""
     not_before: int = 0
     """… at this iteration or later."""
     trained_s: float | None = None
@@ -176,7 +178,7 @@ class Trainer:
             return "time"
         if ending.flat is not None:
             still = self.iteration >= ending.not_before
-            if still and standing_still(losses, self.guard.first, ending.flat):
+            if still and standing_still(losses, ending.since, ending.flat):
                 return "flat"
         note = self.schedule.plateau
         if note.window and self.iteration >= self._noted + note.window:
