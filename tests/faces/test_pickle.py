@@ -14,7 +14,7 @@ from face_inputs import AllowList
 
 from faceloom.core import FormatError
 from faceloom.faces.pickle_safe import FACE_GLOBALS, loads
-from faceloom.faces.pickle_writer import dumps
+from faceloom.faces.pickle_writer import dump_arrays, dumps
 
 GOLDEN = bytes.fromhex(
     "80037d7100580b000000736f757263655f726563747101636e756d70792e636f72652e6d756c746961727261790a"
@@ -219,3 +219,53 @@ def test_a_large_limit_takes_large_data():
     assert len(loads(data, max_bytes=1 << 20)[0]) == 100_000
     with pytest.raises(FormatError, match="65533"):
         loads(data)
+
+
+def large_arrays() -> dict[str, np.ndarray]:
+    rng = np.random.default_rng(3)
+    wide = rng.normal(size=(40, 50)).astype(np.float32)
+    return {
+        "rows": wide,
+        "columns": np.asfortranarray(wide),
+        "turned": wide[::-1].T,
+        "half": wide.astype(np.float16),
+        "bytes": np.arange(9000, dtype=np.uint8),
+        "beyond the buffer": np.zeros((1 << 14, 3), np.int64),
+        "small": wide[0, :3],
+        "empty": wide[:0],
+        "number": np.float32(2),
+    }
+
+
+@pytest.mark.parametrize("protocol", [2, 3, 4, 5])
+def test_in_place_gives_the_same_arrays_as_windows(protocol: int):
+    data = pickle.dumps(large_arrays(), protocol)
+    value = loads(data, max_bytes=1 << 30, in_place=True)
+    assert equal(value, large_arrays())
+    assert equal(loads(data, max_bytes=1 << 30), value)
+    if protocol > 2:  # which spells bytes as text
+        assert not value["rows"].flags.owndata and not value["columns"].flags.writeable
+
+
+def test_arrays_written_one_at_a_time_are_a_pickle_of_protocol_4():
+    file = io.BytesIO()
+    dump_arrays(iter(large_arrays().items()), file)
+    data = file.getvalue()
+    assert data[:2] == b"\x80\x04" and b"numpy._core" not in data
+    assert equal(AllowList(io.BytesIO(data)).load(), large_arrays())
+    assert equal(loads(data, max_bytes=len(data), in_place=True), large_arrays())
+
+
+def test_in_place_refuses_what_would_have_to_be_copied():
+    for value in [bytes(5000), np.arange(5000, dtype=">i4")]:
+        data = pickle.dumps([value], 4)
+        assert len(loads(data)) == 1
+        with pytest.raises(FormatError, match="unsafe or damaged"):
+            loads(data, in_place=True)
+
+
+def test_operations_are_bounded():
+    data = pickle.dumps(list(range(1000)), 4)
+    assert len(loads(data, max_operations=1100)) == 1000
+    with pytest.raises(FormatError, match="more than 900 operations"):
+        loads(data, max_operations=900)

@@ -27,7 +27,7 @@ MAX_BYTES = 32 << 30
 """Twice the optimizer of the largest model that DFL's options allow on a card of 80 GB."""
 MAX_DATA_BYTES = 2 << 30
 """`data.dat` holds the losses of every iteration, and preview samples of up to half a gigabyte."""
-MAX_TENSORS = 10_000
+MAX_TENSORS = 2_000
 _OPERATIONS_EACH = 100
 """Steps of the pickle language that one tensor takes, and then some."""
 _DTYPES = frozenset({"float32", "float16", "int64"})

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from annotated_types import Ge, Le
 
 from faceloom.core import FormatError, InputError
 from faceloom.core.config import validate
@@ -178,12 +177,13 @@ def _bounded(kind: type[ModelSettings], key: str, value: Any, notes: list[str]) 
     if type(value) not in (int, float):
         return value
     for bound in kind.model_fields[key].metadata:
-        if isinstance(bound, Ge) and value < bound.ge:  # type: ignore[operator]
-            nearest = bound.ge
-        elif isinstance(bound, Le) and value > bound.le:  # type: ignore[operator]
-            nearest = bound.le
-        else:
-            continue
-        notes.append(f"{key} {value} brought to {nearest}")
-        return nearest
+        least, most = getattr(bound, "ge", None), getattr(bound, "le", None)
+        nearest = value
+        if least is not None:
+            nearest = max(nearest, least)
+        if most is not None:
+            nearest = min(nearest, most)
+        if nearest != value:
+            notes.append(f"{key} {value} brought to {nearest}")
+            return nearest
     return value
