@@ -64,7 +64,7 @@ def close(ours: torch.Tensor, theirs: np.ndarray) -> None:
     assert np.abs(ours.permute(0, 2, 3, 1).numpy() - theirs).max() < 1e-5
 
 
-@pytest.mark.parametrize("archi", ["df-ud", "df-c", "liae-t", "liae-udt"])
+@pytest.mark.parametrize("archi", ["df-ud", "liae-t"])
 def test_saehd_predicts_what_dfl_does(archi: str, tmp_path: Path) -> None:
     nets = made(tmp_path, archi)
     model, source, _ = loaded(tmp_path)
