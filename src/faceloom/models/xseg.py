@@ -45,11 +45,11 @@ class XsegModel:
             network = XsegNetwork(self.resolution, base).to_empty(device="cpu")
         initialize_xseg(network, torch.Generator().manual_seed(seed))
         network.checkpointing = settings.checkpointing
-        self._network = network.to(device)
+        # A copy onto itself is more than the tensors without memory of the planner can do.
+        self._network = network if device.type == "cpu" else network.to(device)
         for param in network.parameters():
             if param.ndim == 4:
                 param.data = param.data.contiguous(memory_format=layout_of(precision))
-        self._compiled = compiled
         self._loss = compiled_for(device, self._losses) if compiled else self._losses
         self._optimizer: Optimizer | None = None
 
