@@ -54,8 +54,8 @@ def merge(
         int | None, Parameter(help="Enlarge or shrink the face, -50 to 50 percent.")
     ] = None,
     color_transfer: Annotated[
-        Literal["none", "rct"] | None,
-        Parameter(help="Match the face's colours to the frame's: rct (the default) or none."),
+        Literal["none", "rct", "lct", "mkl", "idt", "sot"] | None,
+        Parameter(help="Match the face's colours to the frame's (default: rct)."),
     ] = None,
     set_: SetOption = (),
     to_video: Annotated[

@@ -59,9 +59,9 @@ def _rct(image: Tensor, reference: Tensor) -> Tensor:
     mean_to, spread_to = _spread(rgb_to_lab(reference))
     flat = spread < FLAT
     gain = torch.where(flat, 1.0, spread_to / torch.where(flat, 1.0, spread))
-    lab.sub_(mean).mul_(gain).add_(mean_to)
+    moved = torch.addcmul(mean_to - gain * mean, lab, gain, out=lab)
     low, high = (constant(edge, lab)[:, None, None] for edge in (LAB_LOW, LAB_HIGH))
-    return lab_to_rgb(torch.minimum(torch.maximum(lab, low), high))
+    return lab_to_rgb(moved.clamp_(low, high))
 
 
 def _spread(lab: Tensor) -> tuple[Tensor, Tensor]:

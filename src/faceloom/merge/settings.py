@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from faceloom.color import MaskStatistics
+from faceloom.color import MaskStatistics, TransferName
 from faceloom.core import Settings
 
 MaskMode = Literal[
@@ -44,9 +44,10 @@ class MergeSettings(Settings):
     face_scale: int = Field(default=0, ge=-50, le=50)
     """Makes the pasted face larger or smaller, in percent."""
 
-    color_transfer: Literal["none", "rct"] = "rct"
+    color_transfer: TransferName = "rct"
     """Gives the predicted face the colours of the frame's: `rct` is Reinhard's mean and spread in
-    Lab."""
+    Lab; `lct` and `mkl` also match how the channels go together; `idt` and `sot` match whole
+    distributions, slowly."""
 
     color_statistics: MaskStatistics = "black"
     """How colour transfer leaves out what the mask leaves out: `black` counts such pixels as
