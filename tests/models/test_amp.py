@@ -408,6 +408,14 @@ def test_a_step_is_one_graph(monkeypatch: pytest.MonkeyPatch) -> None:
             assert ours[side].item() == pytest.approx(theirs[side].item(), rel=1e-5)
 
 
+def test_checkpointing_changes_no_gradient() -> None:
+    plain, spare = tiny_model(), tiny_model(checkpointing=True)
+    for model in (plain, spare):
+        model.train_step(*PAIR, iteration=0)
+    for key, value in weights(plain).items():
+        assert torch.equal(value, weights(spare)[key]), key
+
+
 def test_needs_and_names() -> None:
     model = tiny_model(random_warp=False, uniform_yaw=True, ct_mode="rct")
     assert model.sample_needs == SampleNeeds(

@@ -22,8 +22,10 @@ from faceloom.models.amp_network import AmpDims, AmpGraph
 from faceloom.models.amp_settings import AmpSettings
 from faceloom.models.base import Precision, Prediction, Reconstruction, SampleNeeds, TrainBatch
 from faceloom.models.discriminators import PatchDiscriminator
+from faceloom.models.networks import recomputing_parts
 from faceloom.models.stepping import (
     autocast,
+    begin_step,
     checked_pictures,
     compiled_for,
     drawn,
@@ -70,6 +72,8 @@ class AmpModel:
         self.device = device
         make = partial(AmpGraph, _dims(settings))
         self._graph = drawn(make, device=device, seed=seed, precision=precision)
+        for part in recomputing_parts(self._graph):
+            part.checkpointing = settings.checkpointing
         for inter in (self._graph.inter_src, self._graph.inter_dst):
             inter.requires_grad_(settings.train_inters)
         self._judge: PatchDiscriminator | None = None
@@ -77,6 +81,7 @@ class AmpModel:
             make_judge = partial(PatchDiscriminator, settings.patch_size, settings.gan_dims)
             self._judge = drawn(make_judge, device=device, seed=seed, precision=precision)
         self._optimizers: dict[str, Optimizer] = {}
+        self._compiled = compiled
         self._losses, self._judging = self._step_losses, self._judge_losses
         if compiled:
             self._losses = compiled_for(device, self._step_losses)
@@ -132,6 +137,8 @@ class AmpModel:
     def train_step(self, src: TrainBatch, dst: TrainBatch, *, iteration: int) -> dict[str, Tensor]:
         optimizers = self.optimizers()
         optimizers["src_dst_opt"].zero_grad(set_to_none=True)
+        if self._compiled:
+            begin_step(self.device)
         reported, total, real, made = self._losses(
             self._input(src.warped),
             self._input(dst.warped),
@@ -142,14 +149,15 @@ class AmpModel:
         )
         total.backward()
         optimizers["src_dst_opt"].step()
+        of_src, of_dst = reported.detach().split([len(src.target), len(dst.target)])
+        told = {"src": of_src.mean(), "dst": of_dst.mean()}
         if self._judge is not None:
             # The pictures made before the step, where the reference makes them again after it:
             # the discriminator lags by one step, which spares a third forward pass.
             optimizers["GAN_opt"].zero_grad(set_to_none=True)
             self._judging(real.detach(), made.detach()).backward()
             optimizers["GAN_opt"].step()
-        of_src, of_dst = reported.detach().split([len(src.target), len(dst.target)])
-        return {"src": of_src.mean(), "dst": of_dst.mean()}
+        return told
 
     @torch.inference_mode()
     def predict(self, faces: Tensor, *, morph: float = 1.0) -> Prediction:

@@ -7,8 +7,14 @@ from typing import ClassVar, Self
 from pydantic import Field, model_validator
 
 from faceloom.color import TransferName
-from faceloom.models.discriminators import patch_step
-from faceloom.models.settings import FaceTypeField, LrDropout, ModelSettings
+from faceloom.models.settings import (
+    LARGEST_PATCH,
+    SMALLEST_PATCH,
+    FaceTypeField,
+    LrDropout,
+    ModelSettings,
+    check_patch_size,
+)
 
 _FACE_TYPES = ("full_face", "whole_face", "head")
 _STEP = 32
@@ -27,6 +33,7 @@ class AmpSettings(ModelSettings):
         "d_mask_dims",
         "morph_factor",
     )
+    fixed: ClassVar[tuple[str, ...]] = ("pretrain",)
 
     resolution: int = Field(default=224, ge=64, le=640)
     """Side of the face picture in pixels, 64 to 640: a multiple of 32. More shows finer detail and
@@ -56,7 +63,8 @@ class AmpSettings(ModelSettings):
     blur_out_mask: bool = False
     """Blur what lies outside the mask in the training pictures: a calmer edge near the mask."""
     models_opt_on_gpu: bool = True
-    """Keep the optimizer's memory on the GPU; off spares GPU memory and costs time."""
+    """Keep the optimizer's memory on the GPU; off, it stays in the computer's own: for models that
+    do not fit otherwise, at a loss of speed."""
     lr_dropout: LrDropout = "n"
     """y trains a random 30 % of the weights a step, for the last sharpness of a trained model; cpu
     draws the choice on the CPU to spare GPU memory."""
@@ -68,15 +76,23 @@ class AmpSettings(ModelSettings):
     random_dst_flip: bool = True
     """Mirror 40 % of the dst faces."""
     ct_mode: TransferName = "none"
-    """Give src's samples the colours of random dst samples: none, rct, lct, mkl, idt or sot."""
+    """Give each src picture the colours of a random dst picture, so that the swap takes on dst's
+    light: rct and lct match the colours' means and spreads, mkl also how they vary together, idt
+    and sot the whole distribution, slower; none leaves them alone."""
     gan_power: float = Field(default=0.0, ge=0, le=5)
-    """Train against a discriminator for fine detail, 0 to 5: at the very end, around 0.1; 0 is
+    """Train against a discriminator that learns to tell both sides' pictures from the model's: fine
+    detail of skin and hair. 0 to 5; for the very end, with random_warp off, at about 0.1; 0 is
     off."""
-    gan_patch_size: int | None = Field(default=None, ge=3, le=640)
-    """Pixels that the discriminator looks at together, 3 to 640; unset: an eighth of the
-    resolution. Larger is finer and needs more memory."""
+    gan_patch_size: int | None = Field(default=None, ge=SMALLEST_PATCH, le=LARGEST_PATCH)
+    """Pixels across that the discriminator judges at a time, 3 to 640; unset: an eighth of the
+    resolution. More judges larger features and needs more memory; another value starts the
+    discriminator afresh."""
     gan_dims: int = Field(default=16, ge=4, le=512)
-    """Width of the discriminator, 4 to 512."""
+    """Width of the discriminator, 4 to 512: more sees finer faults and needs more memory; another
+    value starts it afresh."""
+
+    pretrain: bool = False
+    """Always off: a set of many people has no two sides whose channels could be mixed."""
 
     @property
     def mask_dims(self) -> int:
@@ -111,10 +127,6 @@ class AmpSettings(ModelSettings):
                 " many people has no two sides to mix; to start from learned weights, go on with"
                 " a copy of another AMP model"
             )
-        step = patch_step(self.patch_size)
-        if self.gan_power and self.resolution % step:
-            raise ValueError(
-                f"gan_patch_size {self.patch_size} halves the picture until {step} pixels are one,"
-                f" which {self.resolution} is no multiple of: use a smaller one"
-            )
+        if self.gan_power:
+            check_patch_size(self.patch_size, self.resolution)
         return self

@@ -60,3 +60,15 @@ def compiled_for(device: torch.device, function: Callable[..., T]) -> Callable[.
     """`function` as one compiled graph; on a GPU replayed without work for the host."""
     mode = "reduce-overhead" if device.type == "cuda" else "default"
     return torch.compile(function, fullgraph=True, dynamic=False, mode=mode)
+
+
+def begin_step(device: torch.device) -> None:
+    """To be called before a step of compiled graphs: what the one before left is overwritten."""
+    if device.type == "cuda":
+        torch.compiler.cudagraph_mark_step_begin()
+
+
+def rank() -> int:
+    """Which of several processes that train one model this is; 0 for one alone."""
+    several = torch.distributed.is_available() and torch.distributed.is_initialized()
+    return torch.distributed.get_rank() if several else 0
