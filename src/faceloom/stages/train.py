@@ -182,6 +182,25 @@ def chosen_folder(models: Path, config: TrainConfig) -> ModelFolder:
     return _chosen(models, config)[1]
 
 
+def settings_of(config: TrainConfig) -> tuple[str, ModelSettings]:
+    """Class and settings of the model that `config` would train, whether it exists yet or not.
+
+    Of a recipe those of the model's present stage or, before the start, its own count.
+    """
+    class_name, folder, course = _chosen(Workspace.open(config.workspace).model, config)
+    return class_name, _SettingsFor(config, class_name, folder, course)(_state(folder), {})
+
+
+def course_of(config: TrainConfig) -> Course | None:
+    """The recipe that `config` would follow, as far as it is not done."""
+    folder, course = _chosen(Workspace.open(config.workspace).model, config)[1:]
+    state = _state(folder)
+    if course is None or state is None or state.recipe is None:
+        return course
+    done = course.belongs(state.recipe) and course.leg(state.recipe) is None
+    return None if done else course
+
+
 def _chosen(models: Path, config: TrainConfig) -> tuple[str, ModelFolder, Course | None]:
     """Class, folder and recipe."""
     course = None

@@ -57,19 +57,22 @@ def choose_compiled(choice: CompileChoice, device: torch.device) -> bool:
 def computing(*, device: torch.device, precision: Precision, threads: int) -> Generator[None]:
     """Set PyTorch's thread count and cuDNN's choice of kernels for a run, and put them back.
 
-    In fp32 cuDNN is held to deterministic kernels, so that a resumed run gives the losses of an
-    uninterrupted one. `threads` 0 leaves PyTorch's own choice. On a CPU, freed memory stays with
-    the process meanwhile.
+    In fp32 cuDNN is held to deterministic kernels and to true float32 (no TF32), so that a resumed
+    run gives the losses of an uninterrupted one. In bf16 it may use TF32 for what is left, and
+    tries kernels. The losses' matrix products are true float32 always: PyTorch's default, which
+    structural similarity needs. `threads` 0 leaves PyTorch's own choice. On a CPU, freed memory
+    stays with the process meanwhile.
     """
     cudnn = torch.backends.cudnn
-    before = torch.get_num_threads(), cudnn.benchmark, cudnn.deterministic
+    before = torch.get_num_threads(), cudnn.benchmark, cudnn.deterministic, cudnn.allow_tf32
     if threads:
         torch.set_num_threads(threads)
     if device.type == "cuda":
-        cudnn.benchmark, cudnn.deterministic = precision == "bf16", precision == "fp32"
+        exact = precision == "fp32"
+        cudnn.benchmark, cudnn.deterministic, cudnn.allow_tf32 = not exact, exact, not exact
     try:
         with kept_memory() if device.type == "cpu" else contextlib.nullcontext():
             yield
     finally:
         torch.set_num_threads(before[0])
-        cudnn.benchmark, cudnn.deterministic = before[1:]
+        cudnn.benchmark, cudnn.deterministic, cudnn.allow_tf32 = before[1:]
