@@ -59,9 +59,11 @@ def _rct(image: Tensor, reference: Tensor) -> Tensor:
     mean_to, spread_to = _spread(rgb_to_lab(reference))
     flat = spread < FLAT
     gain = torch.where(flat, 1.0, spread_to / torch.where(flat, 1.0, spread))
-    moved = torch.addcmul(mean_to - gain * mean, lab, gain, out=lab)
+    # On a CPU, these are twice as fast as addcmul and clamp, which do not like to broadcast.
+    lab.mul_(gain).add_(mean_to - gain * mean)
     low, high = (constant(edge, lab)[:, None, None] for edge in (LAB_LOW, LAB_HIGH))
-    return lab_to_rgb(moved.clamp_(low, high))
+    torch.maximum(lab, low, out=lab)
+    return lab_to_rgb(torch.minimum(lab, high, out=lab))
 
 
 def _spread(lab: Tensor) -> tuple[Tensor, Tensor]:
