@@ -1,13 +1,20 @@
-"""Time one training step: seconds best and median, CPU seconds, peak memory.
+"""Time one training step: seconds, memory, and how much of the convolutions' own speed it reaches.
 
-    python bench/train_step.py [--steps 12] [--threads 2] [--device cpu] [--only saehd-bf16]
-                               [--plain-memory]
+    python bench/train_step.py [--steps 12] [--threads 2] [--device cpu] [--only saehd-df-ud]
+                               [--precision fp32|bf16] [--batch 4] [--clock wall|cpu]
+                               [--compiled] [--plain-memory] [--plan]
 
-The steps run under `kept_memory`, as in the trainer; `--plain-memory` leaves it out.
+The steps run under `kept_memory`, as in the trainer; `--plain-memory` leaves it out. Each case runs
+in a process of its own, so that peak memory is the case's: what the process grew by since its
+libraries were loaded, on a GPU what PyTorch had allocated.
 
-Each case runs in a process of its own, so that peak memory is the case's. Beside the steps it
-times one large convolution, forward and backward: on a machine that others use too, compare the
-two rather than trust the clock.
+`share`: each convolution of the step is run alone, with the same shapes and precision, forward and
+both ways back, by PyTorch's own layers; the sum of their best times, as a part of the step's best.
+It may pass 100 %, since some of the step's gradients are computed in a faster way than PyTorch's.
+
+`--clock cpu` counts the process's own time, for a machine that others use, with `--threads 1`.
+`--plan` sets beside it what `faceloom train --plan` foretells. On CUDA also: MFU (operations a
+second as a part of the card's data sheet) and idle (part of the time in which no kernel ran).
 """
 
 from __future__ import annotations
@@ -15,116 +22,225 @@ from __future__ import annotations
 import argparse
 import contextlib
 import multiprocessing
-import resource
+import os
 import statistics
 import time
 from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
-CASES = {
-    "saehd-fp32": ("SAEHD", "fp32"),
-    "saehd-bf16": ("SAEHD", "bf16"),
-    "quick96-fp32": ("Quick96", "fp32"),
-    "quick96-bf16": ("Quick96", "bf16"),
+CASES: dict[str, tuple[str, dict[str, Any]]] = {
+    "saehd-df-ud": ("SAEHD", {"archi": "df-ud"}),
+    "saehd-liae-ud": ("SAEHD", {"archi": "liae-ud"}),
+    "saehd-liae-udt": ("SAEHD", {"archi": "liae-udt"}),
+    "amp": ("AMP", {"resolution": 128}),
+    "quick96": ("Quick96", {}),
+    "saehd-liae-udt-256": (
+        "SAEHD",
+        {
+            "archi": "liae-udt",
+            "resolution": 256,
+            "ae_dims": 512,
+            "e_dims": 96,
+            "d_dims": 96,
+            "d_mask_dims": 24,
+        },
+    ),
+    "saehd-df-ud-320": ("SAEHD", {"archi": "df-ud", "resolution": 320}),
 }
-BATCH = 4
+USUAL = ("saehd-df-ud", "saehd-liae-ud", "saehd-liae-udt", "amp", "quick96")
+"""What runs without --only: the others are for GPUs."""
+WARM_UP = 3
 
 
 def main() -> None:
+    options = _options()
+    print("case                   best s  median s  cpu s/step  peak MB  conv s  share", end="")
+    print("  plan s  plan MB" if options.plan else "", end="")
+    print("   MFU  idle" if options.device.startswith("cuda") else "")
+    precisions = [options.precision] if options.precision else ["fp32", "bf16"]
+    context = multiprocessing.get_context("spawn")
+    for name in options.only or USUAL:
+        for precision in precisions:
+            with context.Pool(1) as pool:
+                print(pool.apply(measure_case, (name, precision, options)), flush=True)
+
+
+def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--steps", type=int, default=12)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--device", default="cpu")
-    parser.add_argument("--only", choices=sorted(CASES))
+    parser.add_argument("--only", choices=sorted(CASES), nargs="+")
+    parser.add_argument("--precision", choices=["fp32", "bf16"])
+    parser.add_argument("--batch", type=int, default=4)
+    parser.add_argument("--clock", choices=["wall", "cpu"], default="wall")
+    parser.add_argument("--compiled", action="store_true")
     parser.add_argument("--plain-memory", action="store_true")
-    options = parser.parse_args()
-    print("case           best s  median s  cpu s/step  peak MB   conv GFLOP/s")
-    context = multiprocessing.get_context("spawn")
-    for name in [options.only] if options.only else CASES:
-        with context.Pool(1) as pool:
-            print(pool.apply(_case, (name, options)))
+    parser.add_argument("--plan", action="store_true")
+    return parser.parse_args()
 
 
-def _case(name: str, options: argparse.Namespace) -> str:
+def make_model(name: str, *, batch: int, device: str, precision: Any, compiled: bool) -> Any:
+    """The model of a case."""
+    from faceloom.models import build_model
+
+    class_name, _ = CASES[name]
+    return build_model(
+        class_name,
+        settings_of(name, batch),
+        device=device,
+        seed=0,
+        precision=precision,
+        compiled=compiled,
+    )
+
+
+def settings_of(name: str, batch: int) -> Any:
+    """The settings of a case."""
+    from faceloom.models import MODELS
+
+    class_name, values = CASES[name]
+    return MODELS[class_name].settings(batch_size=batch, **values)
+
+
+def measure_case(name: str, precision: Any, options: argparse.Namespace) -> str:
+    """One row of the table."""
     import torch
 
     from faceloom.nn import kept_memory
+    from faceloom.training import calibrate, simulate
 
+    if options.clock == "cpu":
+        calibrate.time.perf_counter = time.process_time
     torch.set_num_threads(options.threads)
+    settings, device = settings_of(name, options.batch), torch.device(options.device)
     with contextlib.nullcontext() if options.plain_memory else kept_memory():
-        return _measure(name, options.steps, options.device)
+        row, best = _steps(name, precision, options)
+        work = simulate.simulate(
+            CASES[name][0], settings, precision=precision, host_layers=device.type == "cpu"
+        )
+        alone = sum(
+            count
+            * calibrate.convolution_seconds(
+                shape, device=device, precision=precision, plain=True, rounds=5
+            )
+            for shape, count in work.convolutions.items()
+        )
+    row += f" {alone:7.3f} {alone / best:6.0%}"
+    if options.plan:
+        row += _planned(name, work, settings, precision, device)
+    if device.type == "cuda":
+        row += _gpu_figures(work.flops, best, name, precision, options)
+    return row
 
 
-def _measure(name: str, steps: int, device: str) -> str:
+def _steps(name: str, precision: Any, options: argparse.Namespace) -> tuple[str, float]:
+    """A row's first columns, and the best step's seconds."""
     import torch
 
-    step = _make_step(name, device)
-    for _ in range(2):
-        step()
-    walls: list[float] = []
+    from faceloom.training.noise import train_on_noise
+
+    cuda = options.device.startswith("cuda")
+    clock = time.process_time if options.clock == "cpu" else time.perf_counter
+    torch.nn.Conv2d(8, 8, 3)(torch.rand(1, 8, 8, 8)).sum().backward()  # load what is lazy
+    before = _resident_mb()
+    model = make_model(
+        name,
+        batch=options.batch,
+        device=options.device,
+        precision=precision,
+        compiled=options.compiled,
+    )
+    for _ in range(WARM_UP):
+        train_on_noise(model, batch_size=options.batch)
+    times: list[float] = []
     cpu = time.process_time()
-    for _ in range(steps):
-        walls.append(_timed(step, device))
-    cpu = (time.process_time() - cpu) / steps
-    peak = (
-        torch.cuda.max_memory_allocated() / 2**20
-        if device.startswith("cuda")
-        else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    )
-    flops = _convolution_gflops(device, CASES[name][1])
+    for _ in range(options.steps):
+        times.append(
+            timed(lambda: train_on_noise(model, batch_size=options.batch), cuda=cuda, clock=clock)
+        )
+    cpu = (time.process_time() - cpu) / options.steps
+    peak = torch.cuda.max_memory_allocated() / 2**20 if cuda else _peak_mb() - before
+    best = min(times)
     return (
-        f"{name:13s} {min(walls):7.3f} {statistics.median(walls):9.3f} {cpu:11.3f}"
-        f" {peak:8.0f} {flops:14.0f}"
-    )
+        f"{name + ' ' + precision:22s} {best:6.3f} {statistics.median(times):9.3f}"
+        f" {cpu:11.3f} {peak:8.0f}"
+    ), best
 
 
-def _timed(work: Callable[[], object], device: str) -> float:
+def timed(work: Callable[[], object], *, cuda: bool, clock: Callable[[], float]) -> float:
+    """Seconds of `work`, on a GPU until it is done there."""
     import torch
 
-    start = time.perf_counter()
+    start = clock()
     work()
-    if device.startswith("cuda"):
+    if cuda:
         torch.cuda.synchronize()
-    return time.perf_counter() - start
+    return clock() - start
 
 
-def _make_step(name: str, device: str) -> Callable[[], object]:
-    import torch
+def _planned(name: str, work: Any, settings: Any, precision: Any, device: Any) -> str:
+    from faceloom.training.calibrate import calibrate
+    from faceloom.training.plan import estimate
 
-    from faceloom.models import Quick96Settings, SaehdSettings, TrainBatch, build_model
-
-    class_name, precision = CASES[name]
-    settings = (
-        Quick96Settings(batch_size=BATCH)
-        if class_name == "Quick96"
-        else SaehdSettings(archi="df-ud", batch_size=BATCH)
+    rates = calibrate(work, device=device, precision=precision)
+    found = estimate(
+        CASES[name][0],
+        settings,
+        precision=precision,
+        device_kind=device.type,
+        rates=rates,
+        work=work,
     )
-    model = build_model(class_name, settings, device=device, seed=0, precision=precision)
-    generator = torch.Generator().manual_seed(0)
-    side = settings.resolution
-
-    def random(channels: int) -> torch.Tensor:
-        return torch.rand(BATCH, channels, side, side, generator=generator).to(device)
-
-    src, dst = (TrainBatch(random(3), random(3), random(1).round()) for _ in range(2))
-    return lambda: model.train_step(src, dst, iteration=0)
+    return f" {found.seconds:7.3f} {found.total / 2**20:8.0f}"
 
 
-def _convolution_gflops(device: str, precision: str) -> float:
-    """Best speed of a 3×3 convolution 256 → 512 on 4×32×32, forward and backward."""
+def _gpu_figures(
+    flops: int, best: float, name: str, precision: Any, options: argparse.Namespace
+) -> str:
     import torch
 
-    dtype = torch.bfloat16 if precision == "bf16" else torch.float32
-    layout = torch.channels_last if precision == "bf16" else torch.contiguous_format
-    x = torch.rand(BATCH, 256, 32, 32, device=device, dtype=dtype).to(memory_format=layout)
-    conv = torch.nn.Conv2d(256, 512, 3, padding=1, device=device, dtype=dtype)
-    x.requires_grad_()
+    from faceloom.core import InputError
+    from faceloom.training.cards import find_card
+    from faceloom.training.noise import train_on_noise
 
-    def work() -> None:
-        conv(x).sum().backward()
+    try:
+        card = find_card(torch.cuda.get_device_name(options.device))
+        peak = (card.bf16_tflops if precision == "bf16" else None) or card.fp32_tflops or 0
+        used = f"{flops / best / (peak * 1e12):6.0%}" if peak else "     ?"
+    except InputError:
+        used = "     ?"
+    model = make_model(
+        name,
+        batch=options.batch,
+        device=options.device,
+        precision=precision,
+        compiled=options.compiled,
+    )
+    for _ in range(WARM_UP):
+        train_on_noise(model, batch_size=options.batch)
+    torch.cuda.synchronize()
+    activities = [torch.profiler.ProfilerActivity.CUDA]
+    start = time.perf_counter()
+    with torch.profiler.profile(activities=activities) as profiler:
+        for _ in range(5):
+            train_on_noise(model, batch_size=options.batch)
+        torch.cuda.synchronize()
+        spent = time.perf_counter() - start
+    busy = sum(event.self_device_time_total for event in profiler.key_averages()) / 1e6
+    return f"{used} {max(0.0, 1 - busy / spent):5.0%}"
 
-    work()
-    best = min(_timed(work, device) for _ in range(10))
-    return 3 * 2 * BATCH * 32 * 32 * 256 * 512 * 9 / best / 1e9
+
+def _resident_mb() -> float:
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
+
+
+def _peak_mb() -> float:
+    import resource
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 if __name__ == "__main__":
