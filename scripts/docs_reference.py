@@ -16,7 +16,7 @@ from rich.console import Console
 from faceloom.cli.main import COMMANDS, build_app
 from faceloom.core import Settings
 from faceloom.core.config import settings_table
-from faceloom.models import Quick96Settings, SaehdSettings
+from faceloom.models import AmpSettings, Quick96Settings, SaehdSettings, XsegSettings
 from faceloom.stages.demo import DemoConfig
 from faceloom.stages.encode import EncodeConfig
 from faceloom.stages.extract import ExtractConfig
@@ -27,7 +27,14 @@ from faceloom.stages.run import RunConfig
 from faceloom.stages.train import TrainConfig
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
-SUBCOMMANDS = {"weights": ("list", "fetch", "add")}
+SUBCOMMANDS = {
+    "weights": ("list", "fetch", "add"),
+    "model": (
+        *("list", "summary", "rename", "copy", "delete", "snapshot", "snapshots", "forget"),
+        *("backup", "backups", "restore", "reset", "timelapse", "import", "export"),
+    ),
+    "export": ("dfm", "xseg"),
+}
 WIDTH = 92
 
 SECTIONS: tuple[tuple[str, str, type[Settings]], ...] = (
@@ -37,7 +44,9 @@ SECTIONS: tuple[tuple[str, str, type[Settings]], ...] = (
     ("extract", "`faceloom extract`, table `[extract]`", ExtractConfig),
     ("train", "`faceloom train`, table `[train]`", TrainConfig),
     ("SAEHD", "A SAEHD model: `faceloom train SAEHD --set key=value`", SaehdSettings),
+    ("AMP", "An AMP model: `faceloom train AMP --set key=value`", AmpSettings),
     ("Quick96", "A Quick96 model: `faceloom train Quick96 --set key=value`", Quick96Settings),
+    ("XSeg", "An XSeg model: `faceloom train XSeg --set key=value`", XsegSettings),
     ("merge", "`faceloom merge`, table `[merge]`", MergeConfig),
     ("encode", "`faceloom encode`, table `[encode]`", EncodeConfig),
     ("demo", "`faceloom demo`", DemoConfig),
@@ -96,7 +105,8 @@ def plain_type(text: str) -> str:
     """Types as a user reads them."""
     words = re.findall(r"'([^']*)'", text) if "Literal[" in text else []
     if words:
-        return ", ".join(f"`{word}`" for word in words)
+        shown = ", ".join(f"`{word}`" for word in words)
+        return f"{shown} or whole number" if re.search(r"\bint\b", text) else shown
     names = {
         "Path": "path",
         "str": "text",

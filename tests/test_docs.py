@@ -16,7 +16,7 @@ from faceloom.stages.merge import MergeConfig
 from faceloom.stages.run import RunConfig
 from faceloom.stages.train import TrainConfig
 from faceloom.stages.workspace import create_workspace, stage_config
-from faceloom.training import first_settings
+from faceloom.training import first_settings, load_course
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -64,13 +64,18 @@ def test_examples_of_the_settings_file_are_valid(tmp_path):
     pages = "\n".join(page.read_text("utf-8") for page in PAGES)
     blocks = re.findall(r"```toml\n(.*?)```", pages, re.S)
     assert blocks
-    for block in blocks:
+    for number, block in enumerate(blocks):
+        if "[[stages]]" in block:
+            recipe = tmp_path / f"recipe{number}.toml"
+            recipe.write_text(block, "utf-8")
+            assert load_course(str(recipe)).recipe.stages
+            continue
         create_workspace(tmp_path).file.write_text(block, "utf-8")
         for stage, kind in stages.items():
             given = {"side": "src"} if stage == "extract" else {}
             config = stage_config(kind, stage, workspace=tmp_path, **given)
             if isinstance(config, TrainConfig):
-                first_settings(config.model, config.settings)
+                first_settings(config.model or "SAEHD", config.settings)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

@@ -53,6 +53,18 @@ def test_other_settings_are_another_loss() -> None:
     assert Guard(first=0).collapsed(losses[:1650])
 
 
+def test_after_a_roll_back_the_measure_is_what_was_usual() -> None:
+    """A state that was already broken when it was saved shows within a hundred iterations."""
+    before = curve(1500)
+    usual = Guard().level(np.concatenate([before, np.full((100, 2), 9.0, np.float32)]))
+    assert usual == pytest.approx(np.median(before[-500:], axis=0))
+    broken = np.concatenate([before, np.full((100, 2), 3.0, np.float32)])
+    assert not Guard(first=1500).collapsed(broken)
+    assert Guard(first=1500, usual=usual).collapsed(broken)
+    fine = np.concatenate([before, curve(100, 1.0)[::-1]])
+    assert not Guard(first=1500, usual=usual).collapsed(fine[:1580])
+
+
 def test_standing_still() -> None:
     flat = Flat(window=400, improvement=0.01)
     random = np.random.default_rng(1)

@@ -28,10 +28,13 @@ from faceloom.training import (
     load_model,
     read_events,
     read_state,
+    rollback,
     update_state,
 )
 from faceloom.training import trainer as trainer_module
+from faceloom.training.guard import Guard
 from faceloom.training.recipes import Recipe, Stage
+from faceloom.training.schedule import Clock
 
 Stores = tuple[SampleStore, SampleStore]
 CPU = torch.device("cpu")
@@ -172,6 +175,41 @@ def test_a_full_disk_stops_no_training(
     with pytest.raises(OSError, match="full"):
         session(tmp_path / "full", stores, 8).run()
     assert read_state(ModelFolder(tmp_path / "full")).iteration == 6
+
+
+def test_a_state_saved_while_it_went_wrong_is_not_the_one_to_go_back_to(
+    tmp_path: Path, stores: Stores, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The weights go bad at iteration 6 and are saved at 7, before any loss has shown it."""
+    monkeypatch.setattr(trainer_module, "PROOF", 3)
+    monkeypatch.setattr(rollback, "PROOF", 3)
+    plain, spoilt = PairMaterial.stepper, False
+
+    def stepper(self: PairMaterial, model: Any, seed: int, world: Any) -> Any:
+        step = plain(self, model, seed, world)
+
+        def once(iteration: int) -> dict[str, torch.Tensor]:
+            nonlocal spoilt
+            losses = step(iteration)
+            if iteration == 5 and not spoilt:
+                spoilt = True
+                with torch.no_grad():
+                    model.networks()["decoder"].out_conv.bias.fill_(-50.0)
+            return losses
+
+        return once
+
+    saves = {1, 3, 4, 7}
+    monkeypatch.setattr(PairMaterial, "stepper", stepper)
+    monkeypatch.setattr(Clock, "save_due", lambda _, iteration: iteration in saves)
+    monkeypatch.setattr(
+        Guard, "collapsed", lambda _, losses: len(losses) > 8 and losses[-1].max() > 5
+    )
+    monkeypatch.setattr(Clock, "fetch_due", lambda *_: True)
+    assert session(tmp_path, stores, 12).run() == "reached"
+    back = [e for e in read_events(ModelFolder(tmp_path).events_file) if e.kind == "rollback"]
+    assert [event.iteration for event in back] == [4]
+    assert losses(tmp_path)[-3:].max() < 5
 
 
 STAGES = (

@@ -33,7 +33,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "faceloom.cli.model:app",
         "List, copy, reset, import or export models; snapshots and backups.",
     ),
-    "export": ("faceloom.cli.export:app", "Write a model for other programs: DFM."),
+    "export": ("faceloom.cli.export:app", "Write trained models as files: DFM for DeepFaceLive, XSeg as ONNX."),
     "inspect": ("faceloom.cli.inspect:inspect", "Tell what a file says about itself."),
     "weights": ("faceloom.cli.weights:app", "List, fetch or add the face networks."),
     "doctor": ("faceloom.cli.doctor:doctor", "Check that this machine has all that is needed."),

@@ -23,9 +23,7 @@ from faceloom.stages.extract_journal import JOURNAL_NAME
 from faceloom.stages.workspace import SIDES, Side, Workspace, stage_config
 from faceloom.training import (
     ModelFolder,
-    changed_settings,
     choose_device,
-    first_settings,
     list_models,
     read_state,
     split_name,
@@ -42,7 +40,7 @@ class RunConfig(Settings):
     workspace: Path = Path()
     """The workspace."""
     model: str | None = None
-    """Class of the model, SAEHD or Quick96; unset: the one that is there, or SAEHD."""
+    """Class of the model, SAEHD, AMP or Quick96; unset: the one that is there, or SAEHD."""
     name: str | None = None
     """Name of the model, when there are several."""
     iterations: int | None = Field(default=None, ge=1)
@@ -179,7 +177,11 @@ def _needs_extraction(workspace: Workspace, side: Side) -> bool:
 
 def _is_trained(model: ModelFolder, config: train.TrainConfig) -> bool:
     """Whether the target is reached: loading two facesets to find that out would take minutes."""
-    return model.exists and read_state(model).iteration >= (config.iterations or 0)
+    if not model.exists:
+        return False
+    if not config.iterations:
+        return train.course_of(config) is None
+    return read_state(model).iteration >= config.iterations
 
 
 def _require_faces(workspace: Workspace, side: Side) -> None:
@@ -204,18 +206,15 @@ def _train_config(
     chosen = stage_config(train.TrainConfig, "train", mine, workspace=workspace.folder, **values)
     if chosen.iterations is not None:
         return chosen
-    return chosen.model_copy(update={"iterations": _target(chosen, workspace)})
+    return chosen.model_copy(update={"iterations": _target(chosen)})
 
 
-def _target(config: train.TrainConfig, workspace: Workspace) -> int:
-    """The model's own target, or the default: `run` must come to an end."""
-    folder = train.chosen_folder(workspace.model, config)
-    if folder.exists:
-        state = read_state(folder)
-        settings = changed_settings(state, config.settings, config.changes, where=folder.state_file)
-    else:
-        settings = first_settings(config.model, config.settings, config.changes)
-    return settings.target_iter or DEFAULT_ITERATIONS
+def _target(config: train.TrainConfig) -> int:
+    """The model's own target, or the default: `run` must come to an end. A recipe has its own
+    end: 0."""
+    if train.course_of(config) is not None:
+        return 0
+    return train.settings_of(config)[1].target_iter or DEFAULT_ITERATIONS
 
 
 class _Memory:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Final
 
 import torch
 from pydantic import Field
@@ -13,6 +14,10 @@ from faceloom.samples import SampleStore, load_samples
 from faceloom.stages.workspace import Workspace
 from faceloom.training import Material, PairMaterial
 from faceloom.training.xseg_material import load_xseg_material
+from faceloom.weights import fetch
+
+_NETWORKS: Final = {"perceptual_power": "lpips-vgg", "identity_power": "sface"}
+"""The network that a loss needs, by its setting."""
 
 
 class MaterialConfig(Settings):
@@ -50,12 +55,17 @@ class Materials:
 
     def __call__(self, settings: ModelSettings) -> Material:
         """Raises `InputError` for missing or unfit facesets, or a pretraining without one."""
-        key = (type(settings), settings.resolution, settings.face_type, settings.pretrain)
+        powers = tuple(bool(getattr(settings, name, 0)) for name in _NETWORKS)
+        shape = settings.resolution, settings.face_type, settings.pretrain
+        key = (type(settings), *shape, *powers)
         if self._kept is None or self._kept[0] != key:
             self._kept = key, self._load(settings)
         return self._kept[1]
 
     def _load(self, settings: ModelSettings) -> Material:
+        for key, weight in _NETWORKS.items():
+            if getattr(settings, key, 0):
+                fetch(weight, progress=self._progress)  # now, and not in the first step
         src, dst = self._folders(settings)
         if isinstance(settings, XsegSettings):
             return load_xseg_material(
@@ -75,6 +85,8 @@ class Materials:
         """Where src's and dst's faces are taken from."""
         if settings.pretrain:
             faces = self._config.pretrain_faces
+            if faces is None and isinstance(settings, XsegSettings):
+                return self._workspace.aligned_src, self._workspace.aligned_dst
             if faces is None:
                 raise InputError(
                     "pretrain is on: give the faceset of many people with --pretrain-faces, or"

@@ -56,6 +56,9 @@ class Guard:
     factor: float = 2.0
     """Collapsed: the median of the last 100 losses is this many times that of the 500 before; 0
     never."""
+    usual: tuple[float, ...] = ()
+    """What the losses were before a collapse, where that is known: the measure until there are
+    500."""
 
     def broken(self, rows: NDArray[np.float32]) -> int | None:
         """Index of the first row that is not a number, or None."""
@@ -70,12 +73,22 @@ class Guard:
         """Whether the very last losses are too high to save the state they belong to."""
         return self.factor > 0 and self._ratio(losses, _EARLY) > _SUSPICION
 
+    def level(self, losses: NDArray[np.float32]) -> tuple[float, ...]:
+        """What the losses were before the last 100; empty if there are too few to tell."""
+        known = losses[self.first :]
+        if len(known) < _RECENT + _REFERENCE:
+            return self.usual
+        return tuple(float(x) for x in np.median(known[-_REFERENCE - _RECENT : -_RECENT], axis=0))
+
     def _ratio(self, losses: NDArray[np.float32], recent: int) -> float:
         """The largest ratio among the columns, of recent losses to those before; 0 if too few."""
         known = losses[self.first :]
-        if len(known) < _RECENT + _REFERENCE:
+        if len(known) >= _RECENT + _REFERENCE:
+            before = np.median(known[-_REFERENCE - recent : -recent], axis=0)
+        elif self.usual and len(known) >= recent:
+            before = np.asarray(self.usual)
+        else:
             return 0.0
-        before = np.median(known[-_REFERENCE - recent : -recent], axis=0)
         now = np.median(known[-recent:], axis=0)
         return float(np.max(now / np.maximum(before, 1e-12)))
 

@@ -33,9 +33,10 @@ from faceloom.training.history import LossHistory
 from faceloom.training.parallel import World, broadcast_model, broadcast_object, reduce_gradients
 from faceloom.training.recipes import Course, Leg, RecipeProgress
 from faceloom.training.resets import reset_networks
+from faceloom.training.rollback import forget_proven, go_back
 from faceloom.training.schedule import Schedule
 from faceloom.training.sides import Material
-from faceloom.training.snapshots import list_backups, restore, snapshot
+from faceloom.training.snapshots import snapshot
 from faceloom.training.trainer import Ending, Outcome, Trainer
 
 if TYPE_CHECKING:
@@ -87,6 +88,7 @@ class Session:
     _recipe: RecipeProgress | None = None
     _risk: Risk = field(default_factory=Risk)
     _failures: int = 0
+    _usual: tuple[float, ...] = ()
     _collapsed_at: int = -_CALM
 
     def run(self) -> Outcome:
@@ -186,7 +188,9 @@ class Session:
         self._note_changes(state, settings, material)
         trainer = self._trainer(model, state, history, settings, material, leg)
         first = trainer.iteration
-        self.losses = history
+        self.losses, self._usual = history, ()
+        if self.world.first:
+            forget_proven(self.folder)
         if until is not None and first >= until:
             return "reached", target
         title = f"train {self.folder.path.name}" + (f" · {leg.stage.name}" if leg else "")
@@ -196,6 +200,7 @@ class Session:
         if outcome == "collapsed":
             at = trainer.iteration
             self._count_collapse(at)
+            self._usual = trainer.guard.level(history.values)
             self._log("collapse", at, trainer.trouble)
         elif outcome == "cancelled":
             self._log("cancelled", trainer.iteration, "stopped by the user; saved")
@@ -259,7 +264,7 @@ class Session:
             trained_s=state.trained_s if state else 0.0,
             facesets=material.facesets,
             ema=ema,
-            guard=Guard(first=len(history), factor=plan.schedule.collapse_factor),
+            guard=Guard(len(history), plan.schedule.collapse_factor, self._usual),
             ending=self._ending(leg),
             world=self.world,
             record={
@@ -314,14 +319,8 @@ class Session:
                 f" iteration {self._collapsed_at}. The model of iteration {state.iteration} is"
                 " untouched; go on from it, or a backup, with a lower learning_rate"
             )
-        if self._failures > 1 and self.world.first:
-            older = [
-                kept
-                for kept in list_backups(self.folder)
-                if kept.iteration is not None and kept.iteration < state.iteration
-            ]
-            if older:
-                restore(self.folder, older[-1].path)
+        if self.world.first:
+            go_back(self.folder, collapsed_at=self._collapsed_at, again=self._failures > 1)
         self._risk = self._risk.lowered()
         self._update(risk=self._risk)
         state = self._read() or state

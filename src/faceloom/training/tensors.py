@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import re
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
@@ -49,7 +51,10 @@ def write_tensors(
     for name, values in tensors.items():
         file = target / f"{name}.safetensors"
         plain = {key: value.detach().cpu().contiguous() for key, value in values.items()}
-        save_file(plain, file)
+        try:
+            save_file(plain, file)
+        except SafetensorError as error:
+            raise _system_error(error, file) from error
         with file.open("rb+") as handle:
             os.fsync(handle.fileno())
         sizes[file.name] = file.stat().st_size
@@ -171,3 +176,10 @@ def load_mean_weights(file: Path, model: TrainableModel) -> None:
         for key, value in network.state_dict().items():
             if f"{name}.{key}" in means:
                 _copy(file, key, means[f"{name}.{key}"], value)
+
+
+def _system_error(error: SafetensorError, file: Path) -> OSError:
+    """What the system said, which safetensors wraps: a full disk must be known as one."""
+    number = re.search(r"os error (\d+)", str(error))
+    code = int(number[1]) if number else errno.EIO
+    return OSError(code, os.strerror(code), str(file))

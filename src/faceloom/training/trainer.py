@@ -23,6 +23,7 @@ from faceloom.training.history import LossHistory
 from faceloom.training.live import last_kept, write_curve, write_page, write_preview
 from faceloom.training.parallel import World, broadcast_object, mean_losses
 from faceloom.training.preview import Preview
+from faceloom.training.rollback import PROOF, keep_proven
 from faceloom.training.schedule import Clock, Schedule
 from faceloom.training.snapshots import backup
 
@@ -214,6 +215,8 @@ class Trainer:
         return True
 
     def _save(self, clock: Clock, log: EventLog) -> None:
+        if 0 < self._saved <= self.iteration - PROOF:
+            keep_proven(self.folder)
         save_state(
             self.folder,
             self.model,
