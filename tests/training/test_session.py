@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import weakref
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -242,6 +243,21 @@ def test_a_recipe_from_end_to_end(tmp_path: Path, stores: Stores) -> None:
     names = sorted(entry.name for entry in (tmp_path / "snapshots").iterdir())
     assert names[1:] == ["stage-1-warp", "stage-2-own-dst", "stage-3-gan"]
     assert names[0].endswith("before reset of inter_AB")
+
+
+def test_one_model_at_a_time_is_in_memory(
+    tmp_path: Path, stores: Stores, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain, alive = PairMaterial.stepper, list[Any]()
+
+    def stepper(self: PairMaterial, model: Any, seed: int, world: Any) -> Any:
+        assert [made() for made in alive] == [None] * len(alive)
+        alive.append(weakref.ref(model))
+        return plain(self, model, seed, world)
+
+    monkeypatch.setattr(PairMaterial, "stepper", stepper)
+    session(tmp_path, stores, None, course=course(STAGES[0], STAGES[2])).run()
+    assert len(alive) == 3
 
 
 def test_an_interrupted_recipe_is_the_same_as_one_in_one_go(tmp_path: Path, stores: Stores) -> None:

@@ -7,6 +7,7 @@ recipe, a roll-back and a resumed training all go the same way.
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
@@ -109,6 +110,7 @@ class Session:
                 return "reached"
             state = self._begin_stage(state, leg)
             outcome, target = self._stretch(state, leg)
+            gc.collect()  # a model in a reference cycle would stay beside the next one
             state = self._read()
             if outcome == "collapsed":
                 state = self._roll_back(state)
