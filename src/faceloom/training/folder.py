@@ -6,7 +6,8 @@ model/<name>_<CLASS>/
   history.f32           the losses of every iteration (little-endian float32, a column each)
   events.jsonl          what happened: sessions, stages, resets, collapses, roll-backs
   previews/             last.jpg, masked.jpg, the history below, index.html
-  backups/              older states, kept on purpose
+  candidate/, proven/   older states to go back to after a collapse (links)
+  backups/, snapshots/  older states, kept on purpose
 """
 
 from __future__ import annotations

@@ -1,12 +1,13 @@
 """Which saved state is known to be good, and going back to it.
 
-A state may be saved in the moment between a model's going wrong and its losses' showing it. So the
-state before it is kept, as links, until the new one has proven itself by further losses.
+A state may be saved in the moment between a model's going wrong and its losses' showing it. So an
+older state is kept, as links, until a newer one has proven itself by the losses after it.
 """
 
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
@@ -17,43 +18,61 @@ from faceloom.training.snapshots import copied_state, install_state, link_file
 
 PROOF: Final = 100
 """Iterations after which a saved state counts as good, when nothing has been wrong with them."""
+_PROVEN, _CANDIDATE = "proven", "candidate"
 
 
-def proven_folder(folder: ModelFolder) -> Path:
-    """Where the last proven state is kept."""
-    return folder.path / "proven"
+class Proofs:
+    """Keeps a state that has proven itself, and the next one that is about to."""
 
+    def __init__(self, folder: ModelFolder) -> None:
+        self._folder = folder
+        self._candidate: int | None = None
 
-def keep_proven(folder: ModelFolder) -> None:
-    """Keep the saved state as the proven one, in place of the one before."""
-    unfinished = copied_state(folder, folder.path)
-    forget_proven(folder)
-    unfinished.rename(proven_folder(folder))
-
-
-def forget_proven(folder: ModelFolder) -> None:
-    """The proven state is of other settings, or no longer wanted."""
-    shutil.rmtree(proven_folder(folder), ignore_errors=True)
+    def saved(self, iteration: int) -> None:
+        """The state of `iteration` was saved, and the losses up to it are as they should be."""
+        if self._candidate is not None and iteration - self._candidate < PROOF:
+            return
+        if self._candidate is not None:
+            _replace(self._folder.path / _CANDIDATE, self._folder.path / _PROVEN)
+        unfinished = copied_state(self._folder, self._folder.path)
+        _replace(unfinished, self._folder.path / _CANDIDATE)
+        self._candidate = iteration
 
 
 def go_back(folder: ModelFolder, *, collapsed_at: int, again: bool) -> ModelState:
     """Make the latest state that is surely good the saved one; returns it.
 
     That is the saved one, unless it had no time to prove itself before the collapse at
-    `collapsed_at`, or going back to it did not help (`again`): then the proven one before it, and
-    after that the newest backup before it. Hold the model by `locked` meanwhile.
+    `collapsed_at`, or going back to it did not help (`again`): then the newest older one that is
+    kept, a backup if need be. Hold the model by `locked` meanwhile.
     """
     state = read_state(folder)
-    if collapsed_at - state.iteration >= PROOF and not again:
+    latest = collapsed_at - PROOF
+    if state.iteration <= latest and not again:
         return state
-    for source in (proven_folder(folder), *_backups(folder, before=state.iteration)):
+    older = [
+        (kept, source)
+        for kept, source in _kept(folder)
+        if kept.iteration < state.iteration
+        and kept.iteration <= latest
+        and kept.settings == state.settings
+    ]
+    if not older:
+        return state
+    kept, source = max(older, key=lambda entry: entry[0].iteration)
+    return _install(folder, kept, source)
+
+
+def _kept(folder: ModelFolder) -> Iterator[tuple[ModelState, Path]]:
+    """Every whole state that is kept, and where."""
+    places = [folder.path / _CANDIDATE, folder.path / _PROVEN]
+    if folder.backups.is_dir():
+        places += [entry for entry in folder.backups.iterdir() if not entry.name.startswith(".")]
+    for place in places:
         try:
-            kept = read_state(ModelFolder(source))
+            yield read_state(ModelFolder(place)), place
         except ModelError:
             continue
-        if kept.iteration < state.iteration and kept.settings == state.settings:
-            return _install(folder, kept, source)
-    return state
 
 
 def _install(folder: ModelFolder, kept: ModelState, source: Path) -> ModelState:
@@ -64,10 +83,6 @@ def _install(folder: ModelFolder, kept: ModelState, source: Path) -> ModelState:
     return install_state(folder, kept, link, history_from=source / folder.history_file.name)
 
 
-def _backups(folder: ModelFolder, *, before: int) -> list[Path]:
-    """Backups of fewer iterations, the newest first."""
-    if not folder.backups.is_dir():
-        return []
-    found = [entry for entry in folder.backups.iterdir() if entry.name[:8].isdigit()]
-    older = [entry for entry in found if int(entry.name[:8]) < before]
-    return sorted(older, key=lambda entry: entry.name, reverse=True)
+def _replace(source: Path, target: Path) -> None:
+    shutil.rmtree(target, ignore_errors=True)
+    source.rename(target)

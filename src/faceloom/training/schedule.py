@@ -79,10 +79,13 @@ class Clock:
         self._first = False
         self._save_at = time.monotonic() + self._schedule.save_every_s
 
-    def save_later(self, seconds: float) -> None:
-        """Try again after so many seconds, or the interval between saves if that is shorter."""
+    def save_later(self, seconds: float) -> float:
+        """Try again after so many seconds, or the interval between saves if that is shorter;
+        returns which."""
         self._first = False
-        self._save_at = time.monotonic() + min(seconds, self._schedule.save_every_s)
+        wait = min(seconds, self._schedule.save_every_s)
+        self._save_at = time.monotonic() + wait
+        return wait
 
     def preview_due(self, iteration: int) -> bool:
         if self._first_preview:

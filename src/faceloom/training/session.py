@@ -34,7 +34,7 @@ from faceloom.training.history import LossHistory
 from faceloom.training.parallel import World, broadcast_model, broadcast_object, reduce_gradients
 from faceloom.training.recipes import Course, Leg, RecipeProgress
 from faceloom.training.resets import reset_networks
-from faceloom.training.rollback import forget_proven, go_back
+from faceloom.training.rollback import go_back
 from faceloom.training.schedule import Schedule
 from faceloom.training.sides import Material
 from faceloom.training.snapshots import snapshot
@@ -127,6 +127,7 @@ class Session:
             return None
         if self.world.first:
             sweep(self.folder, keep=state.folder)
+        self._log("resumed", state, f"goes on, on {device_name(self.plan.device)}")
         state = self._leave_pretraining(state)
         self._risk = Risk(rollbacks=state.risk.rollbacks) if self.plan.forgive else state.risk
         course, before = self.plan.course, state.recipe
@@ -191,8 +192,6 @@ class Session:
         trainer = self._trainer(model, state, history, settings, material, leg)
         first = trainer.iteration
         self.losses, self._usual = history, ()
-        if self.world.first:
-            forget_proven(self.folder)
         if until is not None and first >= until:
             return "reached", target
         title = f"train {self.folder.path.name}" + (f" · {leg.stage.name}" if leg else "")

@@ -23,7 +23,7 @@ from faceloom.training.history import LossHistory
 from faceloom.training.live import last_kept, write_curve, write_page, write_preview
 from faceloom.training.parallel import World, broadcast_object, mean_losses
 from faceloom.training.preview import Preview
-from faceloom.training.rollback import PROOF, keep_proven
+from faceloom.training.rollback import Proofs
 from faceloom.training.schedule import Clock, Schedule
 from faceloom.training.snapshots import backup
 
@@ -81,6 +81,7 @@ class Trainer:
     _pending: list[Tensor] = field(default_factory=lambda: list[Tensor]())
     _saved: int = -1
     _noted: int = 0
+    _proofs: Proofs = field(init=False)
 
     @property
     def iteration(self) -> int:
@@ -96,6 +97,7 @@ class Trainer:
         log = EventLog(self.folder.events_file, progress.note)
         self._saved = self.iteration if self.folder.exists else -1
         self._noted = self.iteration
+        self._proofs = Proofs(self.folder)
         clock = Clock(self.schedule, self.iteration, last_kept(self.folder.previews))
         if self.world.first:
             write_page(self.folder.previews)
@@ -204,8 +206,7 @@ class Trainer:
         try:
             self._save(clock, log)
         except OSError as error:
-            again = _SAVE_AGAIN_S
-            clock.save_later(again)
+            again = clock.save_later(_SAVE_AGAIN_S)
             log.write(
                 "save_failed",
                 self.iteration,
@@ -215,8 +216,6 @@ class Trainer:
         return True
 
     def _save(self, clock: Clock, log: EventLog) -> None:
-        if 0 < self._saved <= self.iteration - PROOF:
-            keep_proven(self.folder)
         save_state(
             self.folder,
             self.model,
@@ -228,6 +227,8 @@ class Trainer:
             **self.record,
         )
         self._saved = self.iteration
+        if not self.guard.suspicious(self.history.values):
+            self._proofs.saved(self.iteration)
         if clock.backup_due(self.trained_s):
             backup(self.folder, keep=self.schedule.backups)
             log.write("backup", self.iteration, "backup kept")
