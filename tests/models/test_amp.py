@@ -39,6 +39,7 @@ TINY: dict[str, Any] = {
     "e_dims": 16,
     "d_dims": 16,
     "batch_size": 2,
+    "train_inters": True,
 }
 FACES = torch.rand(3, 3, 64, 64, generator=torch.Generator().manual_seed(9))
 
@@ -448,6 +449,7 @@ def test_defaults_are_the_references() -> None:
     assert (settings.e_dims, settings.d_dims, settings.mask_dims) == (64, 64, 22)
     assert (settings.patch_size, settings.gan_dims, settings.gan_power) == (28, 16, 0)
     assert settings.learning_rate == 5e-5
+    assert not settings.train_inters
 
 
 def test_the_default_patch_fits_every_resolution() -> None:
