@@ -10,6 +10,7 @@ import torch
 
 from faceloom.models import FaceModel, SaehdSettings, TrainBatch, build_model
 from faceloom.models import pair as pair_module
+from faceloom.models.stepping import forget_compiled
 from faceloom.nn import conv, convolve
 
 TINY: dict[str, Any] = {"resolution": 64, "ae_dims": 32, "e_dims": 16, "d_dims": 16}
@@ -69,6 +70,18 @@ def test_compiled_step_is_the_eager_one_and_compiles_once(options: dict[str, Any
             apart = (value - weights[key]).abs()
             assert apart.max() < 4e-4, f"{name}.{key}"
             assert apart.mean() < 1e-6, f"{name}.{key}"
+
+
+def test_any_number_of_models_can_be_compiled_one_after_the_other() -> None:
+    """A recipe that resets networks builds dozens."""
+
+    def of_model(power: float) -> Callable[[torch.Tensor], torch.Tensor]:
+        return torch.compile(lambda x: power * x, fullgraph=True, dynamic=False, backend="eager")
+
+    limit = torch._dynamo.config.recompile_limit
+    for number in range(limit + 1):
+        assert of_model(0.5 + number)(torch.ones(1)) == 0.5 + number
+        forget_compiled()
 
 
 def test_bf16_layers_can_be_traced() -> None:

@@ -233,6 +233,7 @@ def test_a_recipe_from_end_to_end(tmp_path: Path, stores: Stores) -> None:
     state = read_state(ModelFolder(tmp_path))
     assert state.iteration == 8
     assert state.settings["gan_power"] == 0.1
+    assert state.recipe is not None and state.recipe.stage == len(STAGES), "done, and known to be"
     assert "GAN.safetensors" in state.files and "GAN_opt.safetensors" in state.files
     assert kinds(tmp_path) == [
         *("stage", "started", "reset", "stage", "stage"),  # warp begins … ends; paused
@@ -242,6 +243,11 @@ def test_a_recipe_from_end_to_end(tmp_path: Path, stores: Stores) -> None:
     names = sorted(entry.name for entry in (tmp_path / "snapshots").iterdir())
     assert names[1:] == ["stage-1-warp", "stage-2-own-dst", "stage-3-gan"]
     assert names[0].endswith("before reset of inter_AB")
+
+
+def test_no_pause_before_there_is_a_model(tmp_path: Path, stores: Stores) -> None:
+    session(tmp_path, stores, 1, course=course(STAGES[1])).run()
+    assert read_state(ModelFolder(tmp_path)).iteration == 1
 
 
 def test_one_model_at_a_time_is_in_memory(

@@ -62,6 +62,15 @@ def compiled_for(device: torch.device, function: Callable[..., T]) -> Callable[.
     return torch.compile(function, fullgraph=True, dynamic=False, mode=mode)
 
 
+def forget_compiled() -> None:
+    """Free what was compiled for models that are gone.
+
+    Models of a class share their code, and torch compiles one code a few times only: without this
+    the ninth model of a process could not be compiled.
+    """
+    torch.compiler.reset()
+
+
 def begin_step(device: torch.device) -> None:
     """To be called before a step of compiled graphs: what the one before left is overwritten."""
     if device.type == "cuda":

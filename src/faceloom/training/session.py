@@ -16,6 +16,7 @@ import torch
 
 from faceloom.core import Cancel, ModelError, Progress
 from faceloom.models import ModelSettings, Precision, TrainableModel, build_model
+from faceloom.models.stepping import forget_compiled
 from faceloom.training.checkpoint import (
     ModelState,
     load_history,
@@ -105,12 +106,13 @@ class Session:
             if self.plan.course is not None and leg is None:
                 self._log("finished", state, "the recipe is done")
                 return "reached"
-            if leg is not None and leg.stage.pause and self._recipe and not self._recipe.paused:
-                self._pause(state, leg)
+            if self._must_pause(state, leg):
                 return "reached"
             state = self._begin_stage(state, leg)
             outcome, target = self._stretch(state, leg)
             gc.collect()  # a model in a reference cycle would stay beside the next one
+            if self.plan.compiled:
+                forget_compiled()
             state = self._read()
             if outcome == "collapsed":
                 state = self._roll_back(state)
@@ -163,12 +165,19 @@ class Session:
             return None
         return course.leg(progress)
 
-    def _pause(self, state: ModelState | None, leg: Leg) -> None:
-        """Stop before a stage for which the user has something to do."""
-        assert self._recipe is not None
+    def _must_pause(self, state: ModelState | None, leg: Leg | None) -> bool:
+        """Whether to stop before a stage for which the user has something to do; once a stage.
+
+        Not before there is a model: nothing could keep in mind that it has stopped.
+        """
+        if state is None or leg is None or self._recipe is None:
+            return False
+        if not leg.stage.pause or self._recipe.paused:
+            return False
         self._recipe = self._recipe.model_copy(update={"paused": True})
         self._update(recipe=self._recipe)
         self._log("stage", state, f"paused before stage {leg.stage.name!r}: {leg.stage.about}")
+        return True
 
     def _begin_stage(self, state: ModelState | None, leg: Leg | None) -> ModelState | None:
         """Reset the networks that a stage wants afresh, once; say that it begins."""
@@ -305,7 +314,8 @@ class Session:
         means = ", ".join(f"{value:.4f}" for value in losses)
         self._log("stage", state, f"stage {leg.stage.name!r} ends ({why}); losses {means}")
         self._recipe = self.plan.course.next_stage(self._recipe, state.iteration, state.trained_s)
-        return state
+        self._update(recipe=self._recipe)  # after the last stage nothing is saved any more
+        return self._read() or state
 
     def _roll_back(self, state: ModelState | None) -> ModelState:
         """Lower the risk, and go back to the saved state, or an older one if that did not help."""
