@@ -25,6 +25,8 @@ from faceloom.training import (
     load_model,
     read_state,
 )
+from faceloom.training.guard import Guard
+from faceloom.training.schedule import Clock
 
 Stores = tuple[SampleStore, SampleStore]
 CPU = torch.device("cpu")
@@ -154,6 +156,25 @@ def test_a_collapse_keeps_the_last_good_state(tmp_path: Path, stores: Stores) ->
     assert (outcome, trainer.trouble) == ("collapsed", "the loss of iteration 3 is not a number")
     assert read_state(trainer.folder).iteration == 2
     assert go(resume(tmp_path, stores), 3).shape == (3, 2)
+
+
+def test_a_collapse_that_ctrl_c_brings_to_light_is_not_saved(
+    tmp_path: Path, stores: Stores, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    go(make_trainer(tmp_path, stores, new_model()), 2)
+    trainer, cancel = resume(tmp_path, stores), Cancel()
+    step = trainer.step
+
+    def last(iteration: int) -> dict[str, torch.Tensor]:
+        cancel.set()
+        return step(iteration)
+
+    trainer.step = last
+    monkeypatch.setattr(Guard, "collapsed", lambda *_: True)
+    monkeypatch.setattr(Clock, "fetch_due", lambda *_: False)
+    monkeypatch.setattr(Clock, "preview_due", lambda *_: False)
+    assert trainer.run(6, progress=NullProgress(), cancel=cancel) == "collapsed"
+    assert read_state(trainer.folder).iteration == 2
 
 
 def test_a_spoilt_weight_is_not_saved_though_its_loss_was_fine(

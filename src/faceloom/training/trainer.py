@@ -124,10 +124,9 @@ class Trainer:
     ) -> Outcome:
         outcome: Outcome | None = None
         while until is None or self.iteration < until:
-            outcome = self._agreed("cancelled" if cancel.is_set else outcome)
+            outcome = self._agreed(outcome or ("cancelled" if cancel.is_set else None))
             if outcome is not None:
-                self._fetch(progress, clock)
-                return outcome
+                return "collapsed" if self._fetch(progress, clock) else outcome
             self.train_step()
             outcome = self._after_step(clock, log, progress) or outcome
         return "collapsed" if self._fetch(progress, clock) else "reached"
