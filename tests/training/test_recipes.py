@@ -75,6 +75,7 @@ def test_progress_belongs_to_one_content_and_scale() -> None:
         ('about="x"\nmodel="SAEHD"\n[[stages]]\nname="a"\n[[stages]]\nname="b"', "never ends"),
         ('about="x"\nmodel="SAEHD"\n[[stages]]\nname="a"\nreset_every=5', "belong together"),
         ('about="x"\nmodel="SAEHD"\n[[stages]]\nname="a"\nloops=5', "loops"),
+        ('about="x"\nmodel="SAEHD"\n[[stages]]\nname="a"\nsettings={pretrain=true}', "pretrain"),
         ("about = ", "not TOML"),
     ],
 )

@@ -52,6 +52,11 @@ class Stage(Settings):
     def _check(self) -> Self:
         if (self.reset_every is None) != (not self.reset_networks):
             raise ValueError("reset_every and reset_networks belong together")
+        if "pretrain" in self.settings:
+            raise ValueError(
+                f"stage {self.name!r} sets pretrain, whose end begins a training anew: it belongs"
+                " to the recipe's own settings, or to the command"
+            )
         return self
 
 
