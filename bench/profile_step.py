@@ -15,6 +15,8 @@ from typing import Any
 
 from train_step import CASES, WARM_UP, make_model
 
+from faceloom.core.threads import wait_briefly
+
 CLASSES: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("convolution, backward", ("convolution_backward", "wgrad", "dgrad", "conv_bwd")),
     ("convolution, forward", ("convolution", "conv", "fprop", "implicit_gemm")),
@@ -37,6 +39,7 @@ def main() -> None:
     parser.add_argument("--ops", type=int, default=12)
     parser.add_argument("--compiled", action="store_true")
     options = parser.parse_args()
+    wait_briefly()
 
     import torch
 

@@ -29,6 +29,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from faceloom.core.threads import wait_briefly
+
 CASES: dict[str, tuple[str, dict[str, Any]]] = {
     "saehd-df-ud": ("SAEHD", {"archi": "df-ud"}),
     "saehd-liae-ud": ("SAEHD", {"archi": "liae-ud"}),
@@ -55,6 +57,7 @@ WARM_UP = 3
 
 def main() -> None:
     options = _options()
+    wait_briefly()  # in this process's environment, which the cases' processes take over
     print("case                   best s  median s  cpu s/step  peak MB  conv s  share", end="")
     print("  plan s  plan MB" if options.plan else "", end="")
     print("   MFU  idle" if options.device.startswith("cuda") else "")

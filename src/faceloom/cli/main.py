@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 from faceloom.core.errors import CancelledError, FaceloomError, UsageError
+from faceloom.core.threads import wait_briefly
 
 if TYPE_CHECKING:
     from cyclopts import App
@@ -33,7 +34,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "faceloom.cli.model:app",
         "List, copy, reset, import or export models; snapshots and backups.",
     ),
-    "export": ("faceloom.cli.export:app", "Write trained models as files: DFM for DeepFaceLive, XSeg as ONNX."),
+    "export": (
+        "faceloom.cli.export:app",
+        "Write trained models as files: DFM for DeepFaceLive, XSeg as ONNX.",
+    ),
     "inspect": ("faceloom.cli.inspect:inspect", "Tell what a file says about itself."),
     "weights": ("faceloom.cli.weights:app", "List, fetch or add the face networks."),
     "doctor": ("faceloom.cli.doctor:doctor", "Check that this machine has all that is needed."),
@@ -49,6 +53,7 @@ def main() -> None:
         # A file name that the terminal's encoding lacks must not end the program.
         with contextlib.suppress(AttributeError, ValueError):
             stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+    wait_briefly()
     code = run_command(sys.argv[1:])
     try:
         sys.stdout.flush()
