@@ -28,6 +28,12 @@ CASES = {
     "warp, flip, mkl": AugmentSettings(random_flip=True, ct_mode="mkl"),
     "warp, flip, idt": AugmentSettings(random_flip=True, ct_mode="idt"),
     "warp, flip, sot": AugmentSettings(random_flip=True, ct_mode="sot"),
+    "warp, flip, rct of whole pictures": AugmentSettings(
+        random_flip=True, ct_mode="rct", ct_statistics="whole"
+    ),
+    "warp, flip, sot of whole pictures": AugmentSettings(
+        random_flip=True, ct_mode="sot", ct_statistics="whole"
+    ),
 }
 
 

@@ -51,6 +51,16 @@ def test_sot_filters_the_change_not_the_picture() -> None:
     assert grain(result) == pytest.approx(grain(image), rel=0.02)
 
 
+def test_sot_goes_on_beyond_the_mask_as_it_ends_there() -> None:
+    """The same change everywhere inside is the same change on both sides of the mask's edge."""
+    image, _ = pair()
+    reference = image - np.float32(0.1)
+    mask = np.zeros((40, 40), np.float32)
+    mask[10:30, 8:24] = 1
+    result = sot(image, reference, mask, statistics="inside")
+    np.testing.assert_allclose(result[6:34, 4:28], reference[6:34, 4:28], atol=5e-3)
+
+
 def test_idt_relaxed_goes_two_thirds_of_the_way() -> None:
     """20 steps of a twentieth leave 0.95^20 = 0.36 of what a whole step would take away."""
     image, reference = pair()

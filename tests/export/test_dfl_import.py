@@ -23,6 +23,7 @@ from faceloom.export.dfl_model import (
     load_dfl_weights,
     read_dfl_model,
 )
+from faceloom.export.dfl_options import lost_settings
 
 Nets = dict[str, dict[str, np.ndarray]]
 
@@ -201,6 +202,17 @@ def test_options_of_all_ages(
     made(tmp_path, **options)
     settings = read_dfl_model(tmp_path).settings.model_dump()
     assert {key: settings[key] for key in expected} == expected
+
+
+def test_colours_go_on_as_dfl_takes_them(tmp_path: Path) -> None:
+    made(tmp_path, ct_mode="rct")
+    settings = read_dfl_model(tmp_path).settings
+    assert settings.model_dump()["ct_statistics"] == "whole"
+    assert lost_settings(settings, "SAEHD") == []
+    ours = settings.model_copy(update={"ct_statistics": "inside"})
+    assert lost_settings(ours, "SAEHD") == ["ct_statistics"]
+    unused = ours.model_copy(update={"ct_mode": "none"})
+    assert lost_settings(unused, "SAEHD") == []
 
 
 def test_dead_architectures_and_foreign_options_are_told(tmp_path: Path) -> None:

@@ -418,7 +418,7 @@ def test_checkpointing_changes_no_gradient() -> None:
 
 
 def test_needs_and_names() -> None:
-    model = tiny_model(random_warp=False, uniform_yaw=True, ct_mode="rct")
+    model = tiny_model(random_warp=False, uniform_yaw=True, ct_mode="rct", ct_statistics="whole")
     assert model.sample_needs == SampleNeeds(
         resolution=64,
         batch_size=2,
@@ -429,6 +429,7 @@ def test_needs_and_names() -> None:
         scale_range=0.15,
         uniform_yaw=True,
         ct_mode="rct",
+        ct_statistics="whole",
     )
     assert model.class_name == "AMP"
     assert model.optional_networks == frozenset()

@@ -193,7 +193,8 @@ def test_pretraining_teaches_both_inters_of_liae() -> None:
 
 def test_samples_follow_the_settings() -> None:
     needs = build(random_hsv_power=0.05, ct_mode="sot").sample_needs
-    assert (needs.hsv_power, needs.ct_mode) == (0.05, "sot")
+    assert (needs.hsv_power, needs.ct_mode, needs.ct_statistics) == (0.05, "sot", "inside")
+    assert build(ct_statistics="whole").sample_needs.ct_statistics == "whole"
 
 
 def test_discriminators_by_name_with_their_optimizers() -> None:

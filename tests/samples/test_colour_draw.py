@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from faceloom.color import TransferName
+from faceloom.color import TransferName, TransferStatistics
 from faceloom.color.batched import transfer_batch
 from faceloom.core import InputError
 from faceloom.samples import AugmentSettings, References, SampleStore, draw_batch
@@ -29,23 +29,31 @@ def generator(seed: int = 1) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
+@pytest.mark.parametrize("statistics", ["inside", "whole"])
 @pytest.mark.parametrize("mode", MODES)
-def test_colours_become_the_references(mode: TransferName) -> None:
+def test_colours_become_the_references(mode: TransferName, statistics: TransferStatistics) -> None:
     src, dst = store(1, tint=0.9), store(2, tint=0.5)
-    settings = STILL.model_copy(update={"ct_mode": mode})
+    settings = STILL.model_copy(update={"ct_mode": mode, "ct_statistics": statistics})
     batch = draw_batch(
         src, [0, 3], generator(), settings, resolution=48, references=References(dst, [4, 1])
     )
     assert torch.equal(batch.warped, batch.target)
     plain = draw_batch(src, [0, 3], generator(), STILL, resolution=48)
     assert torch.equal(batch.mask, plain.mask)
-    means = batch.target.mean((2, 3))
-    wanted = dst.gather([4, 1], planes=slice(3)).mean((2, 3))
-    before = (plain.target.mean((2, 3)) - wanted).abs().mean()
-    assert float((means - wanted).abs().mean()) < 0.5 * float(before)
+    faces, lent = src.gather([0, 3]), dst.gather([4, 1])
+    masks = (faces[:, 3:4], lent[:, 3:4]) if statistics == "inside" else None
+    weights = masks or (torch.ones(2, 1, 48, 48), torch.ones(2, 1, 48, 48))
+    wanted = _means(lent[:, :3], weights[1])
+    before = (_means(plain.target, weights[0]) - wanted).abs().mean()
+    after = (_means(batch.target, weights[0]) - wanted).abs().mean()
+    assert float(after) < 0.5 * float(before)
     # Working pictures are recoloured before they are resampled; here, that moves nothing.
-    expected = transfer_batch(mode, src.gather([0, 3])[:, :3], dst.gather([4, 1])[:, :3], _after(2))
+    expected = transfer_batch(mode, faces[:, :3], lent[:, :3], _after(2), masks)
     torch.testing.assert_close(batch.target, expected, atol=1e-4, rtol=0)
+
+
+def _means(images: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
+    return (images * weights).sum((2, 3)) / weights.sum((2, 3))
 
 
 def _after(samples: int) -> torch.Generator:

@@ -61,6 +61,21 @@ def test_colours_and_hue_vary_on_src_only(stores: Stores, mode: TransferName) ->
     assert float(after) < float(before)
 
 
+def test_a_background_lends_no_colours_unless_asked(stores: Stores) -> None:
+    src, dst = stores
+    planes = dst.planes.clone()
+    inside = torch.zeros(planes.shape[-2:], dtype=torch.bool)
+    inside[16:48, 20:44] = True
+    planes[:, 3] = inside * 255
+    dark = planes.clone()
+    dark[:, :3] = torch.where(inside, planes[:, :3], 5)
+    sides = [(src, replace(dst, planes=p)) for p in (planes, dark)]
+    for statistics, alike in (("inside", True), ("whole", False)):
+        needs = replace(NEEDS, ct_mode="rct", ct_statistics=statistics)
+        one, other = (PairSource(*pair, needs, 5).take(2)[0].target for pair in sides)
+        assert torch.allclose(one, other, atol=1e-6) is alike
+
+
 def test_every_face_of_dst_lends_its_colours_before_any_lends_them_again(stores: Stores) -> None:
     """With a dst of flat pictures, the mean of a src picture tells which one it was given."""
     src, dst = stores

@@ -2,7 +2,7 @@
 
 from faceloom.color.linear import lct, mkl
 from faceloom.color.pixels import MaskStatistics
-from faceloom.color.transfer import TRANSFERS, Transfer, TransferName, rct
+from faceloom.color.transfer import TRANSFERS, Transfer, TransferName, TransferStatistics, rct
 from faceloom.color.transport import idt, sot
 
 __all__ = [
@@ -10,6 +10,7 @@ __all__ = [
     "MaskStatistics",
     "Transfer",
     "TransferName",
+    "TransferStatistics",
     "idt",
     "lct",
     "mkl",

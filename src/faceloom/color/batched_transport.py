@@ -8,6 +8,10 @@ channel over the picture's colours.
 On faces of 128 and 256 px both differ from the exact versions, given the same random directions,
 by 0.6 to 0.9 of 255 levels (root mean square). One choice of directions differs from another by 1.5
 (`sot`) and 0.9 (`idt`); the transfer itself changes 25 to 40.
+
+Where pixels have weights, places spread evenly over the weight take the grid's part, so that all of
+them count alike in what follows. Weights are counted in whole numbers: sums of such are the same in
+whatever order a GPU adds.
 """
 
 from __future__ import annotations
@@ -34,16 +38,35 @@ _SOT_CELL_PX: Final = 16.0
 _SOT_REACH_PX: Final = 28.0
 """(1 - (d/28)²)² along each axis is, to a hundredth, the disc-shaped Gaussian of σ 16 px, cut at
 24 px, that OpenCV's bilateral filter is when colour does not count."""
+_SOT_TAIL: Final = 0.01
+"""Far from all that has weight, changes go on as a mean by distance, at this part of the weight."""
 _IDT_CELLS: Final = 32
 _IDT_NODES: Final = 17
+_SOT_PLACES: Final = 2053
+_IDT_PLACES: Final = 1031
+"""About as many as cells. Primes, so that the steps from place to place do not fall in with rows of
+pixels."""
+_WEIGHT_LEVELS: Final = 255
+
+Weights = tuple[Tensor, Tensor]
+"""How much each pixel of a picture and of its reference counts, b 1 h w each in [0, 1], not all 0.
+"""
 
 
-def sot_batch(image: Tensor, reference: Tensor, generator: torch.Generator) -> Tensor:
+def sot_batch(
+    image: Tensor,
+    reference: Tensor,
+    generator: torch.Generator,
+    weights: Weights | None = None,
+) -> Tensor:
     """Sliced optimal transport of `image`, b 3 h w, to `reference`, b 3 h' w'."""
     height, width = image.shape[2:]
     rows, columns = (
         _centres(n, min(n, max(_SOT_CELLS, math.ceil(n / _SOT_CELL_PX)))) for n in (height, width)
     )
+    if weights is not None:
+        change = _weighted_change(image, reference, weights, (rows, columns), generator)
+        return (image + change).clamp_(0, 1)
     start = _picked(image, rows, columns)
     goal = _picked(
         reference,
@@ -54,6 +77,51 @@ def sot_batch(image: Tensor, reference: Tensor, generator: torch.Generator) -> T
     change = (moved - start).unflatten(2, (len(rows), len(columns)))
     down, across = _spreading(height, rows, image), _spreading(width, columns, image)
     return (image + _stretched(down, change, across)).clamp_(0, 1)
+
+
+def _weighted_change(
+    image: Tensor,
+    reference: Tensor,
+    weights: Weights,
+    cells: tuple[Tensor, Tensor],
+    generator: torch.Generator,
+) -> Tensor:
+    """The change of `sot` where pixels have weights, b 3 h w: where they have, a mean of the nearby
+    changes by weight; elsewhere, of the nearest ones."""
+    rows, columns = cells
+    own, goal_weight = (_cumulated_weight(w) for w in weights)
+    start = _at(image, _places(own, _SOT_PLACES))
+    goal = _at(reference, _places(goal_weight, _SOT_PLACES))
+    change = _slice_transport(start, goal, generator) - start
+    # Each cell takes the change of the place that stands for its middle pixel.
+    weight = _picked(weights[0], rows, columns)
+    middle = _picked(own.view(weights[0].shape), rows, columns)
+    place = (middle * _SOT_PLACES // own[:, None, -1:]).clamp_(max=_SOT_PLACES - 1)
+    change = change.gather(2, place.expand(-1, 3, -1))
+    weight = weight + 1e-6  # a mask may slip between the middles
+    grid = torch.cat([change * weight, weight], 1).unflatten(2, (len(rows), len(columns)))
+    down, across = (
+        _spreading(n, c, image, tail=_SOT_TAIL) for n, c in zip(image.shape[2:], cells, strict=True)
+    )
+    spread = _stretched(down, grid, across)
+    return spread[:, :3] / spread[:, 3:]
+
+
+def _cumulated_weight(weights: Tensor) -> Tensor:
+    """The weight, in 255ths, of each pixel and all before it: b n int64, of b 1 h w."""
+    return (weights.flatten(1) * _WEIGHT_LEVELS).round_().long().cumsum_(1)
+
+
+def _places(cumulated: Tensor, count: int) -> Tensor:
+    """The pixels at evenly spaced parts of the cumulated weight, b n: b `count` int64."""
+    parts = torch.arange(1, 2 * count, 2, device=cumulated.device)
+    wanted = parts * cumulated[:, -1:] // (2 * count)
+    return torch.searchsorted(cumulated, wanted, right=True)
+
+
+def _at(image: Tensor, places: Tensor) -> Tensor:
+    """The colours at some pixels, b n: b 3 n."""
+    return image.flatten(2).gather(2, places[:, None].expand(-1, image.shape[1], -1))
 
 
 def _centres(size: int, cells: int) -> Tensor:
@@ -97,10 +165,10 @@ def _sorted(values: Tensor, *, order: bool = True) -> tuple[Tensor, Tensor]:
     return values.gather(-1, ranks), ranks
 
 
-def _spreading(size: int, centres: Tensor, like: Tensor) -> Tensor:
+def _spreading(size: int, centres: Tensor, like: Tensor, *, tail: float = 0.0) -> Tensor:
     """How much of each cell's change each pixel of an axis takes: `size cells`, rows sum to 1.
 
-    The picture goes on mirrored beyond its edge.
+    The picture goes on mirrored beyond its edge. `tail` is what reaches beyond all limits.
     """
     pixels = torch.arange(size, dtype=torch.float64)[:, None]
     centre = centres.double()
@@ -108,6 +176,8 @@ def _spreading(size: int, centres: Tensor, like: Tensor) -> Tensor:
     for mirrored in (centre, -centre, 2 * (size - 1) - centre):
         distance = (pixels - mirrored) / _SOT_REACH_PX
         weights += (1 - distance.square()).clamp_(min=0).square_()
+    if tail:
+        weights += tail / (1 + ((pixels - centre) / _SOT_REACH_PX).square())
     return (weights / weights.sum(1, keepdim=True)).float().to(like.device, non_blocking=True)
 
 
@@ -118,13 +188,14 @@ def _stretched(down: Tensor, change: Tensor, across: Tensor) -> Tensor:
     return torch.bmm(down.expand(len(flat), *down.shape), wide).unflatten(0, change.shape[:2])
 
 
-def idt_batch(image: Tensor, reference: Tensor, generator: torch.Generator) -> Tensor:
+def idt_batch(
+    image: Tensor,
+    reference: Tensor,
+    generator: torch.Generator,
+    weights: Weights | None = None,
+) -> Tensor:
     """Iterative distribution transfer of `image`, b 3 h w, to `reference`, b 3 h' w'."""
-    cells = [min(n, _IDT_CELLS) for n in image.shape[2:]]
-    source, goal = (
-        _picked(p, *(_centres(n, c) for n, c in zip(p.shape[2:], cells, strict=True)))
-        for p in (image, reference)
-    )
+    source, goal = _idt_samples((image, reference), weights)
     steps = torch.linspace(0, 1, _IDT_NODES, device=image.device)
     cube = torch.stack(torch.meshgrid(steps, steps, steps, indexing="ij")).flatten(1)
     low = image.amin((2, 3))[..., None]
@@ -137,6 +208,20 @@ def idt_batch(image: Tensor, reference: Tensor, generator: torch.Generator) -> T
     grid = place.flip(1).permute(0, 2, 3, 1)[:, None]
     change = F.grid_sample(table, grid, padding_mode="border", align_corners=True)[:, :, 0]
     return (image + change).clamp_(0, 1)
+
+
+def _idt_samples(pictures: tuple[Tensor, Tensor], weights: Weights | None) -> tuple[Tensor, Tensor]:
+    """The colours of picture and reference that are measured, b 3 n each."""
+    image, reference = pictures
+    if weights is None:
+        cells = [min(n, _IDT_CELLS) for n in image.shape[2:]]
+        source, goal = (
+            _picked(p, *(_centres(n, c) for n, c in zip(p.shape[2:], cells, strict=True)))
+            for p in pictures
+        )
+        return source, goal
+    own, others = (_places(_cumulated_weight(w), _IDT_PLACES) for w in weights)
+    return _at(image, own), _at(reference, others)
 
 
 def _distribution_transfer(

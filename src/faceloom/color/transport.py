@@ -139,8 +139,11 @@ def sot(
         share = np.float32(1)
     else:
         change[inside] = moved - start
-        share = inside[..., None].repeat(3, 2).astype(np.float32)
-        share = np.maximum(_smooth(share), np.float32(1e-6)) if smooth else np.float32(1)
+        share = np.float32(1)
+        if smooth:
+            # Small numbers, of which the filter does not see that they differ.
+            share = _smooth(inside[..., None].repeat(3, 2) * np.float32(1e-3)) * np.float32(1e3)
+            share = np.maximum(share, np.float32(1e-6))
     if smooth:
         change = _smooth(change) / share
     return np.clip(image + change, np.float32(0), np.float32(1))

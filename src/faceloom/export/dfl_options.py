@@ -63,6 +63,8 @@ _KNOWN: Mapping[str, frozenset[str]] = {
     "XSeg": frozenset({"face_type", "batch_size", "pretrain"}),
 }
 """Options that a class of DFL's has, of those."""
+_DFL_WAYS: Mapping[str, Any] = {"ct_statistics": "whole"}
+"""Where DFL has no option, and goes another way than our default: what it does."""
 
 
 def settings_from_options(
@@ -81,7 +83,8 @@ def settings_from_options(
         plain.setdefault("random_src_flip", flip)
         plain.setdefault("random_dst_flip", flip)
     notes: list[str] = []
-    values = {key: value for key, value in evident.items() if key in kind.model_fields}
+    known = {**_DFL_WAYS, **evident}
+    values = {key: value for key, value in known.items() if key in kind.model_fields}
     for key in sorted(_KNOWN[class_name] & kind.model_fields.keys() & plain.keys()):
         values[key] = plain[key]
     if "adabelief" in plain and "optimizer" in kind.model_fields:
@@ -135,12 +138,15 @@ def read_own_record(
 
 
 def lost_settings(settings: ModelSettings, class_name: str) -> list[str]:
-    """The settings with a value other than their default that DFL has no option for."""
+    """The settings that DFL has no option for with a value other than their default, or than DFL's
+    way where that is another."""
     known = _KNOWN[class_name] | ({"optimizer"} if class_name == "SAEHD" else set())
+    if getattr(settings, "ct_mode", "none") == "none":
+        known |= {"ct_statistics"}  # of no effect
     return [
         key
         for key, field in type(settings).model_fields.items()
-        if key not in known and getattr(settings, key) != field.default
+        if key not in known and getattr(settings, key) != _DFL_WAYS.get(key, field.default)
     ]
 
 

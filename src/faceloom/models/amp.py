@@ -108,6 +108,7 @@ class AmpModel:
             scale_range=SCALE_RANGE,
             uniform_yaw=settings.uniform_yaw,
             ct_mode=settings.ct_mode,
+            ct_statistics=settings.ct_statistics,
         )
 
     @property

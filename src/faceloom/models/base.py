@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from faceloom.color import TransferName
+from faceloom.color import TransferName, TransferStatistics
 from faceloom.models.settings import ModelSettings
 
 Precision = Literal["fp32", "bf16"]
@@ -58,6 +58,8 @@ class SampleNeeds:
     """Change hue, saturation and brightness of src's input by up to this much."""
     ct_mode: TransferName = "none"
     """Give each src sample the colours of a random dst sample, input and target alike."""
+    ct_statistics: TransferStatistics = "inside"
+    """Take these colours inside the faces' masks, or over the whole picture."""
     unwarped_every: int = 0
     """n > 0: every n-th iteration, but not the first, trains the batch before it again, unwarped
     (Quick96); 0: every iteration draws a new batch."""

@@ -115,6 +115,7 @@ def _needs(settings: SaehdSettings) -> SampleNeeds:
         uniform_yaw=settings.uniform_yaw,
         hsv_power=settings.random_hsv_power,
         ct_mode=settings.ct_mode,
+        ct_statistics=settings.ct_statistics,
     )
 
 

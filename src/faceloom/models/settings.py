@@ -8,7 +8,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from faceloom.color import TransferName
+from faceloom.color import TransferName, TransferStatistics
 from faceloom.core import InputError, Settings
 from faceloom.models.archi import Archi, parse_archi
 from faceloom.models.discriminators import patch_step
@@ -178,6 +178,9 @@ class SaehdSettings(ModelSettings):
     """Give each src picture the colours of a random dst picture, so that the swap takes on dst's
     light: rct and lct match the colours' means and spreads, mkl also how they vary together, idt
     and sot the whole distribution, slower; none leaves them alone."""
+    ct_statistics: TransferStatistics = "inside"
+    """Whose colours ct_mode matches: inside, the faces' inside their masks; whole, those of the
+    whole pictures as DeepFaceLab does, where a dark background makes src's face dark, too."""
     uniform_yaw: bool = False
     """Show every yaw angle equally often, for profiles that are rare in the faceset."""
     blur_out_mask: bool = False

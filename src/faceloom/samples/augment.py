@@ -20,7 +20,7 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor
 
-from faceloom.color import TransferName
+from faceloom.color import TransferName, TransferStatistics
 from faceloom.core import Settings
 
 WARP_STRENGTH: Final = 0.24 * math.sqrt(2)
@@ -51,6 +51,9 @@ class AugmentSettings(Settings):
     """Change hue, saturation and brightness of the network's input by up to this much."""
     ct_mode: TransferName = "none"
     """Give a sample, input and target alike, the colours of a reference (training.md 6.8)."""
+    ct_statistics: TransferStatistics = "inside"
+    """Take the colours inside the full-face masks, or over the whole picture as the original does
+    (its defect 34): there a dark background makes a face dark."""
 
 
 @dataclass(frozen=True)

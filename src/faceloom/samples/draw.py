@@ -75,14 +75,29 @@ def draw_batch(
     chosen = np.asarray(indices, np.int64)
     geometry = draw_geometry(len(chosen), generator, settings).rows(rows)
     image = store.gather(chosen[rows], planes=slice(3))
+    masks = store.gather(chosen[rows], planes=slice(3, None))
     if settings.ct_mode != "none":
         if references is None:
             raise InputError(f"colour transfer {settings.ct_mode} needs faces to take colours from")
-        others = np.asarray(references.indices, np.int64)[rows]
-        colors = references.store.gather(others, planes=slice(3))
-        image = transfer_batch(settings.ct_mode, image, colors, generator)
-    masks = store.gather(chosen[rows], planes=slice(3, None))
+        image = _recoloured(image, masks[:, :1], references, rows, generator, settings)
     return _resampled(image, masks, geometry, settings, resolution)
+
+
+def _recoloured(
+    image: Tensor,
+    mask: Tensor,
+    references: References,
+    rows: slice,
+    generator: torch.Generator,
+    settings: AugmentSettings,
+) -> Tensor:
+    """Pictures b 3 s s with mask b 1 s s in the colours of `rows` of the references."""
+    store, others = references.store, np.asarray(references.indices, np.int64)[rows]
+    colors = store.gather(others, planes=slice(3))
+    masks = None
+    if settings.ct_statistics == "inside":
+        masks = mask, store.gather(others, planes=slice(3, 4))
+    return transfer_batch(settings.ct_mode, image, colors, generator, masks)
 
 
 def apply_geometry(

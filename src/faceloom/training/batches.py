@@ -135,4 +135,5 @@ def _augmentation(needs: SampleNeeds, side: Side) -> AugmentSettings:
         scale_range=needs.scale_range,
         hsv_power=needs.hsv_power if side == "src" else 0.0,
         ct_mode=needs.ct_mode if side == "src" else "none",
+        ct_statistics=needs.ct_statistics,
     )
