@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -235,13 +236,10 @@ def _largest_batch(batch: int, total: int, available: int, of: Any) -> int:
 
 def _larger(settings: ModelSettings, available: int, of: Any) -> Iterator[str]:
     """The largest resolution for this batch."""
-    best = settings.resolution
-    for resolution in _resolutions(settings, upwards=True):
-        if of(resolution=resolution).total > available:
-            break
-        best = resolution
-    if best > settings.resolution:
-        yield f"resolution up to {best} fits with batch_size {settings.batch_size}"
+    larger = list(_resolutions(settings, upwards=True))
+    fitting = bisect_right(larger, available, key=lambda side: of(resolution=side).total)
+    if fitting:
+        yield f"resolution up to {larger[fitting - 1]} fits with batch_size {settings.batch_size}"
 
 
 def _smaller(settings: ModelSettings, available: int, of: Any) -> Iterator[str]:
