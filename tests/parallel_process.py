@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from faceloom.core.errors import FaceloomError, InputError
 from faceloom.models import FaceModel, SaehdSettings, TrainBatch, build_model
 from faceloom.nn import AdaBelief
 from faceloom.training import parallel, reduction
@@ -113,15 +114,22 @@ def disagree(world: parallel.World) -> str:
 def main(out: Path) -> None:
     torch.set_num_threads(1)
     world = parallel.world_from_environment()
-    with parallel.processes(world, torch.device("cpu")):
-        results: dict[str, Any] = {name: train(case, world) for name, case in CASES.items()}
-        if world.size > 1:
-            results["toy"] = toy(world)
-            results["disagree"] = disagree(world)
-            results["object"] = parallel.broadcast_object({"from": world.rank}, world)
-            results["agree"] = [
-                parallel.agree(flag, world) for flag in (False, world.rank == 1, True)
-            ]
+    results: dict[str, Any] = {}
+    try:
+        with parallel.processes(world, torch.device("cpu")):
+            results |= {name: train(case, world) for name, case in CASES.items()}
+            if world.size > 1:
+                results["toy"] = toy(world)
+                results["disagree"] = disagree(world)
+                results["object"] = parallel.broadcast_object({"from": world.rank}, world)
+                results["agree"] = [
+                    parallel.agree(flag, world) for flag in (False, world.rank == 1, True)
+                ]
+                if world.first:
+                    raise InputError("the first process gives up")
+                parallel.broadcast_object(None, world)
+    except FaceloomError as error:
+        results["end"] = f"{type(error).__name__}: {error}"
     torch.save(results, out / f"{world.size}-{world.rank}.pt")
 
 

@@ -135,6 +135,11 @@ def test_what_processes_tell_each_other(runs: tuple[Results, Results, Results]) 
         assert run["agree"] == [False, True, True]
 
 
+def test_who_waits_for_a_process_that_ended_is_told(runs: tuple[Results, Results, Results]) -> None:
+    assert runs[1]["end"] == "InputError: the first process gives up"
+    assert runs[2]["end"].startswith("ModelError: process 1 cannot go on: another process")
+
+
 def test_the_environment_says_who_one_is(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK"):
         monkeypatch.delenv(name, raising=False)

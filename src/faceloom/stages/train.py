@@ -7,13 +7,13 @@ import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
-from faceloom.core import Cancel, InputError, NullProgress, Progress
-from faceloom.models import MODELS, ModelSettings
+from faceloom.core import Cancel, InputError, NullProgress, Progress, UsageError
+from faceloom.models import MODELS, ModelSettings, build_model
 from faceloom.stages.train_material import MaterialConfig, Materials
 from faceloom.stages.workspace import Workspace
 from faceloom.training import (
@@ -47,6 +47,13 @@ from faceloom.training.parallel import broadcast_object, own_device
 from faceloom.training.tensorboard import Board, open_board
 
 DEFAULT_NAME = "main"
+DEFAULT_CLASS = "SAEHD"
+
+
+def _batch(value: Any) -> Any:
+    if isinstance(value, str) and value != "auto" and not value.strip().isdecimal():
+        raise ValueError("a number of faces, or auto")
+    return value
 
 
 class TrainConfig(Schedule, MaterialConfig):
@@ -55,7 +62,8 @@ class TrainConfig(Schedule, MaterialConfig):
     workspace: Path = Path()
     """The workspace, whose two facesets are learned."""
     model: str | None = None
-    """Class of the model: SAEHD, AMP, Quick96 or XSeg; unset: the recipe's, else SAEHD."""
+    """Class of the model: SAEHD, AMP, Quick96 or XSeg; unset: the recipe's, else that of the model
+    that is there, SAEHD for a first one."""
     name: str | None = None
     """Name of the model; unset: the only one of its class, or `main` for the first."""
     iterations: int | None = Field(default=None, ge=0)
@@ -65,7 +73,7 @@ class TrainConfig(Schedule, MaterialConfig):
     in, `none` leaves it."""
     recipe_scale: float = Field(default=1.0, gt=0, le=1000)
     """Multiply the recipe's iterations, windows and hours: 0.01 for a hundredth of the time."""
-    batch: Literal["auto"] | int | None = None
+    batch: Annotated[Literal["auto"] | int | None, BeforeValidator(_batch)] = None
     """Faces of each side a step, as `batch_size`; `auto` takes the largest that fits."""
     settings: dict[str, Any] = Field(default_factory=dict)
     """Settings of the model, such as resolution, archi, batch_size; those of another class's
@@ -93,7 +101,7 @@ class TrainResult:
     model: Path
     """The model's folder."""
     first_iteration: int
-    """Iterations done before this session."""
+    """Iterations done before this session; 0 where it has ended the pretraining."""
     iteration: int
     """Iterations done now."""
     losses: dict[str, float]
@@ -117,10 +125,11 @@ class TrainResult:
         if not done:
             return [f"{self.model}: nothing to do, it has {self.iteration} iterations"]
         rate = done / self.seconds if self.seconds else 0.0
+        # After a collapse it may have gone back to before where it began.
+        told = f"{done} in {self.seconds:.0f} s, {rate:.2f} a second, " if done > 0 else ""
         losses = ", ".join(f"{name} {value:.4f}" for name, value in self.losses.items())
         return [
-            f"{self.model}: iteration {self.iteration} ({done} in {self.seconds:.0f} s, "
-            f"{rate:.2f} a second, {self.precision} on {self.device})",
+            f"{self.model}: iteration {self.iteration} ({told}{self.precision} on {self.device})",
             f"loss {losses}; preview: {self.preview}",
         ]
 
@@ -145,7 +154,8 @@ def run(config: TrainConfig, *, progress: Progress, cancel: Cancel) -> TrainResu
         computing(device=device, precision=precision, threads=config.threads),
         processes(world, device),
     ):
-        began, first = time.monotonic(), _state(folder)
+        # Processes on several machines need not see the same files.
+        began, (first, course) = time.monotonic(), broadcast_object((_state(folder), course), world)
         if foreign := foreign_settings(class_name, config.settings):
             progress.note(f"not settings of {class_name}, left out: {', '.join(foreign)}")
         materials = Materials(
@@ -155,6 +165,7 @@ def run(config: TrainConfig, *, progress: Progress, cancel: Cancel) -> TrainResu
         if world.first:
             settings.find_batch(first, device, precision)
         settings.share(world)
+        settings.check_stages(course, first)
         plan = Plan(
             class_name=class_name,
             settings_for=settings,
@@ -206,7 +217,8 @@ def _chosen(models: Path, config: TrainConfig) -> tuple[str, ModelFolder, Course
     course = None
     if config.recipe not in (None, "none"):
         course = load_course(str(config.recipe), scale=config.recipe_scale)
-    class_name = config.model or (course.recipe.model if course else "SAEHD")
+    found = course.recipe.model if course else _class_there(models, config.name)
+    class_name = config.model or found
     if class_name not in MODELS:
         MODELS[class_name]
     if course is not None and course.recipe.model != class_name:
@@ -219,6 +231,20 @@ def _chosen(models: Path, config: TrainConfig) -> tuple[str, ModelFolder, Course
         if saved.belongs(before) and saved.leg(before) is not None:
             course = saved
     return class_name, folder, course
+
+
+def _class_there(models: Path, name: str | None) -> str:
+    """The class of the model that is meant by its name, or by nothing when there is no other."""
+    there = [parts for folder in list_models(models) if (parts := split_name(folder.path))]
+    if name is None:
+        # Masks are learned beside a swap, and not instead of it.
+        kinds = {kind for _, kind in there if kind != "XSeg"}
+        return kinds.pop() if len(kinds) == 1 else DEFAULT_CLASS
+    kinds = {kind for known, kind in there if known == name}
+    if len(kinds) > 1 and DEFAULT_CLASS not in kinds:
+        words = " or ".join(f"`faceloom train {kind}`" for kind in sorted(kinds))
+        raise InputError(f"{models}: several models are called {name!r}; {words}?")
+    return kinds.pop() if len(kinds) == 1 else DEFAULT_CLASS
 
 
 def _folder(models: Path, name: str | None, class_name: str) -> ModelFolder:
@@ -272,6 +298,34 @@ class _SettingsFor:
         size = find_batch(self._class_name, self(state, {}), device=device, precision=precision)
         self._changes = (*self._changes, f"batch_size={size}")
 
+    def check_stages(self, course: Course | None, state: ModelState | None) -> None:
+        """Refuse a recipe that some later stage would stop, hours after its start."""
+        if course is None:
+            return
+        stages, values, begun = course.recipe.stages, dict[str, Any](), None
+        if state is not None and state.recipe is not None and course.belongs(state.recipe):
+            stages = stages[state.recipe.stage :]
+        for stage in stages:
+            values |= stage.settings
+            where = f"recipe {course.name}, stage {stage.name!r}"
+            try:
+                settings = self(state, values)
+            except UsageError:
+                raise
+            except InputError as error:
+                raise InputError(f"{where}: {error}") from None
+            begun = begun or settings
+            for key in type(settings).structural:
+                if getattr(settings, key) != getattr(begun, key):
+                    raise InputError(f"{where}: {key} cannot change after the first iteration")
+            wanted = {*stage.reset, *stage.reset_networks}
+            known = build_model(self._class_name, settings, device="meta") if wanted else None
+            if known is not None and (unknown := sorted(wanted - set(known.networks()))):
+                names = ", ".join(known.networks())
+                raise InputError(
+                    f"{where}: there is no network {unknown[0]!r} to reset, but {names}"
+                )
+
     def share(self, world: World) -> None:
         """Ask for the same in every process; all must call it."""
         self._changes = broadcast_object(self._changes, world)
@@ -292,7 +346,7 @@ def _result(
     means = recent.mean(0) if len(recent) else ()
     return TrainResult(
         model=folder.path,
-        first_iteration=first.iteration if first else 0,
+        first_iteration=0 if _pretraining_ended(first, folder) else first.iteration if first else 0,
         iteration=len(session.losses),
         losses={name: float(value) for name, value in zip(names, means, strict=False)},
         seconds=time.monotonic() - began,
@@ -301,3 +355,10 @@ def _result(
         precision=plan.precision,
         preview=folder.previews / "last.jpg",
     )
+
+
+def _pretraining_ended(first: ModelState | None, folder: ModelFolder) -> bool:
+    now = _state(folder)
+    if first is None or now is None:
+        return False
+    return bool(first.settings.get("pretrain")) and not now.settings.get("pretrain")

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Final
+from typing import Annotated, Any, Final
 
 import torch
-from pydantic import Field
+from pydantic import BeforeValidator
 
 from faceloom.core import Cancel, InputError, Progress, Settings
 from faceloom.models import ModelSettings, XsegSettings
@@ -20,6 +20,17 @@ _NETWORKS: Final = {"perceptual_power": "lpips-vgg", "identity_power": "sface"}
 """The network that a loss needs, by its setting."""
 
 
+def _split(value: Any) -> Any:
+    """A text from the command line as the names that it lists."""
+    if not isinstance(value, str):
+        return value
+    return tuple(name.strip() for name in value.split(",") if name.strip())
+
+
+FileNames = Annotated[tuple[str, ...], BeforeValidator(_split)]
+"""File names; a text gives them with commas between."""
+
+
 class MaterialConfig(Settings):
     """Which faces a training sees."""
 
@@ -27,9 +38,9 @@ class MaterialConfig(Settings):
     """Train on src's faces on both sides (AMP's SRC-SRC way): for any dst, without learning it."""
     pretrain_faces: Path | None = None
     """Faceset of many people's faces, for a model whose `pretrain` is on."""
-    preview_src: tuple[str, ...] = ()
+    preview_src: FileNames = ()
     """File names of the src faces that the previews show; unset: some of every yaw."""
-    preview_dst: tuple[str, ...] = Field(default=())
+    preview_dst: FileNames = ()
     """The same for dst."""
 
 
@@ -55,17 +66,16 @@ class Materials:
 
     def __call__(self, settings: ModelSettings) -> Material:
         """Raises `InputError` for missing or unfit facesets, or a pretraining without one."""
-        powers = tuple(bool(getattr(settings, name, 0)) for name in _NETWORKS)
-        shape = settings.resolution, settings.face_type, settings.pretrain
-        key = (type(settings), *shape, *powers)
+        for setting, weight in _NETWORKS.items():
+            if getattr(settings, setting, 0):
+                fetch(weight, progress=self._progress)  # now, and not in the first step
+        key = type(settings), settings.resolution, settings.face_type, settings.pretrain
         if self._kept is None or self._kept[0] != key:
+            self._kept = None  # two materials may be more than fits
             self._kept = key, self._load(settings)
         return self._kept[1]
 
     def _load(self, settings: ModelSettings) -> Material:
-        for key, weight in _NETWORKS.items():
-            if getattr(settings, key, 0):
-                fetch(weight, progress=self._progress)  # now, and not in the first step
         src, dst = self._folders(settings)
         if isinstance(settings, XsegSettings):
             return load_xseg_material(

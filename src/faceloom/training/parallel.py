@@ -27,7 +27,7 @@ import torch.distributed as dist
 from torch import Tensor
 from torch.optim import Optimizer
 
-from faceloom.core import InputError, UsageError
+from faceloom.core import InputError, ModelError, UsageError
 from faceloom.models import TrainableModel
 from faceloom.training.reduction import Reduction
 
@@ -92,7 +92,8 @@ def own_device(device: torch.device, world: World) -> torch.device:
 def processes(world: World, device: torch.device) -> Generator[None]:
     """Join the group of processes: NCCL for tensors on CUDA and gloo for the CPU's.
 
-    `device` is this process's own one. All must enter, and leave, alike.
+    `device` is this process's own one. All must enter, and leave, alike. Raises `ModelError` when
+    another process has ended, whose own message tells why.
     """
     if world.size == 1:
         yield
@@ -101,11 +102,20 @@ def processes(world: World, device: torch.device) -> Generator[None]:
     if device.type == "cuda":
         torch.cuda.set_device(device)  # NCCL takes the current one for what has no device
         backend = "cpu:gloo,cuda:nccl"
-    dist.init_process_group(backend, rank=world.rank, world_size=world.size, timeout=_TIMEOUT)
     try:
+        dist.init_process_group(backend, rank=world.rank, world_size=world.size, timeout=_TIMEOUT)
         yield
+    except RuntimeError as error:
+        # gloo has no type of its own for what it throws.
+        if not isinstance(error, dist.DistError) and "gloo" not in str(error).lower():
+            raise
+        raise ModelError(
+            f"process {world.rank} cannot go on: another process of this training has ended; its"
+            " own message tells why"
+        ) from error
     finally:
-        dist.destroy_process_group()
+        if dist.is_initialized():
+            dist.destroy_process_group()
 
 
 def mean_losses(losses: Tensor, world: World) -> Tensor:
