@@ -24,6 +24,14 @@ def test_extend_and_read_back(tmp_path: Path) -> None:
     assert np.array_equal(np.fromfile(file, "<f4").reshape(-1, 2), all_rows)
 
 
+def test_recent_means_pass_over_unknown_losses() -> None:
+    """An imported model may lack the last ones."""
+    history = LossHistory([[1, 2], [3, 6], [np.nan, np.nan]])
+    assert history.recent(3).tolist() == [2, 4]
+    assert history.recent(2).tolist() == [3, 6]
+    assert np.isnan(history.recent(1)).all()
+
+
 def test_rows_beyond_the_saved_iteration_do_not_count(tmp_path: Path) -> None:
     """As a kill between history and state leaves it, then another course of events."""
     file = tmp_path / "history.f32"

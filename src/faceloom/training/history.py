@@ -32,6 +32,12 @@ class LossHistory:
         """(n, columns): the losses of iterations 1 … n."""
         return self._rows[: self._length]
 
+    def recent(self, count: int) -> NDArray[np.float64]:
+        """Means of those of the last `count` losses that are known, by column; NaN if none is."""
+        last = self.values[-count:].astype(np.float64)
+        known = last[np.isfinite(last).all(1)]
+        return known.mean(0) if len(known) else np.full(self.columns, np.nan)
+
     def extend(self, rows: ArrayLike) -> None:
         """Append (k, columns) losses."""
         new = np.asarray(rows, _VALUE).reshape(-1, self.columns)

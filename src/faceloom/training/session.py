@@ -310,8 +310,7 @@ class Session:
         if self.world.first:
             place = f"stage-{self._recipe.stage + 1}-{leg.stage.name}"
             snapshot(self.folder, _plain(place), replace=True)
-        losses = self.losses.values[-500:].mean(0)
-        means = ", ".join(f"{value:.4f}" for value in losses)
+        means = ", ".join(f"{value:.4f}" for value in self.losses.recent(500))
         self._log("stage", state, f"stage {leg.stage.name!r} ends ({why}); losses {means}")
         self._recipe = self.plan.course.next_stage(self._recipe, state.iteration, state.trained_s)
         self._update(recipe=self._recipe)  # after the last stage nothing is saved any more

@@ -98,7 +98,9 @@ class Trainer:
         self._saved = self.iteration if self.folder.exists else -1
         self._noted = self.iteration
         self._proofs = Proofs(self.folder)
-        clock = Clock(self.schedule, self.iteration, last_kept(self.folder.previews))
+        # Not beyond this one: after pretraining, or a way back, there are pictures of later ones.
+        kept = min(last_kept(self.folder.previews), self.iteration)
+        clock = Clock(self.schedule, self.iteration, kept)
         if self.world.first:
             write_page(self.folder.previews)
         outcome = self._loop(until, clock, log, progress, cancel)
@@ -162,7 +164,7 @@ class Trainer:
             return True
         self.history.extend(rows)
         self.trained_s += clock.fetched()
-        recent = self.history.values[-100:].mean(0)
+        recent = self.history.recent(100)
         means = {name: float(x) for name, x in zip(self.model.loss_names, recent, strict=True)}
         progress.advance(count)
         progress.metric(**means, **clock.memory(self.model.device))
