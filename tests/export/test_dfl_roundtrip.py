@@ -203,6 +203,14 @@ def test_xseg_has_the_tensors_of_dfl(tmp_path: Path) -> None:
     assert len(moments) == 223 and any(key.endswith("conv01/frn/eps_0:0") for key in moments)
 
 
+@pytest.mark.parametrize("name", ["_", "../x", "a:b", ".x"])
+def test_a_name_that_files_cannot_have(tmp_path: Path, name: str) -> None:
+    model = build_model("SAEHD", MODELS["SAEHD"].settings(**SMALL))
+    with pytest.raises(InputError, match="model name"):
+        write_dfl_model(tmp_path / "out", name, model, history=HISTORY)
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_model_is_replaced_only_when_told_to(tmp_path: Path) -> None:
     with_gan = trained("SAEHD", {**SMALL, "archi": "df", "gan_power": 0.1, "gan_dims": 4})
     write_dfl_model(tmp_path, "m", with_gan, history=HISTORY)

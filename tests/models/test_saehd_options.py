@@ -180,11 +180,12 @@ def test_a_pretraining_model_does_what_is_in_force() -> None:
     assert model.settings.model_dump()["gan_power"] == 0.1
 
 
-def test_pretraining_teaches_both_inters_of_liae() -> None:
+@pytest.mark.parametrize("random_warp", [True, False])
+def test_pretraining_teaches_both_inters_of_liae(random_warp: bool) -> None:
     generator = torch.Generator().manual_seed(1)
     warped, target = torch.rand(2, 1, 3, 64, 64, generator=generator)
     batch = TrainBatch(warped, target, torch.ones(1, 1, 64, 64))
-    model = build("liae-ud", pretrain=True)
+    model = build("liae-ud", pretrain=True, random_warp=random_warp)
     assert model.pretrain_resets == ("inter_AB", "inter_B")
     model.train_step(batch, batch, iteration=0)
     for name, network in model.networks().items():

@@ -24,6 +24,7 @@ _PARTS = (
     *("src_dst_opt", "GAN_opt", "D_code_opt"),
 )
 """Networks and optimizers that some model of DFL's has."""
+_FORBIDDEN = frozenset('/\\:*?"<>|')
 
 
 def write_dfl_model(
@@ -39,10 +40,12 @@ def write_dfl_model(
 
     `history`: (iterations, losses), as many rows as iterations were done. In DFL a name ends at
     its first underscore, so that underscores become spaces. Files of other models are left alone.
-    Raises `InputError` when a model of that name and class is there, unless `overwrite`, which
-    also deletes what that one had and this one has not.
+    Raises `InputError` for a name that files cannot have, and when a model of that name and class
+    is there, unless `overwrite`, which also deletes what that one had and this one has not.
     """
     files = DflFiles(folder, dfl_file_name(name), model.class_name)
+    if model.class_name != "XSeg":
+        _check_name(files.name, name)
     if (folder / files.data).exists() and not overwrite:
         raise InputError(
             f"{folder / files.data}: there is such a model already; give --overwrite to replace"
@@ -64,6 +67,11 @@ def write_dfl_model(
         # DFL would load a discriminator of the model before, as soon as its option is on.
         (folder / stale).unlink(missing_ok=True)
     return placed
+
+
+def _check_name(there: str, here: str) -> None:
+    if not there or there.startswith(".") or _FORBIDDEN & set(there):
+        raise InputError(f"model name {here!r}: use letters, digits, spaces and -")
 
 
 def _network_items(name: str, network: nn.Module) -> Iterator[tuple[str, Any]]:

@@ -54,7 +54,7 @@ def build_saehd(
     model = PairModel(
         recipe, graph, device=device, seed=seed, precision=precision, compiled=compiled
     )
-    if settings.parsed_archi.kind == "liae" and not settings.random_warp:
+    if settings.parsed_archi.kind == "liae" and not (settings.random_warp or settings.pretrain):
         # What both faces share is learned from warped pictures only (reference 2.7). Pretraining,
         # which never warps, is no reason: there the reference leaves it untrained (oddity 20).
         model.freeze("inter_AB")
