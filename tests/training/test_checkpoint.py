@@ -201,12 +201,14 @@ def test_what_shapes_the_networks_is_fixed(tmp_path: Path) -> None:
     folder = ModelFolder(tmp_path / "x_SAEHD")
     save_state(folder, new_model(), history(1), seed=3)
     state = read_state(folder)
-    for change in ("resolution=96", "archi=liae-ud", "ae_dims=64", "face_type=wf"):
+    changes = ("resolution=96", "archi=liae-ud", "ae_dims=64", "face_type=wf", "d_mask_dims=32")
+    for change in changes:
         with pytest.raises(InputError, match=rf"{change.split('=')[0]} is .* cannot become"):
             changed_settings(state, {}, [change], where=folder.state_file)
-    same = changed_settings(
-        state, {"batch_size": 3}, ["resolution=64", "random_warp=n"], where=folder.state_file
-    )
+    dims = checkpoint.saved_settings(state, where=folder.state_file)
+    assert isinstance(dims, SaehdSettings) and dims.d_mask_dims is None
+    texts = ["resolution=64", "random_warp=n", f"d_mask_dims={dims.mask_dims}"]
+    same = changed_settings(state, {"batch_size": 3}, texts, where=folder.state_file)
     assert isinstance(same, SaehdSettings)
     assert (same.batch_size, same.random_warp, same.resolution) == (3, False, 64)
     with pytest.raises(InputError, match="unknown setting"):

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from faceloom.core import InputError, apply_overrides
 from faceloom.core.config import validate
 from faceloom.models import MODELS, ModelSettings
 from faceloom.training.checkpoint import ModelState, saved_settings
+
+_MEANT: Final = {"d_mask_dims": "mask_dims"}
+"""What a structural setting comes to, where it may be left unset."""
 
 
 def first_settings(
@@ -64,7 +67,8 @@ def changed_settings(
     )
     for key in type(saved).structural:
         before, after = getattr(saved, key), getattr(changed, key)
-        if before != after:
+        meant = _MEANT.get(key, key)
+        if before != after and getattr(saved, meant) != getattr(changed, meant):
             raise InputError(
                 f"{where.parent.name}: {key} is {before} and cannot become {after} after the "
                 "first iteration; leave it out, or start another model with --name"
