@@ -39,16 +39,17 @@ class Proofs:
         self._candidate = iteration
 
 
-def go_back(folder: ModelFolder, *, collapsed_at: int, again: bool) -> ModelState:
+def go_back(folder: ModelFolder, *, collapsed_at: int, sudden: bool, again: bool) -> ModelState:
     """Make the latest state that is surely good the saved one; returns it.
 
-    That is the saved one, unless it had no time to prove itself before the collapse at
-    `collapsed_at`, or going back to it did not help (`again`): then the newest older one that is
-    kept, a backup if need be. Hold the model by `locked` meanwhile.
+    After a `sudden` end, a number that is none, that is the saved one, whose weights were looked
+    at. After a jump of the loss it is too, unless it had no time to prove itself before the
+    collapse was seen at `collapsed_at`, or going back to it did not help (`again`): then the newest
+    older one that is kept, a backup if need be. Hold the model by `locked` meanwhile.
     """
     state = read_state(folder)
     latest = collapsed_at - PROOF
-    if state.iteration <= latest and not again:
+    if (sudden or state.iteration <= latest) and not again:
         return state
     older = [
         (kept, source)

@@ -91,6 +91,7 @@ class Session:
     _risk: Risk = field(default_factory=Risk)
     _failures: int = 0
     _usual: tuple[float, ...] = ()
+    _sudden: bool = True
     _collapsed_at: int = -_CALM
 
     def run(self) -> Outcome:
@@ -211,6 +212,7 @@ class Session:
             at = trainer.iteration
             self._count_collapse(at)
             self._usual = trainer.guard.level(history.values)
+            self._sudden = trainer.sudden
             self._log("collapse", at, trainer.trouble)
         elif outcome == "cancelled":
             self._log("cancelled", trainer.iteration, "stopped by the user; saved")
@@ -330,7 +332,12 @@ class Session:
                 " untouched; go on from it, or a backup, with a lower learning_rate"
             )
         if self.world.first:
-            go_back(self.folder, collapsed_at=self._collapsed_at, again=self._failures > 1)
+            go_back(
+                self.folder,
+                collapsed_at=self._collapsed_at,
+                sudden=self._sudden,
+                again=self._failures > 1,
+            )
         self._risk = self._risk.lowered()
         self._update(risk=self._risk)
         state = self._read() or state

@@ -78,6 +78,8 @@ class Trainer:
     board: Board | None = None
     trouble: str = ""
     """What was wrong, when the outcome is "collapsed"."""
+    sudden: bool = True
+    """Whether that was a number that is none, and not a loss that has jumped."""
     _pending: list[Tensor] = field(default_factory=lambda: list[Tensor]())
     _saved: int = -1
     _noted: int = 0
@@ -171,6 +173,7 @@ class Trainer:
         if self.board:
             self.board.scalars(self.iteration, {f"loss/{k}": v for k, v in means.items()})
         if self.guard.collapsed(self.history.values):
+            self.sudden = False
             self.trouble = "the loss has jumped to more than twice what it was, and stays there"
             return True
         return False
