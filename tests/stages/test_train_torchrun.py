@@ -46,4 +46,8 @@ def test_two_processes_are_one_with_twice_the_batch(tmp_path: Path) -> None:
     assert np.allclose(one, mixed, rtol=2e-4)
     folder = ModelFolder(tmp_path / "model" / "mixed_SAEHD")
     assert read_state(folder).ranks == 1
-    assert [event.kind for event in read_events(folder.events_file)] == ["started", "resumed"]
+    assert [event.kind for event in read_events(folder.events_file)] == [
+        "started",
+        "resumed",
+        "settings",
+    ]

@@ -154,8 +154,10 @@ def run(config: TrainConfig, *, progress: Progress, cancel: Cancel) -> TrainResu
         computing(device=device, precision=precision, threads=config.threads),
         processes(world, device),
     ):
+        began = time.monotonic()
         # Processes on several machines need not see the same files.
-        began, (first, course) = time.monotonic(), broadcast_object((_state(folder), course), world)
+        mine = class_name, course, _state(folder)
+        class_name, course, first = broadcast_object(mine, world)
         if foreign := foreign_settings(class_name, config.settings):
             progress.note(f"not settings of {class_name}, left out: {', '.join(foreign)}")
         materials = Materials(
@@ -165,7 +167,7 @@ def run(config: TrainConfig, *, progress: Progress, cancel: Cancel) -> TrainResu
         if world.first:
             settings.find_batch(first, device, precision)
         settings.share(world)
-        settings.check_stages(course, first)
+        settings.check(course, first)
         plan = Plan(
             class_name=class_name,
             settings_for=settings,
@@ -298,9 +300,10 @@ class _SettingsFor:
         size = find_batch(self._class_name, self(state, {}), device=device, precision=precision)
         self._changes = (*self._changes, f"batch_size={size}")
 
-    def check_stages(self, course: Course | None, state: ModelState | None) -> None:
-        """Refuse a recipe that some later stage would stop, hours after its start."""
+    def check(self, course: Course | None, state: ModelState | None) -> None:
+        """Refuse before anything is touched what the session would, or a stage hours later."""
         if course is None:
+            self(state, {})
             return
         stages, values, begun = course.recipe.stages, dict[str, Any](), None
         if state is not None and state.recipe is not None and course.belongs(state.recipe):
