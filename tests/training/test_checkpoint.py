@@ -84,6 +84,8 @@ def test_round_trip(tmp_path: Path) -> None:
     for mine, theirs in zip(optimizer.state.values(), other.state.values(), strict=True):
         assert_same(mine, theirs)
     assert len(load_history(folder, state)) == 17
+    with pytest.raises(InputError, match="no running mean"):
+        load_model(folder, device=CPU, weights="mean")
 
 
 def test_a_model_saved_channels_last_is_the_same_model(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from faceloom.core import InputError
-from faceloom.models import Quick96Settings, SaehdSettings, build_model
+from faceloom.models import Quick96Settings, SaehdSettings, XsegSettings, build_model
 from faceloom.training import batch_size, plan
 from faceloom.training.batch_size import find_batch, largest
 from faceloom.training.calibrate import Rates, calibrate
@@ -129,6 +129,18 @@ def test_the_largest_batch_fits_and_one_more_does_not(border: int, monkeypatch: 
     assert found.fits == (border >= DF.batch_size)
     assert found.largest_batch == border
     assert found.as_dict()["largest_batch"] == border
+
+
+def test_no_batch_beyond_what_the_class_takes(monkeypatch: Any) -> None:
+    def small(_: str, settings: Any, **__: Any) -> Simulated:
+        peak = 10**6 * settings.batch_size
+        return Simulated(250_000, 10**6, 10**6, 0, 10**6, peak, 10**9, 0, 10**6)
+
+    monkeypatch.setattr(plan, "simulate", small)
+    options: Any = {"precision": "bf16", "device_kind": "cuda"}
+    assert fit("XSeg", XsegSettings(), available=900 * GIB, **options).largest_batch == 16
+    asked = XsegSettings(batch_size=2)
+    assert fit("XSeg", asked, available=0, **options).largest_batch == 0
 
 
 def test_advice(monkeypatch: Any) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -60,6 +61,11 @@ def test_figures(tmp_path: Path) -> None:
     box = [line for line in summary.lines() if line.startswith("==")]
     assert len({len(line) for line in box}) == 1
     assert all(line.endswith("==") for line in box)
+    names = {f"stage-{i}-warp": i for i in range(40)}
+    lines = replace(summary, snapshots=names).lines()
+    assert all(any(name in line for line in lines) for name in names)
+    assert len({len(line) for line in lines if line.startswith("==")}) == 1
+    assert max(len(line) for line in lines if line.startswith("==")) < 120
 
 
 def test_pretraining_shows_what_is_in_force(tmp_path: Path) -> None:

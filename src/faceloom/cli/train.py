@@ -36,7 +36,8 @@ def train(
         ModelWord | None,
         Parameter(
             help="SAEHD (any size; the default), AMP (morphs from dst to src), Quick96 (small, for "
-            "a first look) or XSeg (masks). Unset: the recipe's, else SAEHD."
+            "a first look) or XSeg (masks). Unset: the recipe's, else that of the model that is "
+            "there, SAEHD for a first one."
         ),
     ] = None,
     /,
@@ -152,6 +153,8 @@ def train(
         threads=threads,
         seed=seed,
     )
+    if recipe_scale is not None and config.recipe is None:
+        raise UsageError("--recipe-scale goes with --recipe; a model in a recipe keeps its scale")
     if plan:
         from faceloom.stages.plan import PlanConfig
         from faceloom.stages.plan import run as run_plan

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from faceloom.core import Cancel, Progress
 from faceloom.models import ModelSettings, Precision
@@ -25,6 +25,12 @@ class PlanConfig(TrainConfig):
 
     card: str | None = None
     """A graphics card by name, as `RTX 4090`, or a memory size, as `24 GB`; unset: this machine."""
+
+    @classmethod
+    def of(cls, training: TrainConfig, *, card: str | None) -> Self:
+        """The plan of `training`."""
+        values = {key: getattr(training, key) for key in TrainConfig.model_fields}
+        return cls(**values, card=card)
 
 
 @dataclass(frozen=True)

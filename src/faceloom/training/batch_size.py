@@ -13,7 +13,7 @@ from faceloom.core import InputError
 from faceloom.models import ModelSettings, Precision, TrainableModel, build_model
 from faceloom.nn import kept_memory
 from faceloom.training.noise import train_on_noise
-from faceloom.training.plan import available_memory, estimate
+from faceloom.training.plan import available_memory, batch_limits, estimate
 
 LIMIT = 128
 """No batch is chosen larger: learning gains nothing from it."""
@@ -33,11 +33,14 @@ def find_batch(
     memory is seldom the limit, the one up to which samples train faster. Raises `InputError` when
     not even one sample fits.
     """
+    low, high = batch_limits(settings)
+    limit = min(LIMIT, high)
     if device.type == "cpu":
-        chosen = _fastest(_host_speed(class_name, settings, precision), limit=LIMIT)
+        fastest = _fastest(_host_speed(class_name, settings, precision), limit=limit)
+        chosen = max(low, fastest) if fastest else 0
     else:
-        chosen = largest(_device_trial(class_name, settings, device, precision), limit=LIMIT)
-    if not chosen:
+        chosen = largest(_device_trial(class_name, settings, device, precision), limit=limit)
+    if chosen < low:
         raise InputError(
             f"{class_name}: not even one sample fits into this device's memory; try"
             " checkpointing=true, models_opt_on_gpu=false, or a lower resolution"

@@ -20,7 +20,7 @@ import torch
 from pydantic import Field, ValidationError
 from torch import Tensor
 
-from faceloom.core import ModelError, Settings, atomic_write
+from faceloom.core import InputError, ModelError, Settings, atomic_write
 from faceloom.core.config import validate
 from faceloom.core.paths import sweep_temporary
 from faceloom.models import MODELS, ModelSettings, Precision, TrainableModel, build_model
@@ -257,6 +257,11 @@ def _load(folder: ModelFolder, state: ModelState, loading: _Loading) -> Trainabl
     if loading.training:
         for name, optimizer in model.optimizers().items():
             load_optimizer(files, name, optimizer, model, state.optimizers.get(name), fresh)
+    if loading.weights == "mean" and EMA_FILE not in state.files:
+        raise InputError(
+            f"{folder.path.name}: keeps no running mean of its weights; train on with"
+            " --set ema_decay=0.999, or take those of the last step"
+        )
     if loading.weights == "mean" or (loading.weights == "auto" and EMA_FILE in state.files):
         load_mean_weights(files / EMA_FILE, model)
     return model

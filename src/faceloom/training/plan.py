@@ -174,7 +174,7 @@ def fit(
         )
 
     asked = of()
-    largest = _largest_batch(settings.batch_size, asked.total, available, of)
+    largest = _largest_batch(settings, asked.total, available, of)
     advice = _larger(settings, available, of) if largest else _smaller(settings, available, of)
     return Fit(asked, available, largest, tuple(advice))
 
@@ -224,14 +224,23 @@ def _seconds(
     )
 
 
-def _largest_batch(batch: int, total: int, available: int, of: Any) -> int:
+def batch_limits(settings: ModelSettings) -> tuple[int, int]:
+    """The smallest and the largest batch that the class takes."""
+    rules = type(settings).model_fields["batch_size"].metadata
+    lows = [rule.ge for rule in rules if hasattr(rule, "ge")]
+    highs = [rule.le for rule in rules if hasattr(rule, "le")]
+    return max([1, *lows]), min([_BATCH_LIMIT, *highs])
+
+
+def _largest_batch(settings: ModelSettings, total: int, available: int, of: Any) -> int:
     """Memory grows with the batch by nearly the same each sample: extrapolate, then make sure."""
-    other = max(1, batch // 2) if batch > 1 else 2
+    batch, (low, high) = settings.batch_size, batch_limits(settings)
+    other = max(low, batch // 2) if batch > low else low + 1
     grows = (of(batch_size=other).total - total) / (other - batch)
-    guess = min(_BATCH_LIMIT, batch + int((available - total) // max(grows, 1.0)))
-    while guess > 0 and of(batch_size=guess).total > available:
+    guess = min(high, batch + int((available - total) // max(grows, 1.0)))
+    while guess >= low and of(batch_size=guess).total > available:
         guess -= max(1, guess // 16)
-    return max(0, guess)
+    return guess if guess >= low else 0
 
 
 def _larger(settings: ModelSettings, available: int, of: Any) -> Iterator[str]:
@@ -243,18 +252,18 @@ def _larger(settings: ModelSettings, available: int, of: Any) -> Iterator[str]:
 
 
 def _smaller(settings: ModelSettings, available: int, of: Any) -> Iterator[str]:
-    """What would make the model fit, with a batch of at least 1."""
-    known = type(settings).model_fields
+    """What would make the model fit, with the smallest batch."""
+    known, least = type(settings).model_fields, batch_limits(settings)[0]
     for changes in _SHRINK:
         if not changes.keys() <= known.keys():
             continue
-        if of(batch_size=1, **changes).total <= available:
+        if of(batch_size=least, **changes).total <= available:
             words = " ".join(f"{key}={str(value).lower()}" for key, value in changes.items())
-            yield f"{words} fits with batch_size 1"
+            yield f"{words} fits with batch_size {least}"
             break
     for resolution in _resolutions(settings, upwards=False):
-        if of(batch_size=1, resolution=resolution).total <= available:
-            yield f"resolution {resolution} fits with batch_size 1"
+        if of(batch_size=least, resolution=resolution).total <= available:
+            yield f"resolution {resolution} fits with batch_size {least}"
             return
 
 

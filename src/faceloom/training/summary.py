@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import textwrap
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -25,6 +26,8 @@ from faceloom.training.tensors import EMA_FILE
 _LARGEST_WINDOW: Final = 1000
 _ATTEMPTS: Final = 5
 _EVENTS: Final = 10
+_WIDEST: Final = 76
+"""Characters of a value in the table before it goes on in the next line."""
 
 
 @dataclass(frozen=True)
@@ -302,16 +305,23 @@ def _files(path: Path) -> Iterator[Path]:
 
 
 def _table(sections: Sequence[tuple[str, list[tuple[str, str]]]]) -> list[str]:
-    rows = [row for _, own in sections for row in own]
+    folded = [(title, [line for row in own for line in _folded(*row)]) for title, own in sections]
+    rows = [row for _, own in folded for row in own]
     left = max(len(key) for key, _ in rows)
     right = max(len(value) for _, value in rows)
-    width = left + right + 4
+    width = left + right + 3
     lines: list[str] = []
-    for number, (title, own) in enumerate(sections):
+    for number, (title, own) in enumerate(folded):
         sign = "-" if number else "="
         lines.append(f"=={f' {title} '.center(width, sign)}==")
-        lines += [f"== {key:>{left}}: {value:<{right}} ==" for key, value in own]
+        lines += [f"== {key:>{left}} {value:<{right}} ==" for key, value in own]
     return [*lines, "=" * (width + 4)]
+
+
+def _folded(key: str, value: str) -> list[tuple[str, str]]:
+    """A row as lines of the table, since many snapshots would make it too wide for a terminal."""
+    first, *others = textwrap.wrap(value, _WIDEST) or [""]
+    return [(f"{key}:", first), *(("", other) for other in others)]
 
 
 def _event_line(event: Mapping[str, Any]) -> str:

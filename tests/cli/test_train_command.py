@@ -1,0 +1,87 @@
+"""What `faceloom train` makes of its words, without a subprocess for each."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from faceloom.cli.main import run_command
+from faceloom.stages.train import TrainConfig, chosen_folder
+from faceloom.training import ModelState
+from synthetic_faces import write_faceset
+
+SMALL = ("resolution=64", "archi=df-ud", "ae_dims=32", "e_dims=16", "d_dims=16", "batch_size=1")
+QUIET = ("--device", "cpu", "--precision", "fp32", "--threads", "1")
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Path:
+    for side, hue in (("src", 12), ("dst", 99)):
+        write_faceset(tmp_path / f"data_{side}" / "aligned", 4, size=64, hue=hue)
+    return tmp_path
+
+
+def train(workspace: Path, *words: str) -> int:
+    small = [f"--set={text}" for text in SMALL]
+    return run_command(["train", *words, "-w", str(workspace), *QUIET, *small])
+
+
+def test_a_plan_for_no_card(workspace: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert train(workspace, "--plan", "--card", "Voodoo 2") == 1
+    assert "Voodoo 2" in capsys.readouterr().err
+    assert not (workspace / "model").exists()
+
+
+def test_preview_faces_by_name(workspace: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    names = ("--set=preview_src=00001_0.png,00003_0", "--set", "preview_dst=00002_0.png")
+    assert train(workspace, "--iterations", "1", *names) == 0
+    capsys.readouterr()
+    assert train(workspace, "--iterations", "2", "--set", "preview_src=00001_0,anna") == 1
+    assert "'anna'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("--batch", "lots"), "batch: a number of faces, or auto (got 'lots')"),
+        (("--recipe-scale", "0.1"), "--recipe-scale goes with --recipe"),
+    ],
+)
+def test_wrong_words(
+    workspace: Path, words: tuple[str, str], told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert train(workspace, *words, "--iterations", "1") == 2
+    assert told in capsys.readouterr().err
+    assert not (workspace / "model").exists()
+
+
+def test_the_model_that_is_there_needs_no_class(tmp_path: Path) -> None:
+    def chosen(name: str | None = None, model: str | None = None) -> str:
+        return chosen_folder(tmp_path, TrainConfig(name=name, model=model)).path.name
+
+    def make(name: str) -> None:
+        kind = name.partition("_")[2]
+        state = ModelState(
+            class_name=kind,
+            settings={},
+            iteration=1,
+            seed=0,
+            folder="state",
+            files={},
+            optimizers={},
+        )
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "state.json").write_text(state.model_dump_json())
+
+    assert chosen() == "main_SAEHD"
+    make("masks_XSeg")
+    assert chosen() == "main_SAEHD"
+    make("anna_AMP")
+    assert chosen() == "anna_AMP"
+    assert chosen(name="masks") == "masks_XSeg"
+    assert chosen(name="anna") == "anna_AMP"
+    assert chosen(name="ben") == "ben_SAEHD"
+    assert chosen(name="anna", model="SAEHD") == "anna_SAEHD"
+    make("first_Quick96")
+    assert chosen() == "main_SAEHD"
