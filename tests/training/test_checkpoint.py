@@ -15,7 +15,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from faceloom.core import InputError, ModelError, UsageError
-from faceloom.models import FaceModel, SaehdSettings, build_model
+from faceloom.models import AmpSettings, FaceModel, SaehdSettings, build_model
 from faceloom.training import (
     LossHistory,
     ModelFolder,
@@ -284,3 +284,27 @@ def test_one_trainer_at_a_time(tmp_path: Path) -> None:
     with locked(folder):
         assert other().strip() == "ModelError"
     assert not folder.path.exists(), "nothing was saved, so nothing is left"
+
+
+def test_a_file_that_the_command_mends_is_no_error(tmp_path: Path) -> None:
+    """`true_face_power` in the file needs the `archi` of the command: together they fit."""
+    settings = first_settings("SAEHD", {"true_face_power": 0.01}, ("archi=df-ud",))
+    assert (settings.archi, settings.true_face_power) == ("df-ud", 0.01)  # type: ignore[attr-defined]
+    with pytest.raises(InputError, match="true_face_power"):
+        first_settings("SAEHD", {"true_face_power": 0.01})
+    with pytest.raises(UsageError, match="ae_dims"):
+        first_settings("SAEHD", {}, ("ae_dims=1",))
+
+
+def test_inters_that_rested_have_no_slots_and_get_new_ones_when_they_learn(tmp_path: Path) -> None:
+    values = {"resolution": 64, "ae_dims": 32, "inter_dims": 32, "e_dims": 16, "d_dims": 16}
+    resting = AmpSettings(train_inters=False, **values)  # type: ignore[arg-type]
+    folder = ModelFolder(tmp_path / "x_AMP")
+    model = build_model("AMP", resting, device=CPU, seed=3)
+    save_state(folder, model, history(2), seed=3)
+    slots = load_file(folder.path / read_state(folder).folder / "src_dst_opt.safetensors")
+    assert {key.partition(".")[0] for key in slots} == {"encoder", "decoder"}
+    learning = resting.model_copy(update={"train_inters": True})
+    again, _ = load_model(folder, device=CPU, settings=learning, training=True)
+    optimizer = again.optimizers()["src_dst_opt"]
+    assert len(optimizer.state) > len(model.optimizers()["src_dst_opt"].state)

@@ -125,10 +125,16 @@ def run_stage(
             result = run(config, progress=progress, cancel=cancel)
         finally:
             progress.finish()
-    emit(result, json)
+    if first_process():
+        emit(result, json)
     if cancel.is_set and getattr(result, "cancelled", True):
         raise CancelledError("stopped; what was done so far is kept, run again to resume")
     return result
+
+
+def first_process() -> bool:
+    """Whether this process speaks: of several that torchrun has started, one does."""
+    return os.environ.get("RANK", "0") == "0"
 
 
 @contextlib.contextmanager

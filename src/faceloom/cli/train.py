@@ -18,6 +18,7 @@ from faceloom.cli.common import (
     VerboseOption,
     WorkspaceOption,
     build_config,
+    first_process,
     run_stage,
 )
 from faceloom.core.errors import UsageError
@@ -163,7 +164,7 @@ def train(
         return
     if card is not None:
         raise UsageError("--card goes with --plan")
-    if preview:
+    if preview and first_process():
         _show_preview(config)
     run_stage(run, config, json=json, verbose=verbose)
 

@@ -59,15 +59,39 @@ def apply_overrides(settings: S, overrides: Iterable[str]) -> S:
 
     Raises `UsageError` on an unknown key, a value that does not fit, or a text without `=`.
     """
-    values = settings.model_dump()
+    values = {**settings.model_dump(), **override_values(overrides)}
+    try:
+        return validate(type(settings), values, where="--set")
+    except InputError as error:
+        raise UsageError(str(error)) from None
+
+
+def override_values(overrides: Iterable[str]) -> dict[str, Any]:
+    """Keys and values of `key=value` texts; `UsageError` for a text without `=`."""
+    values: dict[str, Any] = {}
     for text in overrides:
         key, separator, value = text.partition("=")
         if not separator:
             raise UsageError(f"--set {_cut(text)!r}: expected key=value")
         values[key.strip()] = _plain(value.strip())
+    return values
+
+
+def validate_with(
+    kind: type[S], values: dict[str, Any], overrides: Iterable[str], *, where: str
+) -> S:
+    """Build `kind` from plain values and `key=value` texts, which win.
+
+    The values alone need not fit, where a text mends them. Raises `InputError` naming `where` when
+    it is the values' fault, `UsageError` when it is the texts'.
+    """
+    given = override_values(overrides)
     try:
-        return validate(type(settings), values, where="--set")
+        return validate(kind, {**values, **given}, where="--set" if given else where)
     except InputError as error:
+        if not given:
+            raise
+        validate(kind, values, where=where)
         raise UsageError(str(error)) from None
 
 

@@ -243,7 +243,8 @@ class AmpModel:
         settings = self._settings
         dropping = settings.lr_dropout != "n"
         return AdaBelief(
-            network.parameters(),
+            # Inters that rest need no slots, which would be a quarter of the optimizer's memory.
+            [param for param in network.parameters() if param.requires_grad],
             lr=settings.learning_rate,
             clip_norm=CLIP_NORM if settings.clipgrad else None,
             keep=KEEP if dropping else None,

@@ -44,6 +44,7 @@ from faceloom.training import (
 )
 from faceloom.training.device import choose_compiled
 from faceloom.training.parallel import broadcast_object, own_device
+from faceloom.training.recipes import RecipeProgress
 from faceloom.training.tensorboard import Board, open_board
 
 DEFAULT_NAME = "main"
@@ -160,6 +161,7 @@ def run(config: TrainConfig, *, progress: Progress, cancel: Cancel) -> TrainResu
         class_name, course, first = broadcast_object(mine, world)
         if foreign := foreign_settings(class_name, config.settings):
             progress.note(f"not settings of {class_name}, left out: {', '.join(foreign)}")
+        _note_changed_recipe(config, first, progress)
         materials = Materials(
             workspace, config, device, config.threads or os.cpu_count() or 1, progress, cancel
         )
@@ -228,11 +230,18 @@ def _chosen(models: Path, config: TrainConfig) -> tuple[str, ModelFolder, Course
     folder = _folder(models, config.name, class_name)
     state = _state(folder)
     if config.recipe is None and state is not None and state.recipe is not None:
-        before = state.recipe
-        saved = load_course(before.recipe, scale=before.scale)
-        if saved.belongs(before) and saved.leg(before) is not None:
+        saved = _course_of(state.recipe)
+        if saved.belongs(state.recipe) and saved.leg(state.recipe) is not None:
             course = saved
     return class_name, folder, course
+
+
+def _course_of(progress: RecipeProgress) -> Course:
+    """The recipe that a model is in."""
+    try:
+        return load_course(progress.recipe, scale=progress.scale)
+    except InputError as error:
+        raise InputError(f"{error}; --recipe none leaves it") from None
 
 
 def _class_there(models: Path, name: str | None) -> str:
@@ -261,6 +270,16 @@ def _folder(models: Path, name: str | None, class_name: str) -> ModelFolder:
 
 def _state(folder: ModelFolder) -> ModelState | None:
     return read_state(folder) if folder.exists else None
+
+
+def _note_changed_recipe(config: TrainConfig, state: ModelState | None, progress: Progress) -> None:
+    if config.recipe is None and state is not None and state.recipe is not None:
+        name = state.recipe.recipe
+        if not _course_of(state.recipe).belongs(state.recipe):
+            progress.note(
+                f"recipe {name} has changed since this model began it and is not followed any"
+                f" more; --recipe {name} starts it anew"
+            )
 
 
 class _SettingsFor:
@@ -344,14 +363,17 @@ def _result(
     session: Session, first: ModelState | None, outcome: Outcome, began: float
 ) -> TrainResult:
     folder, plan = session.folder, session.plan
-    recent = session.losses.values[-100:].astype(np.float64)
+    means = session.losses.recent(100)
     names = MODELS[plan.class_name].losses
-    means = recent.mean(0) if len(recent) else ()
     return TrainResult(
         model=folder.path,
         first_iteration=0 if _pretraining_ended(first, folder) else first.iteration if first else 0,
         iteration=len(session.losses),
-        losses={name: float(value) for name, value in zip(names, means, strict=False)},
+        losses={
+            name: float(value)
+            for name, value in zip(names, means, strict=False)
+            if np.isfinite(value)
+        },
         seconds=time.monotonic() - began,
         cancelled=outcome == "cancelled",
         device=device_name(plan.device),

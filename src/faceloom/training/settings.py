@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from faceloom.core import InputError, apply_overrides
-from faceloom.core.config import validate
+from faceloom.core import InputError
+from faceloom.core.config import validate_with
 from faceloom.models import MODELS, ModelSettings
 from faceloom.training.checkpoint import ModelState, saved_settings
 
@@ -25,7 +25,7 @@ def first_settings(
     """
     kind = MODELS[class_name].settings
     own = _own(class_name, values)
-    return apply_overrides(validate(kind, own, where=f"{class_name} settings"), overrides)
+    return validate_with(kind, own, overrides, where=f"{class_name} settings")
 
 
 def foreign_settings(class_name: str, values: Mapping[str, Any]) -> list[str]:
@@ -62,9 +62,8 @@ def changed_settings(
     """
     saved = saved_settings(state, where=where)
     merged = {**saved.model_dump(), **_own(state.class_name, values)}
-    changed = apply_overrides(
-        validate(type(saved), merged, where=f"{state.class_name} settings"), overrides
-    )
+    where_from = f"{state.class_name} settings"
+    changed = validate_with(type(saved), merged, overrides, where=where_from)
     for key in type(saved).structural:
         before, after = getattr(saved, key), getattr(changed, key)
         meant = _MEANT.get(key, key)

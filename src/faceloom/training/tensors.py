@@ -124,7 +124,7 @@ def load_optimizer(
     """Restore moments and step counts. Learning rate and the like are those of the settings.
 
     An optimizer of another kind than the saved one starts afresh: its moments mean something else.
-    So does one whose network does.
+    So does one whose network does, and what it keeps for a network that rested until now.
     """
     names = parameter_names(model)
     networks = {names[id(param)].partition(".")[0] for param in optimizer.state}
@@ -132,7 +132,10 @@ def load_optimizer(
         return
     file = state_folder / f"{name}.safetensors"
     stored = read_tensors(file)
+    trained = {key.partition(".")[0] for key in stored}
     for param, slots in optimizer.state.items():
+        if names[id(param)].partition(".")[0] not in trained:
+            continue
         for slot, value in slots.items():
             key = f"{names[id(param)]}.{slot}"
             if key not in stored:
