@@ -8,9 +8,9 @@ from itertools import combinations
 import numpy as np
 import pytest
 import torch
-from dfl_numpy import Oracle, Weights
 from torch import nn
 
+from dfl_numpy import Oracle, Weights
 from faceloom.models import Ledger, ledger, parse_archi
 from faceloom.models.graph import Dims, make_graph
 from faceloom.nn import initialize
