@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
+from faceloom.cli import merge, run
+from faceloom.cli import train as train_command
 from faceloom.cli.main import run_command
+from faceloom.models import MODELS
 from faceloom.stages.train import TrainConfig, chosen_folder
 from faceloom.training import ModelState
 from synthetic_faces import write_faceset
@@ -85,3 +89,9 @@ def test_the_model_that_is_there_needs_no_class(tmp_path: Path) -> None:
     assert chosen(name="anna", model="SAEHD") == "anna_SAEHD"
     make("first_Quick96")
     assert chosen() == "main_SAEHD"
+
+
+def test_commands_know_every_class() -> None:
+    assert set(get_args(train_command.ModelWord)) == set(MODELS)
+    for command in (merge, run):
+        assert set(get_args(command.ModelWord)) == set(MODELS) - {"XSeg"}

@@ -17,7 +17,7 @@ from faceloom.cli.common import (
 )
 
 # The same words as the settings', which help must not have to import.
-ModelWord = Literal["SAEHD", "Quick96"]
+ModelWord = Literal["SAEHD", "AMP", "Quick96"]
 MaskModeWord = Literal[
     "full",
     "dst",

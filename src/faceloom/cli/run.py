@@ -15,7 +15,7 @@ from faceloom.cli.common import (
 )
 
 # The same words as `models.MODELS`, which help must not have to import.
-ModelWord = Literal["SAEHD", "Quick96"]
+ModelWord = Literal["SAEHD", "AMP", "Quick96"]
 
 
 def run(
@@ -24,7 +24,7 @@ def run(
     *,
     model: Annotated[
         ModelWord | None,
-        Parameter(help="SAEHD or Quick96; otherwise the one that is there, or SAEHD."),
+        Parameter(help="SAEHD, AMP or Quick96; otherwise the one that is there, or SAEHD."),
     ] = None,
     name: Annotated[
         str | None, Parameter(help="Name of the model; needed when there are several.")
