@@ -187,7 +187,7 @@ def _planned(name: str, work: Any, settings: Any, precision: Any, device: Any) -
     from faceloom.training.calibrate import calibrate
     from faceloom.training.plan import estimate
 
-    rates = calibrate(work, device=device, precision=precision)
+    rates = calibrate(work, settings, device=device, precision=precision)
     found = estimate(
         CASES[name][0],
         settings,

@@ -22,7 +22,7 @@ torch.rand(10)
 @pytest.mark.parametrize(
     ("given", "expected"),
     [
-        ({}, "GOMP_SPINCOUNT = '1000'"),
+        ({}, "GOMP_SPINCOUNT = '30000'"),
         ({"GOMP_SPINCOUNT": "77"}, "GOMP_SPINCOUNT = '77'"),
         ({"OMP_WAIT_POLICY": "ACTIVE"}, "OMP_WAIT_POLICY = 'ACTIVE'"),
     ],

@@ -168,7 +168,7 @@ def test_time_adds_up_from_rates() -> None:
 
 def test_calibration_measures_every_part() -> None:
     work = simulate("SAEHD", DF, precision="bf16", host_layers=True)
-    rates = calibrate(work, device=torch.device("cpu"), precision="bf16")
+    rates = calibrate(work, DF, device=torch.device("cpu"), precision="bf16")
     assert all(value > 0 for value in vars(rates).values())
 
 

@@ -116,7 +116,7 @@ def _for_this_machine(
     available = available_memory(device)
     with computing(device=device, precision=precision, threads=config.threads):
         work = simulate(class_name, settings, precision=precision, host_layers=device.type == "cpu")
-        rates = calibrate(work, device=device, precision=precision)
+        rates = calibrate(work, settings, device=device, precision=precision)
     result = fit(
         class_name,
         settings,

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from faceloom.models import Precision
-from faceloom.nn import AdaBelief, half, kept_memory
+from faceloom.models import ModelSettings, Precision
+from faceloom.nn import AdaBelief, RMSprop, half, kept_memory
 from faceloom.training.simulate import Convolution, Simulated
 
 _COPY_ELEMENTS = 1 << 20
@@ -18,6 +18,9 @@ _COPY_ELEMENTS = 1 << 20
 _OPTIMIZED_ELEMENTS = 1 << 23
 _PRODUCT_SIDE = (8192, 128, 128)
 """Rows, columns and depth of a float32 product like those of the losses."""
+
+_KEEP = 0.3
+"""Share of the update that learning-rate dropout keeps."""
 
 
 @dataclass(frozen=True)
@@ -34,14 +37,18 @@ class Rates:
     """An operation of a float32 matrix product."""
 
 
-def calibrate(work: Simulated, *, device: torch.device, precision: Precision) -> Rates:
-    """Measure what `work` is made of, with PyTorch's present number of threads."""
+def calibrate(
+    work: Simulated, settings: ModelSettings, *, device: torch.device, precision: Precision
+) -> Rates:
+    """Measure what `work`, a step of a model of `settings`, is made of, with PyTorch's present
+    number of threads."""
     with kept_memory():
         convolutions = sum(
             count * convolution_seconds(shape, device=device, precision=precision)
             for shape, count in work.convolutions.items()
         )
-        return Rates(convolutions, _copying(device), _optimizing(device), _multiplying(device))
+        optimizing = _optimizing(settings, device)
+        return Rates(convolutions, _copying(device), optimizing, _multiplying(device))
 
 
 def convolution_seconds(
@@ -81,10 +88,15 @@ def _copying(device: torch.device) -> float:
     return _best(lambda: target.copy_(source), device, 3) / (8 * _COPY_ELEMENTS)
 
 
-def _optimizing(device: torch.device) -> float:
+def _optimizing(settings: ModelSettings, device: torch.device) -> float:
+    """Seconds for a number, by the optimizer of such settings: classes without a choice of
+    `lr_dropout` are those that always drop, and always by RMSprop."""
+    chosen = getattr(settings, "lr_dropout", None)
+    plain_rmsprop = chosen is None or getattr(settings, "optimizer", "") == "rmsprop"
     param = torch.zeros(_OPTIMIZED_ELEMENTS, device=device, requires_grad=True)
     param.grad = torch.ones_like(param)
-    optimizer = AdaBelief([param], lr=1e-3)
+    kind = RMSprop if plain_rmsprop else AdaBelief
+    optimizer = kind([param], lr=1e-3, keep=None if chosen == "n" else _KEEP)
     return _best(optimizer.step, device, 2) / _OPTIMIZED_ELEMENTS
 
 
