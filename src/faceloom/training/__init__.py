@@ -31,7 +31,8 @@ from faceloom.training.parallel import World, processes, world_from_environment
 from faceloom.training.preview import Preview, PreviewFaces, choose_faces, make_preview
 from faceloom.training.recipes import Course, Recipe, load_course, recipe_names
 from faceloom.training.schedule import Schedule
-from faceloom.training.session import Plan, Session, device_name
+from faceloom.training.session import Session
+from faceloom.training.session_plan import Plan, device_name
 from faceloom.training.settings import changed_settings, first_settings, foreign_settings
 from faceloom.training.sides import Material, PairMaterial
 from faceloom.training.snapshots import backup

@@ -8,14 +8,12 @@ recipe, a roll-back and a resumed training all go the same way.
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
-import torch
-
 from faceloom.core import Cancel, ModelError, Progress
-from faceloom.models import ModelSettings, Precision, TrainableModel, build_model
+from faceloom.models import ModelSettings, TrainableModel, build_model
 from faceloom.models.stepping import forget_compiled
 from faceloom.training.checkpoint import (
     ModelState,
@@ -33,45 +31,20 @@ from faceloom.training.folder import ModelFolder
 from faceloom.training.guard import Guard, Risk
 from faceloom.training.history import LossHistory
 from faceloom.training.parallel import World, broadcast_model, broadcast_object, reduce_gradients
-from faceloom.training.recipes import Course, Leg, RecipeProgress
+from faceloom.training.recipes import Leg, RecipeProgress
 from faceloom.training.resets import reset_networks
 from faceloom.training.rollback import go_back
-from faceloom.training.schedule import Schedule
+from faceloom.training.session_plan import Plan, device_name, risked
 from faceloom.training.sides import Material
 from faceloom.training.snapshots import snapshot
 from faceloom.training.trainer import Ending, Outcome, Trainer
 
 if TYPE_CHECKING:
-    from faceloom.training.tensorboard import Board
+    pass
 
 _SECONDS_PER_HOUR: Final = 3600.0
 _CALM: Final = 1000
 """A collapse so many iterations after the one before is a new misfortune, not the same."""
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What a session is to do."""
-
-    class_name: str
-    settings_for: Callable[[ModelState | None, Mapping[str, Any]], ModelSettings]
-    """The settings for a saved state, or a new model, and what a recipe's stage sets; the user's
-    own changes win over the stage's."""
-    until: int | None
-    """Iteration to stop at, 0 for endless; None leaves it to the settings' target."""
-    seed: int
-    """Of a new model."""
-    device: torch.device
-    precision: Precision
-    compiled: bool = False
-    schedule: Schedule = field(default_factory=Schedule)
-    course: Course | None = None
-    """The recipe to follow."""
-    leave_recipe: bool = False
-    """Forget the recipe that the model is in."""
-    forgive: bool = False
-    """Forget what was lowered after collapses: the user has chosen anew."""
-    board: Board | None = None
 
 
 @dataclass
@@ -222,11 +195,11 @@ class Session:
         self, state: ModelState | None, settings: ModelSettings
     ) -> tuple[TrainableModel, ModelState | None, LossHistory]:
         """The model to train, with its history; the first process's in every process."""
-        plan, risked = self.plan, _risked(settings, self._risk)
+        plan, lowered = self.plan, risked(settings, self._risk)
         if state is None or not self.world.first:
             model = build_model(
                 plan.class_name,
-                risked,
+                lowered,
                 device=plan.device,
                 seed=plan.seed if state is None else state.seed,
                 precision=plan.precision,
@@ -238,7 +211,7 @@ class Session:
                 self.folder,
                 device=plan.device,
                 precision=plan.precision,
-                settings=risked,
+                settings=lowered,
                 training=True,
                 compiled=plan.compiled,
                 on_fresh=lambda name: self._log("fresh", state, f"{name} starts afresh"),
@@ -410,23 +383,8 @@ class Session:
         log.write(kind, iteration, message, **details)
 
 
-def device_name(device: torch.device) -> str:
-    """`device` as people call it."""
-    return torch.cuda.get_device_name(device) if device.type == "cuda" else str(device)
-
-
 def _met(state: ModelState | None, target: int | None) -> bool:
     return target is not None and state is not None and state.iteration >= target
-
-
-def _risked(settings: ModelSettings, risk: Risk) -> ModelSettings:
-    """The settings as they are used after collapses."""
-    return settings.model_copy(
-        update={
-            "learning_rate": settings.learning_rate * risk.lr_factor,
-            "clipgrad": settings.clipgrad or risk.clipgrad,
-        }
-    )
 
 
 def _plain(name: str) -> str:
