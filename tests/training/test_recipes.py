@@ -59,6 +59,17 @@ def test_legs_of_a_stage_with_resets() -> None:
     assert course.leg(done) is None
 
 
+def test_a_small_scale_leaves_windows_that_mean_something() -> None:
+    """A thousandth of a stage must not end because sixteen losses happened to be high."""
+    windows: list[int] = []
+    for scale in (1.0, 0.25, 0.001):
+        course = load_course("quick", scale=scale)
+        leg = course.leg(course.start(0, 0.0))
+        assert leg is not None and leg.stage.flat is not None
+        windows.append(leg.stage.flat.window)
+    assert windows == [4000, 1000, 500]
+
+
 def test_progress_belongs_to_one_content_and_scale() -> None:
     one, other = load_course("saehd"), load_course("saehd", scale=0.5)
     assert one.belongs(one.start(0, 0.0))

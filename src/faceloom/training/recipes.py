@@ -12,7 +12,7 @@ import tomllib
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Final, Self
 
 from pydantic import Field, model_validator
 
@@ -20,6 +20,9 @@ from faceloom.core import InputError, Settings
 from faceloom.core.config import validate
 from faceloom.models import MODELS
 from faceloom.training.guard import Flat
+
+_SHORTEST_WINDOW: Final = 500
+"""Iterations over which a mean of losses says more than chance; fewer only where a recipe asks."""
 
 
 class Stage(Settings):
@@ -177,9 +180,14 @@ class Course:
             "at_least": round(stage.at_least * self.scale),
             "hours": stage.hours and stage.hours * self.scale,
             "flat": flat
-            and flat.model_copy(update={"window": max(10, round(flat.window * self.scale))}),
+            and flat.model_copy(update={"window": _scaled_window(flat.window, self.scale)}),
         }
         return stage.model_copy(update=update)
+
+
+def _scaled_window(window: int, scale: float) -> int:
+    """A window at a scale, but not so short that the noise of its losses decides."""
+    return max(round(window * scale), min(window, _SHORTEST_WINDOW))
 
 
 def _times(count: int | None, scale: float) -> int | None:
