@@ -23,6 +23,7 @@ from faceloom.models.amp_settings import AmpSettings
 from faceloom.models.base import Precision, Prediction, Reconstruction, SampleNeeds, TrainBatch
 from faceloom.models.discriminators import PatchDiscriminator
 from faceloom.models.networks import recomputing_parts
+from faceloom.models.optimizers import chosen_optimizer
 from faceloom.models.stepping import (
     autocast,
     begin_step,
@@ -32,13 +33,10 @@ from faceloom.models.stepping import (
     judged,
     rank,
 )
-from faceloom.nn import AdaBelief, blur_outside, mask_weight
+from faceloom.nn import blur_outside, mask_weight
 
 CLASS_NAME = "AMP"
 SCALE_RANGE = 0.15
-CLIP_NORM = 1.0
-KEEP = 0.3
-COSINE_PERIOD = 500
 _ODD = 0x9E3779B97F4A7C15  # 2^64 / golden ratio: spreads consecutive numbers over the seed space
 
 
@@ -240,19 +238,9 @@ class AmpModel:
         )
 
     def _make_optimizer(self, network: nn.Module) -> Optimizer:
-        settings = self._settings
-        dropping = settings.lr_dropout != "n"
-        return AdaBelief(
-            # Inters that rest need no slots, which would be a quarter of the optimizer's memory.
-            [param for param in network.parameters() if param.requires_grad],
-            lr=settings.learning_rate,
-            clip_norm=CLIP_NORM if settings.clipgrad else None,
-            keep=KEEP if dropping else None,
-            period=COSINE_PERIOD if dropping else 0,
-            masks_on_cpu=settings.lr_dropout == "cpu",
-            seed=self._seed,
-            offload=not settings.models_opt_on_gpu,
-        )
+        # Inters that rest need no slots, which would be a quarter of the optimizer's memory.
+        params = [param for param in network.parameters() if param.requires_grad]
+        return chosen_optimizer(params, self._seed, settings=self._settings)
 
 
 def drawn_channels(

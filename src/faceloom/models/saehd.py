@@ -7,23 +7,19 @@ from functools import partial
 
 import torch
 from torch import nn
-from torch.optim import Optimizer
 
 from faceloom.models.adversary import Adversary
 from faceloom.models.archi import ledger
 from faceloom.models.base import Precision, SampleNeeds
 from faceloom.models.discriminators import CodeDiscriminator, PatchDiscriminator
 from faceloom.models.graph import Dims, make_graph
+from faceloom.models.optimizers import chosen_optimizer
 from faceloom.models.pair import PairModel, Recipe
 from faceloom.models.saehd_losses import CODE_DISCRIMINATOR, GAN, SaehdObjective
 from faceloom.models.settings import SaehdSettings
 from faceloom.models.stepping import drawn
-from faceloom.nn import AdaBelief, RMSprop
 
 SCALE_RANGE = 0.15
-CLIP_NORM = 1.0
-KEEP = 0.3
-COSINE_PERIOD = 500
 
 
 def build_saehd(
@@ -48,7 +44,7 @@ def build_saehd(
         settings=settings,
         sample_needs=_needs(effective),
         make_objective=partial(_objective, effective, adversaries, device),
-        make_optimizer=partial(_make_optimizer, settings=effective),
+        make_optimizer=partial(chosen_optimizer, settings=effective),
         adversaries=adversaries,
     )
     model = PairModel(
@@ -116,19 +112,4 @@ def _needs(settings: SaehdSettings) -> SampleNeeds:
         hsv_power=settings.random_hsv_power,
         ct_mode=settings.ct_mode,
         ct_statistics=settings.ct_statistics,
-    )
-
-
-def _make_optimizer(params: list[nn.Parameter], seed: int, *, settings: SaehdSettings) -> Optimizer:
-    kind = AdaBelief if settings.optimizer == "adabelief" else RMSprop
-    dropping = settings.lr_dropout != "n"
-    return kind(
-        params,
-        lr=settings.learning_rate,
-        clip_norm=CLIP_NORM if settings.clipgrad else None,
-        keep=KEEP if dropping else None,
-        period=COSINE_PERIOD if dropping else 0,
-        masks_on_cpu=settings.lr_dropout == "cpu",
-        seed=seed,
-        offload=not settings.models_opt_on_gpu,
     )
