@@ -27,6 +27,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "run": ("faceloom.cli.run:run", "Every stage that is not yet done, in order."),
     "frames": ("faceloom.cli.frames:frames", "Write footage out as pictures."),
     "extract": ("faceloom.cli.extract:extract", "Find, align and store the faces of src or dst."),
+    "faceset": (
+        "faceloom.cli.faceset:app",
+        "List, pack, unpack, rename, resize, enhance, import and export facesets.",
+    ),
     "train": ("faceloom.cli.train:train", "Train a model on the two facesets."),
     "merge": ("faceloom.cli.merge:merge", "Put the trained face on dst's footage."),
     "encode": ("faceloom.cli.encode:encode", "Make the result video: audio kept, signed."),

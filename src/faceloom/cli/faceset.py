@@ -1,0 +1,17 @@
+"""`faceloom faceset`: what is in a faceset, and its files: packs, metadata, names, pictures."""
+
+from __future__ import annotations
+
+from cyclopts import App
+
+app = App(name="faceset", help_format="markdown")
+app.help = """List, pack, unpack, rename, resize, enhance, import and export facesets.
+
+A faceset is called `src` or `dst`, or by the path of any folder of faces.
+"""
+
+SUBCOMMANDS: dict[str, str] = {}
+"""Name → where its function lives."""
+
+for _name, _place in SUBCOMMANDS.items():
+    app.command(_place, name=_name)
