@@ -120,10 +120,16 @@ def test_foreign_database_in_the_indexs_place_is_replaced(folder: Path):
 def test_nonsense_in_the_index_is_not_believed(folder: Path):
     Faceset(folder)
     with sqlite3.connect(folder / INDEX_NAME) as connection:
-        connection.execute("UPDATE faces SET arrays = x'00' WHERE name = '00000_0.jpg'")
-        connection.execute("UPDATE faces SET source_filename = '../x' WHERE name = '00001_0.jpg'")
-        connection.execute("UPDATE faces SET own = 'text' WHERE name = '00001_1.jpg'")
-        connection.execute("UPDATE faces SET rest = x'4e2e' WHERE name = '00002_0.jpg'")
+        for column, value, name in (
+            ("arrays", "x'00'", NAMES[0]),
+            ("source_filename", "'../x'", NAMES[2]),
+            ("own", "'text'", NAMES[3]),
+            ("rest", "x'4e2e'", NAMES[4]),
+        ):
+            connection.execute(
+                f"UPDATE faces SET {column} = {value} "
+                f"WHERE id = (SELECT id FROM files WHERE name = '{name}')"
+            )
     connection.close()
     check(Faceset(folder))
 
@@ -173,7 +179,7 @@ def test_changed_new_renamed_and_deleted_files_are_noticed(folder: Path, reads: 
     }
     assert set(reads) == {"00001_1.jpg", "00005_0.jpg", "00009_0.jpg"}
     with sqlite3.connect(folder / INDEX_NAME) as connection:
-        names = {name for (name,) in connection.execute("SELECT name FROM faces")}
+        names = {name for (name,) in connection.execute("SELECT name FROM files")}
     assert NAMES[0] not in names and NAMES[2] not in names
 
 

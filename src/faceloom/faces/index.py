@@ -1,17 +1,18 @@
-"""The faceset's index: a cache of records in one SQLite file, which may be deleted any time.
+"""The faceset's index: a cache of records and measures in one SQLite file, which may be deleted.
 
 An entry counts only for a file of the same size and time stamp. What comes out is checked as if
-it had come from the picture, since facesets travel with their index.
+it had come from the picture, since facesets travel with their index. Records and measures hang on
+a number of the file, so that a rename changes one short row, however much is known of the face.
 """
 
 from __future__ import annotations
 
 import contextlib
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from itertools import islice
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 
@@ -22,19 +23,29 @@ from faceloom.faces.pickle_writer import dumps
 from faceloom.faces.record import FaceRecord, polygons_from_dfl, record_to_dfl
 
 INDEX_NAME: Final = ".faceloom-index.sqlite"
-_VERSION = 1
+KIND_SHIFT: Final = 32
+"""A measure's key is its kind's number, shifted by this, plus its file's number."""
+MOST_KINDS: Final = 1 << 16
+_VERSION = 2
 _SCHEMA = (
-    "CREATE TABLE faces (name TEXT PRIMARY KEY, size INTEGER, mtime_ns INTEGER, reason TEXT, "
-    "face_type TEXT, source_filename TEXT, brow REAL, arrays BLOB, own BLOB, rest BLOB) "
-    "WITHOUT ROWID"
+    "CREATE TABLE files (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, size INTEGER, "
+    "mtime_ns INTEGER, judged INTEGER, reason TEXT)",
+    "CREATE TABLE faces (id INTEGER PRIMARY KEY, face_type TEXT, source_filename TEXT, "
+    "brow REAL, arrays BLOB, own BLOB, rest BLOB)",
+    "CREATE TABLE kinds (id INTEGER PRIMARY KEY, kind TEXT, version INTEGER, dtype TEXT, "
+    "shape TEXT, UNIQUE (kind, version))",
+    "CREATE TABLE measures (key INTEGER PRIMARY KEY, data BLOB)",
+    "CREATE TABLE applied (operation TEXT PRIMARY KEY) WITHOUT ROWID",
 )
+_PAGE_BYTES = 8192
 _MAX_REST = 4 << 20
 _POINTS = 68 * 2 * 4
 _NO_MATRIX = 2 * _POINTS + 16
+_MOST_NAMES = 500
+"""Names in one query; SQLite built long ago takes 999."""
 
 
-@dataclass(frozen=True)
-class Stamp:
+class Stamp(NamedTuple):
     """By what a file's entry is known to be current."""
 
     size: int
@@ -45,46 +56,74 @@ class FaceIndex:
     """An open index. Every method treats a failing database as one that knows nothing."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:
-        self._connection = connection
+        self.connection = connection
 
     def close(self) -> None:
         with contextlib.suppress(sqlite3.Error):
-            self._connection.close()
+            self.connection.close()
+
+    @contextlib.contextmanager
+    def writing(self) -> Generator[sqlite3.Connection]:
+        """One transaction: all of it or nothing. Raises `sqlite3.Error` when it cannot be had."""
+        connection = self.connection
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            yield connection
+        except BaseException:
+            connection.rollback()
+            raise
+        connection.commit()
 
     def known(self) -> dict[str, tuple[Stamp, str | None]]:
         """File name → (stamp, why it is no face or None)."""
+        query = "SELECT name, size, mtime_ns, reason FROM files WHERE judged = 1"
         try:
-            rows = self._connection.execute("SELECT name, size, mtime_ns, reason FROM faces")
+            rows = self.connection.execute(query)
             return {name: (Stamp(size, mtime), reason) for name, size, mtime, reason in rows}
         except sqlite3.Error:
             return {}
 
     def store(self, entries: Sequence[tuple[str, Stamp, FaceRecord | str]]) -> bool:
         """Remember records, or the reasons why files are no faces; False when that failed."""
-        rows = [_row(name, stamp, found) for name, stamp, found in entries]
+        files = [
+            (name, *stamp, 1, found if isinstance(found, str) else None)
+            for name, stamp, found in entries
+        ]
+        rows = [(*_row(found), name) for name, _, found in entries if isinstance(found, FaceRecord)]
         try:
-            with self._connection:
-                marks = ",".join("?" * 10)
-                self._connection.executemany(f"REPLACE INTO faces VALUES ({marks})", rows)
-        except sqlite3.Error:
+            with self.writing() as connection:
+                drop_outdated(connection, [(name, stamp) for name, stamp, _ in entries])
+                connection.executemany(
+                    "INSERT INTO files (name, size, mtime_ns, judged, reason) VALUES (?,?,?,?,?) "
+                    "ON CONFLICT (name) DO UPDATE SET judged = 1, reason = excluded.reason",
+                    files,
+                )
+                connection.executemany(
+                    "REPLACE INTO faces (face_type, source_filename, brow, arrays, own, rest, id) "
+                    "VALUES (?,?,?,?,?,?, (SELECT id FROM files WHERE name = ?))",
+                    rows,
+                )
+        except (sqlite3.Error, UnicodeEncodeError):
             return False
         return True
 
     def forget(self, names: Iterable[str]) -> None:
-        """Drop the entries of files that are gone."""
-        with contextlib.suppress(sqlite3.Error), self._connection:
-            self._connection.executemany(
-                "DELETE FROM faces WHERE name = ?", [(name,) for name in names]
-            )
+        """Drop the entries of files that are gone, with all that was measured of them."""
+        with contextlib.suppress(sqlite3.Error), self.writing() as connection:
+            drop_names(connection, names)
 
     def records(self, names: Sequence[str]) -> dict[str, tuple[Stamp, FaceRecord]]:
         """The records of those files that the index knows as faces."""
-        marks = ",".join("?" * len(names))
-        query = f"SELECT * FROM faces WHERE reason IS NULL AND name IN ({marks})"
-        try:
-            return dict(_readable(self._connection.execute(query, list(names))))
-        except sqlite3.Error:
-            return {}
+        query = (
+            "SELECT name, size, mtime_ns, face_type, source_filename, brow, arrays, own, rest "
+            "FROM files JOIN faces USING (id) WHERE judged = 1 AND reason IS NULL AND name IN ({})"
+        )
+        found: dict[str, tuple[Stamp, FaceRecord]] = {}
+        with contextlib.suppress(sqlite3.Error, UnicodeEncodeError):
+            for part in _parts(names):
+                marks = ",".join("?" * len(part))
+                found.update(_readable(self.connection.execute(query.format(marks), part)))
+        return found
 
 
 def open_index(folder: Path) -> FaceIndex | None:
@@ -95,7 +134,9 @@ def open_index(folder: Path) -> FaceIndex | None:
     path = folder / INDEX_NAME
     for _ in range(2):
         try:
-            connection = sqlite3.connect(path, timeout=5, check_same_thread=False)
+            connection = sqlite3.connect(
+                path, timeout=5, check_same_thread=False, isolation_level=None
+            )
         except sqlite3.Error:
             return None
         try:
@@ -118,20 +159,77 @@ def _prepare(connection: sqlite3.Connection) -> bool:
     """Make or check the schema; False when the file is something else than our index."""
     connection.execute("PRAGMA trusted_schema = OFF")
     connection.execute("PRAGMA synchronous = NORMAL")
-    (version,) = connection.execute("PRAGMA user_version").fetchone()
-    schema = [sql for (sql,) in connection.execute("SELECT sql FROM sqlite_master")]
-    if version == 0 and not schema:
-        with connection:
-            connection.execute(_SCHEMA)
+    if _state(connection) == (0, []):
+        connection.execute(f"PRAGMA page_size = {_PAGE_BYTES}")
+        connection.execute("BEGIN IMMEDIATE")
+        if _state(connection) == (0, []):  # else another process was faster
+            for table in _SCHEMA:
+                connection.execute(table)
             connection.execute(f"PRAGMA user_version = {_VERSION}")
-        return True
-    return version == _VERSION and schema == [_SCHEMA]
+        connection.execute("COMMIT")
+    return _state(connection) == (_VERSION, sorted(_SCHEMA))
 
 
-def _row(name: str, stamp: Stamp, found: FaceRecord | str) -> tuple[Any, ...]:
-    if isinstance(found, str):
-        return (name, stamp.size, stamp.mtime_ns, found, *[None] * 6)
-    record = found
+def _state(connection: sqlite3.Connection) -> tuple[int, list[str]]:
+    """Version and tables; tables' automatic indexes have no text."""
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    texts = connection.execute("SELECT sql FROM sqlite_master WHERE sql IS NOT NULL")
+    return version, sorted(text for (text,) in texts)
+
+
+# --- rows of the files; within a transaction of the caller's
+
+
+def ids_of(
+    connection: sqlite3.Connection, names: Iterable[str]
+) -> Iterator[tuple[int, str, Stamp]]:
+    """(number, name, stamp) of those files that the index has."""
+    for part in _parts(names):
+        marks = ",".join("?" * len(part))
+        query = (
+            "SELECT id, name, size, mtime_ns FROM files "
+            f"WHERE id BETWEEN 1 AND {(1 << KIND_SHIFT) - 1} AND name IN ({marks})"
+        )
+        for number, name, size, mtime_ns in connection.execute(query, part).fetchall():
+            yield number, name, Stamp(size, mtime_ns)
+
+
+def drop_outdated(connection: sqlite3.Connection, entries: Sequence[tuple[str, Stamp]]) -> None:
+    """Drop the entries of files that have another stamp than the one given."""
+    # Numbers that no measure could be kept under: another program's.
+    connection.execute("DELETE FROM files WHERE id < 1 OR id > ?", ((1 << KIND_SHIFT) - 1,))
+    stamps = dict(entries)
+    known = ids_of(connection, stamps)
+    drop_ids(connection, [number for number, name, stamp in known if stamp != stamps[name]])
+
+
+def drop_names(connection: sqlite3.Connection, names: Iterable[str]) -> None:
+    """Drop files with all that hangs on them."""
+    drop_ids(connection, [number for number, _, _ in ids_of(connection, names)])
+
+
+def drop_ids(connection: sqlite3.Connection, ids: Sequence[int]) -> None:
+    """Drop files by their numbers."""
+    query = "SELECT id FROM kinds WHERE id BETWEEN 1 AND ?"
+    kinds = [kind for (kind,) in connection.execute(query, (MOST_KINDS,)).fetchall()]
+    for table in ("files", "faces"):
+        connection.executemany(f"DELETE FROM {table} WHERE id = ?", [(number,) for number in ids])
+    connection.executemany(
+        "DELETE FROM measures WHERE key = ?",
+        ((kind << KIND_SHIFT | number,) for kind in kinds for number in ids),
+    )
+
+
+def _parts(names: Iterable[str]) -> Iterator[list[str]]:
+    remaining = iter(names)
+    while part := list(islice(remaining, _MOST_NAMES)):
+        yield part
+
+
+# --- records
+
+
+def _row(record: FaceRecord) -> tuple[Any, ...]:
     arrays = [
         np.ascontiguousarray(record.landmarks, "<f4").tobytes(),
         np.ascontiguousarray(record.source_landmarks, "<f4").tobytes(),
@@ -139,13 +237,12 @@ def _row(name: str, stamp: Stamp, found: FaceRecord | str) -> tuple[Any, ...]:
     ]
     if record.image_to_face_mat is not None:
         arrays.append(np.ascontiguousarray(record.image_to_face_mat, "<f8").tobytes())
-    dfl = record_to_dfl(record)
-    kept = {key: dfl[key] for key in ("seg_ie_polys", "xseg_mask", *record.unknown) if key in dfl}
+    kept: dict[str, Any] = {}
+    if record.seg_ie_polys or record.xseg_mask is not None or record.unknown:
+        dfl = record_to_dfl(record)
+        keys = ("seg_ie_polys", "xseg_mask", *record.unknown)
+        kept = {key: dfl[key] for key in keys if key in dfl}
     return (
-        name,
-        stamp.size,
-        stamp.mtime_ns,
-        None,
         record.face_type,
         record.source_filename,
         record.eyebrows_expand_mod,
@@ -159,7 +256,7 @@ def _readable(rows: Iterable[tuple[Any, ...]]) -> Iterator[tuple[str, tuple[Stam
     for row in rows:
         # An entry that makes no record is as good as none: the picture will be read.
         with contextlib.suppress(FormatError, ValueError, TypeError):
-            yield row[0], (Stamp(row[1], row[2]), _record(*row[4:]))
+            yield row[0], (Stamp(row[1], row[2]), _record(*row[3:]))
 
 
 def _record(

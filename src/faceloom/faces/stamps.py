@@ -1,0 +1,39 @@
+"""The pictures of a faceset's folder, and by what a changed one is known."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+from faceloom.core import InputError
+from faceloom.core.paths import IMAGE_SUFFIXES
+from faceloom.faces.index import Stamp
+
+FRESH_NS: Final = 3_000_000_000
+"""A file written this shortly ago may be written again without its time stamp changing."""
+
+
+def list_stamps(folder: Path) -> dict[str, Stamp]:
+    """The pictures of the folder with their stamps, sorted by name; `InputError` without it."""
+    try:
+        with os.scandir(folder) as entries:
+            found = [
+                (entry.name, entry.stat())
+                for entry in entries
+                if os.path.splitext(entry.name)[1].lower() in IMAGE_SUFFIXES  # noqa: PTH122
+                and not entry.name.startswith(".")
+                and entry.is_file()
+            ]
+    except OSError as error:
+        raise InputError(f"{folder}: no faceset there: {error.strerror or error}") from None
+    found.sort(key=lambda item: item[0])
+    return {name: Stamp(stat.st_size, stat.st_mtime_ns) for name, stat in found}
+
+
+def settled(stamps: Mapping[str, Stamp], now_ns: int | None = None) -> dict[str, Stamp]:
+    """Those that can be trusted: a change made after them would have altered the stamp."""
+    limit = (time.time_ns() if now_ns is None else now_ns) - FRESH_NS
+    return {name: stamp for name, stamp in stamps.items() if stamp.mtime_ns < limit}
