@@ -6,6 +6,7 @@ import io
 import os
 import pickle
 import pickletools
+import tracemalloc
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,8 @@ import pytest
 from face_inputs import AllowList
 
 from faceloom.core import FormatError
-from faceloom.faces.pickle_safe import FACE_GLOBALS, loads
+from faceloom.faces import pickle_machine
+from faceloom.faces.pickle_safe import FACE_GLOBALS, loads, stream
 from faceloom.faces.pickle_writer import dump_arrays, dumps
 
 GOLDEN = bytes.fromhex(
@@ -269,3 +271,100 @@ def test_operations_are_bounded():
     assert len(loads(data, max_operations=1100)) == 1000
     with pytest.raises(FormatError, match="more than 900 operations"):
         loads(data, max_operations=900)
+
+
+# --- piece by piece
+
+
+def faces(count: int) -> list[dict[str, Any]]:
+    rng = np.random.default_rng(9)
+    return [
+        {
+            "face_type": "whole_face",
+            "name": f"{i:05d}_0.jpg",
+            "landmarks": rng.normal(size=(68, 2)).tolist(),
+            "rect": rng.integers(0, 900, 4),
+            "shape": (512, 512, 3),
+        }
+        for i in range(count)
+    ]
+
+
+@pytest.mark.parametrize("protocol", range(6))
+@pytest.mark.parametrize("count", [0, 1, 3, 1001])
+def test_a_stream_gives_the_items_of_cpythons_pickles(protocol: int, count: int):
+    items = faces(count)
+    assert equal(list(stream(pickle.dumps(items, protocol))), items)
+    named = {str(i): item for i, item in enumerate(items)}
+    assert equal(dict(stream(pickle.dumps(named, protocol))), named)
+
+
+def test_a_stream_may_give_some_keys_only():
+    pairs = list(stream(pickle.dumps(faces(3), 4), only=("name", "none")))
+    assert pairs == [{"name": f"{i:05d}_0.jpg"} for i in range(3)]
+
+
+def test_a_stream_holds_a_batch_at_a_time():
+    data = pickle.dumps(faces(2400), 4)
+    tracemalloc.start()
+    try:
+        assert sum(1 for _ in stream(data)) == 2400
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.clear_traces()
+        tracemalloc.reset_peak()
+        assert len(loads(data, max_bytes=len(data))) == 2400
+        whole = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < whole / 2
+
+
+@pytest.mark.parametrize("attack", hostile())
+def test_hostile_pickles_are_refused_by_a_stream_too(attack: str):
+    data = hostile()[attack]
+    if attack == "no mark":
+        assert list(stream(b"](" + data)) == []  # an empty list
+        return
+    for prefix in (b"", b"\x80\x04](", b"\x80\x04}(K\0"):
+        with pytest.raises(FormatError, match=r"^unsafe or damaged pickle: .{8,}"):
+            list(stream(prefix + data))
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"N.",
+        b"]].",
+        b"(K\1K\2l.",
+        b"](]e](e.",
+        b"\x80\x04]\x94(h\0e.",
+        b"}(K\1e.",
+        b"](K\1K\2u.",
+        b"\x80\x04](]\x94ah\0a.",
+    ],
+)
+def test_streams_of_odd_shape_are_refused(data: bytes):
+    with pytest.raises(FormatError):
+        list(stream(data))
+
+
+def test_a_stream_refuses_to_look_back_at_what_it_has_handed_over():
+    point = [1.0, 2.0]
+    shared = [[point]] * 1500
+    assert loads(pickle.dumps(shared, 4)) == shared
+    with pytest.raises(FormatError, match="unsafe or damaged"):
+        list(stream(pickle.dumps(shared, 4)))
+
+
+@pytest.mark.parametrize("protocol", [1, 2, 3, 4])
+def test_points_read_together_are_the_same_as_one_by_one(
+    protocol: int, monkeypatch: pytest.MonkeyPatch
+):
+    rng = np.random.default_rng(4)
+    points = rng.normal(size=(300, 2)).tolist()
+    value = {"a": points, "b": [points[7], points[299], points[0]], "c": points[:1]}
+    data = pickle.dumps(value, protocol)
+    together = loads(data)
+    assert together == value and together["b"][0] is not None
+    monkeypatch.setattr(pickle_machine, "read_pairs", lambda *_: None)
+    assert loads(data) == value

@@ -1,373 +1,38 @@
 """Reading pickles that came from outside, without ever running what they ask for.
 
-DFL keeps a face's metadata as a pickle inside the picture (pipeline.md 2.3). This is a machine of
-its own for the part of the pickle language that plain data and NumPy arrays need. It imports
-nothing, calls nothing by name, and a global outside the allow-list is an error. `dumps` (in
-`pickle_writer`) is the other direction.
+DFL keeps a face's metadata as a pickle inside the picture (pipeline.md 2.3). What is here reads
+the part of the pickle language that plain data and NumPy arrays need. It imports nothing, calls
+nothing by name, and a global outside the allow-list is an error. `dumps` (in `pickle_writer`) is
+the other direction.
 """
 
 from __future__ import annotations
 
-import re
 import struct
-from collections.abc import Callable, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from mmap import mmap
 from typing import Any, Final
 
 import numpy as np
 
 from faceloom.core import FormatError
+from faceloom.faces.pickle_machine import OPERATIONS, Machine, Operation, Sink
 from faceloom.faces.pickle_numpy import (
     FACE_GLOBALS,
     Builder,
     Global,
     PendingArray,
     PendingDType,
-    finish_array,
-    finish_dtype,
     refused,
 )
 
 MAX_DEPTH: Final = 32
-MAX_INT_BYTES: Final = 16
-WINDOW_BYTES: Final = 4096
-"""From this length on, an array's content is looked at in place where that was asked for."""
-
-
-class _Machine:
-    """Input, position, stack, stacks below open marks, and the memo."""
-
-    __slots__ = ("allow", "data", "marks", "memo", "position", "stack", "window")
-
-    def __init__(
-        self, data: bytes | mmap, allow: Mapping[tuple[str, str], Builder], *, in_place: bool
-    ) -> None:
-        self.data = data
-        self.window = memoryview(data) if in_place else None
-        self.allow = allow
-        self.position = 0
-        self.stack: list[Any] = []
-        self.marks: list[list[Any]] = []
-        self.memo: dict[int, Any] = {}
-
-    def take(self, count: int) -> bytes:
-        end = self.position + count
-        if count < 0 or end > len(self.data):
-            raise refused("it ends too early")
-        piece = self.data[self.position : end]
-        self.position = end
-        return piece
-
-    def content(self, count: int) -> bytes | memoryview:
-        """As `take`; a window on the data, not a copy, where that is wanted and worth it."""
-        if self.window is None or not WINDOW_BYTES <= count <= len(self.data) - self.position:
-            return self.take(count)
-        self.position += count
-        return self.window[self.position - count : self.position]
-
-    def line(self) -> bytes:
-        end = self.data.find(b"\n", self.position)
-        if end < 0:
-            raise refused("a line without an end")
-        return self.take(end + 1 - self.position)[:-1]
-
-    def since_mark(self) -> list[Any]:
-        items = self.stack
-        self.stack = self.marks.pop()
-        return items
-
-    def run(self, max_operations: int) -> Any:
-        data, operation_of = self.data, _OPERATIONS.get
-        for _ in range(max_operations):
-            code = data[self.position]
-            self.position += 1
-            if code == 0x2E:  # STOP
-                return self.stack.pop()
-            operation = operation_of(code)
-            if operation is None:
-                raise refused(f"operation {code:#04x}, which plain data does not need")
-            operation(self)
-        raise refused(f"more than {max_operations} operations")
-
-
-Operation = Callable[[_Machine], None]
-
-
-def _fixed(layout: str) -> Operation:
-    """Push a number of fixed size."""
-    form = struct.Struct(layout)
-
-    def operation(m: _Machine) -> None:
-        m.stack.append(form.unpack_from(m.data, m.position)[0])
-        m.position += form.size
-
-    return operation
-
-
-def _counted(layout: str, convert: Callable[[bytes], Any]) -> Operation:
-    """Push what `convert` makes of bytes that follow their own length."""
-    form = struct.Struct(layout)
-
-    def operation(m: _Machine) -> None:
-        (length,) = form.unpack_from(m.data, m.position)
-        m.position += form.size
-        m.stack.append(convert(m.take(length)))
-
-    return operation
-
-
-def _content(layout: str) -> Operation:
-    """Push bytes that follow their own length."""
-    form = struct.Struct(layout)
-
-    def operation(m: _Machine) -> None:
-        (length,) = form.unpack_from(m.data, m.position)
-        m.position += form.size
-        m.stack.append(m.content(length))
-
-    return operation
-
-
-def _constant(value: Any) -> Operation:
-    return lambda m: m.stack.append(value)
-
-
-def _text(raw: bytes) -> str:
-    return raw.decode("utf-8", "surrogatepass")
-
-
-def _latin(raw: bytes) -> str:
-    return raw.decode("latin-1")
-
-
-def _long(raw: bytes) -> int:
-    if len(raw) > MAX_INT_BYTES:
-        raise refused("a number of absurd size")
-    return int.from_bytes(raw, "little", signed=True)
-
-
-def _parse_int(text: str) -> int:
-    if not re.fullmatch(r"-?\d{1,38}", text):
-        raise refused("a number that is none")
-    return int(text)
-
-
-def _op_int(m: _Machine) -> None:
-    text = m.line().decode("ascii")
-    m.stack.append({"00": False, "01": True}[text] if text in ("00", "01") else _parse_int(text))
-
-
-def _op_long(m: _Machine) -> None:
-    m.stack.append(_parse_int(m.line().decode("ascii").removesuffix("L")))
-
-
-def _op_proto(m: _Machine) -> None:
-    if m.take(1)[0] > 5:
-        raise refused("a protocol newer than 5")
-
-
-def _op_frame(m: _Machine) -> None:
-    m.take(8)
-
-
-def _op_mark(m: _Machine) -> None:
-    m.marks.append(m.stack)
-    m.stack = []
-
-
-def _op_pop_mark(m: _Machine) -> None:
-    m.since_mark()
-
-
-def _op_pop(m: _Machine) -> None:
-    if m.stack:
-        m.stack.pop()
-    else:
-        m.since_mark()
-
-
-def _set_items(target: Any, items: list[Any]) -> None:
-    if type(target) is not dict or len(items) % 2:
-        raise refused("items for something that is no dictionary")
-    for key, value in zip(items[::2], items[1::2], strict=True):
-        if type(key) not in (str, int):
-            raise refused("a key that is neither text nor number")
-        target[key] = value
-
-
-def _op_dict(m: _Machine) -> None:
-    items = m.since_mark()
-    target: dict[Any, Any] = {}
-    _set_items(target, items)
-    m.stack.append(target)
-
-
-def _op_set_item(m: _Machine) -> None:
-    value, key = m.stack.pop(), m.stack.pop()
-    _set_items(m.stack[-1], [key, value])
-
-
-def _op_set_items(m: _Machine) -> None:
-    items = m.since_mark()
-    _set_items(m.stack[-1], items)
-
-
-def _extend(target: Any, items: list[Any]) -> None:
-    if type(target) is not list:
-        raise refused("items for something that is no list")
-    target.extend(items)
-
-
-def _op_list(m: _Machine) -> None:
-    items = m.since_mark()
-    m.stack.append(items)
-
-
-def _op_append(m: _Machine) -> None:
-    item = m.stack.pop()
-    _extend(m.stack[-1], [item])
-
-
-def _op_appends(m: _Machine) -> None:
-    items = m.since_mark()
-    _extend(m.stack[-1], items)
-
-
-def _op_tuple(m: _Machine) -> None:
-    items = m.since_mark()
-    m.stack.append(tuple(items))
-
-
-def _short_tuple(length: int) -> Operation:
-    def operation(m: _Machine) -> None:
-        if len(m.stack) < length:
-            raise refused("a tuple without items")
-        m.stack[-length:] = [tuple(m.stack[-length:])]
-
-    return operation
-
-
-def _op_put(m: _Machine) -> None:
-    m.memo[_parse_int(m.line().decode("ascii"))] = m.stack[-1]
-
-
-def _op_memoize(m: _Machine) -> None:
-    m.memo[len(m.memo)] = m.stack[-1]
-
-
-def _op_get(m: _Machine) -> None:
-    m.stack.append(m.memo[_parse_int(m.line().decode("ascii"))])
-
-
-def _binary_put(layout: str) -> Operation:
-    form = struct.Struct(layout)
-
-    def operation(m: _Machine) -> None:
-        m.memo[form.unpack_from(m.data, m.position)[0]] = m.stack[-1]
-        m.position += form.size
-
-    return operation
-
-
-def _binary_get(layout: str) -> Operation:
-    form = struct.Struct(layout)
-
-    def operation(m: _Machine) -> None:
-        m.stack.append(m.memo[form.unpack_from(m.data, m.position)[0]])
-        m.position += form.size
-
-    return operation
-
-
-def _push_global(m: _Machine, module: Any, name: Any) -> None:
-    if type(module) is not str or type(name) is not str or (module, name) not in m.allow:
-        raise refused(f"it asks for {module!s:.60}.{name!s:.60}, which plain data never needs")
-    m.stack.append(Global(m.allow[(module, name)]))
-
-
-def _op_global(m: _Machine) -> None:
-    module, name = m.line().decode("ascii"), m.line().decode("ascii")
-    _push_global(m, module, name)
-
-
-def _op_stack_global(m: _Machine) -> None:
-    name, module = m.stack.pop(), m.stack.pop()
-    _push_global(m, module, name)
-
-
-def _op_reduce(m: _Machine) -> None:
-    args, function = m.stack.pop(), m.stack.pop()
-    if not isinstance(function, Global) or type(args) is not tuple:
-        raise refused("a call of something that cannot be called")
-    m.stack.append(function.build(args))
-
-
-def _op_build(m: _Machine) -> None:
-    state, target = m.stack.pop(), m.stack[-1]
-    if type(state) is not tuple:
-        raise refused("an object of an unknown kind")
-    if isinstance(target, PendingDType):
-        finish_dtype(target, state)
-    elif isinstance(target, PendingArray) and target.value is None:
-        finish_array(target, state)
-    else:
-        raise refused("an object of an unknown kind")
-
-
-_OPERATIONS: Final[dict[int, Operation]] = {
-    0x80: _op_proto,
-    0x95: _op_frame,
-    ord("("): _op_mark,
-    ord("0"): _op_pop,
-    ord("1"): _op_pop_mark,
-    ord("2"): lambda m: m.stack.append(m.stack[-1]),
-    ord("}"): lambda m: m.stack.append({}),
-    ord("d"): _op_dict,
-    ord("s"): _op_set_item,
-    ord("u"): _op_set_items,
-    ord("]"): lambda m: m.stack.append([]),
-    ord("l"): _op_list,
-    ord("a"): _op_append,
-    ord("e"): _op_appends,
-    ord(")"): _constant(()),
-    ord("t"): _op_tuple,
-    0x85: _short_tuple(1),
-    0x86: _short_tuple(2),
-    0x87: _short_tuple(3),
-    ord("N"): _constant(None),
-    0x88: _constant(True),
-    0x89: _constant(False),
-    ord("J"): _fixed("<i"),
-    ord("K"): _fixed("<B"),
-    ord("M"): _fixed("<H"),
-    ord("I"): _op_int,
-    ord("L"): _op_long,
-    0x8A: _counted("<B", _long),
-    0x8B: _counted("<i", _long),
-    ord("G"): _fixed(">d"),
-    ord("F"): lambda m: m.stack.append(float(m.line())),
-    0x8C: _counted("<B", _text),
-    ord("X"): _counted("<I", _text),
-    0x8D: _counted("<Q", _text),
-    ord("V"): lambda m: m.stack.append(m.line().decode("raw-unicode-escape")),
-    ord("C"): _content("<B"),
-    ord("B"): _content("<I"),
-    0x8E: _content("<Q"),
-    0x96: _content("<Q"),  # BYTEARRAY8: how protocol 5 stores an array's content
-    ord("T"): _counted("<i", _latin),
-    ord("U"): _counted("<B", _latin),
-    ord("p"): _op_put,
-    ord("q"): _binary_put("<B"),
-    ord("r"): _binary_put("<I"),
-    0x94: _op_memoize,
-    ord("g"): _op_get,
-    ord("h"): _binary_get("<B"),
-    ord("j"): _binary_get("<I"),
-    ord("c"): _op_global,
-    0x93: _op_stack_global,
-    ord("R"): _op_reduce,
-    ord("b"): _op_build,
-}
+_STOP = 0x2E
+_DAMAGE = (LookupError, ValueError, TypeError, struct.error, OverflowError)
+
+# Between two hand-overs of a stream: a thousand faces, as CPython batches them, of any kind.
+_BATCH_OPERATIONS = 4_000_000
+_BATCH_BYTES = 128 << 20
 
 _LEAVES = frozenset({str, bytes, int, float, bool, type(None)})
 
@@ -392,11 +57,25 @@ def loads(
     if len(data) > max_bytes:
         raise refused(f"{len(data)} bytes, where at most {max_bytes} are expected")
     try:
-        machine = _Machine(data if in_place else bytes(data), allow, in_place=in_place)
-        value = machine.run(len(data) + 1 if max_operations is None else max_operations)
+        machine = Machine(data if in_place else bytes(data), allow, in_place=in_place)
+        value = _run(machine, len(data) + 1 if max_operations is None else max_operations)
         return _resolve(value, 0, [max(4096, 4 * len(data))])
-    except (LookupError, ValueError, TypeError, struct.error, OverflowError) as error:
+    except _DAMAGE as error:
         raise FormatError(f"unsafe or damaged pickle: {type(error).__name__}") from None
+
+
+def _run(machine: Machine, max_operations: int) -> Any:
+    data, operation_of = machine.data, OPERATIONS.get
+    for _ in range(max_operations):
+        code = data[machine.position]
+        machine.position += 1
+        if code == _STOP:
+            return machine.stack.pop()
+        operation = operation_of(code)
+        if operation is None:
+            raise refused(f"operation {code:#04x}, which plain data does not need")
+        operation(machine)
+    raise refused(f"more than {max_operations} operations")
 
 
 def _resolve(value: Any, depth: int, budget: list[int]) -> Any:
@@ -423,3 +102,117 @@ def _resolve(value: Any, depth: int, budget: list[int]) -> Any:
     if isinstance(value, (np.ndarray, np.generic)):
         return value
     raise refused("it holds something that is no plain data")
+
+
+# --- a large list or dictionary, piece by piece
+
+
+def stream(
+    data: bytes | mmap,
+    *,
+    allow: Mapping[tuple[str, str], Builder] = FACE_GLOBALS,
+    only: Collection[str] | None = None,
+) -> Iterator[Any]:
+    """The items of the list that a pickle holds, or (key, value) pairs of its dictionary, in turn.
+
+    For pickles of any length: memory holds no more than what Python's pickler writes together, a
+    thousand items. Items may share text and numbers, not lists, dictionaries or arrays. `only`:
+    of items that are dictionaries, what is under these keys.
+    Raises `FormatError` as `loads`, after the items that came before the damage.
+    """
+    machine = Machine(data, allow, in_place=False)
+    machine.memo = _Memo()
+    sink = machine.sink = Sink()
+    end = False
+    while not end:
+        try:
+            start = machine.position
+            end = _run_to_batch(machine, sink)
+            budget = [max(4096, 4 * (machine.position - start))]
+            items = [_resolve(_part(item, only), 1, budget) for item in sink.items]
+            sink.items = []
+            machine.memo.settle(machine)
+        except _DAMAGE as error:
+            raise FormatError(f"unsafe or damaged pickle: {type(error).__name__}") from None
+        yield from zip(items[::2], items[1::2], strict=True) if sink.kind is dict else items
+
+
+def _part(item: Any, only: Collection[str] | None) -> Any:
+    if only is None or type(item) is not dict:
+        return item
+    return {key: item[key] for key in only if key in item}
+
+
+class _Memo(dict[int, Any]):
+    """A memo that keeps, of what was handed over, only what later items may refer to."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._kept: dict[int, Any] = {}
+
+    def __missing__(self, number: int) -> Any:
+        return self._kept[number]
+
+    def settle(self, machine: Machine) -> None:
+        self._kept.update((number, value) for number, value in self.items() if _is_shared(value))
+        machine.forgotten += len(self)
+        self.clear()
+        # Eight bytes is less than any text, or call, that a later item has a reason to refer to.
+        if len(self._kept) > 4096 + machine.position // 8:
+            raise refused("it remembers more than its size gives reason for")
+
+
+def _is_shared(value: Any) -> bool:
+    if type(value) is tuple:
+        return len(value) <= 8 and all(type(item) in _LEAVES for item in value)
+    if type(value) is bytes:
+        return len(value) <= 8
+    return type(value) in (str, int, float) or isinstance(value, (Global, PendingDType, Sink))
+
+
+def _run_to_batch(machine: Machine, sink: Sink) -> bool:
+    """Go on until items have come; True at the end of the pickle."""
+    data, operation_of = machine.data, _STREAM_OPERATIONS.get
+    last = machine.position + _BATCH_BYTES
+    for _ in range(_BATCH_OPERATIONS):
+        code = data[machine.position]
+        machine.position += 1
+        if code == _STOP:
+            if len(machine.stack) != 1 or machine.stack[0] is not sink:
+                raise refused("it holds something other than one list or dictionary")
+            return True
+        operation = operation_of(code)
+        if operation is None:
+            raise refused(f"operation {code:#04x}, which plain data does not need")
+        operation(machine)
+        if sink.items:
+            return False
+        if machine.position > last:
+            break
+    raise refused("an item of absurd size")
+
+
+def _outermost(kind: type, code: int) -> Operation:
+    """Make the first container of its kind the sink; any other as always."""
+    usual = OPERATIONS[code]
+
+    def operation(m: Machine) -> None:
+        sink = m.sink
+        if sink is None or sink.kind is not None or m.stack or len(m.marks) > (code in b"ld"):
+            usual(m)
+            return
+        if code in b"ld":
+            m.since_mark()
+        sink.kind = kind
+        m.stack.append(sink)
+
+    return operation
+
+
+_STREAM_OPERATIONS: Final[Mapping[int, Operation]] = {
+    **OPERATIONS,
+    **{
+        ord(sign): _outermost(kind, ord(sign))
+        for sign, kind in zip("]l}d", [list, list, dict, dict], strict=True)
+    },
+}
