@@ -130,4 +130,4 @@ def test_specks_are_no_faces_unless_asked_for(detector: SquareDetector) -> None:
 
 def test_unknown_names_are_told() -> None:
     with pytest.raises(InputError, match="yunet"):
-        DETECTORS["s3fd"]
+        DETECTORS["retina"]

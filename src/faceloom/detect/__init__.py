@@ -3,15 +3,18 @@
 A detector or landmarker of your own needs the methods of `Detector` or `Landmarker`.
 """
 
-from faceloom.detect.finder import (
-    DETECTORS,
-    LANDMARKERS,
-    MIN_FACE_PX,
-    FaceFinder,
-    open_finder,
-)
+from faceloom.detect.finder import MIN_FACE_PX, FaceFinder, Turn, Turns
+from faceloom.detect.manual import ManualFaces, read_manual, template_landmarks
+from faceloom.detect.merged import MergedDetector
 from faceloom.detect.mesh import MeshLandmarker
 from faceloom.detect.points import MESH_TO_68, mesh_to_68
+from faceloom.detect.registry import (
+    DETECTORS,
+    LANDMARKERS,
+    default_side_px,
+    detector_names,
+    open_finder,
+)
 from faceloom.detect.tracker import SceneCuts, Tracker
 from faceloom.detect.types import (
     Detection,
@@ -35,12 +38,20 @@ __all__ = [
     "FaceLandmarks",
     "FoundFace",
     "Landmarker",
+    "ManualFaces",
+    "MergedDetector",
     "MeshLandmarker",
     "Region",
     "SceneCuts",
     "Seed",
     "Tracker",
+    "Turn",
+    "Turns",
     "YuNet",
+    "default_side_px",
+    "detector_names",
     "mesh_to_68",
     "open_finder",
+    "read_manual",
+    "template_landmarks",
 ]

@@ -2,44 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
-from faceloom.core import Progress, Registry
-from faceloom.detect.mesh import MeshLandmarker
-from faceloom.detect.points import bounds, overlap
+from faceloom.detect.boxes import resized
+from faceloom.detect.manual import MANUAL, ManualFaces
+from faceloom.detect.pixels import (
+    square_pixels,
+    squeeze_face,
+    stretch_detection,
+    stretch_seed,
+    turn_back,
+)
+from faceloom.detect.points import area, bounds, covered, overlap, region_of_landmarks
 from faceloom.detect.types import (
     Detection,
     Detector,
     FaceLandmarks,
     FoundFace,
     Landmarker,
-    Rect,
     Seed,
     UInt8Image,
-)
-from faceloom.detect.yunet import YuNet
-
-DetectorFactory = Callable[[int, Progress | None], Detector]
-"""Makes a detector from the length of the longer side it looks at, in pixels, and a progress."""
-LandmarkerFactory = Callable[[Progress | None], Landmarker]
-
-DETECTORS: Registry[DetectorFactory] = Registry(
-    "detector",
-    {"yunet": lambda long_side_px, progress: YuNet(long_side_px=long_side_px, progress=progress)},
-)
-LANDMARKERS: Registry[LandmarkerFactory] = Registry(
-    "landmarker", {"mesh-478": lambda progress: MeshLandmarker(progress=progress)}
 )
 
 MIN_FACE_PX = 12
 """The landmarks of the smallest face that counts span so many pixels: below that, even noise gets
 a good presence, and nothing could be learned from a real one."""
+
+Turn = Literal[0, 90, 180, 270]
+Turns = Literal["auto"] | tuple[Turn, ...]
+"""Clockwise turns of the picture that are searched: always those listed, or `auto`: upright, and
+the others where nothing was found, something is doubtful or a followed face is gone."""
 
 _SAME_FACE = 0.35
 _ON_TARGET = 0.2
@@ -53,57 +49,67 @@ _SURE = 0.7
 """A detection of this score that is no face upright may be one lying another way."""
 _MAX_UNSEEN = 15
 """So many pictures a face is followed without a detection; then it must be found in a turn."""
+_GIVEN_PRESENCE = 30.0
+"""Presence of a face whose points somebody placed: that of a clear face."""
 _TURNED_SIDE_PX = 1280
-_TURNS: Mapping[Literal[90, 180, 270], int] = {
+_OTHER_TURNS: tuple[Turn, ...] = (90, 270, 180)
+_TURN_CODES: Mapping[Turn, int] = {
     90: cv2.ROTATE_90_CLOCKWISE,
     270: cv2.ROTATE_90_COUNTERCLOCKWISE,
     180: cv2.ROTATE_180,
 }
 
 
-def open_finder(
-    detector: str = "yunet",
-    landmarker: str = "mesh-478",
-    *,
-    long_side_px: int = 640,
-    min_face_px: float = MIN_FACE_PX,
-    progress: Progress | None = None,
-) -> FaceFinder:
-    """A finder from names of the registries, fetching the networks' files if need be."""
-    return FaceFinder(
-        DETECTORS[detector](long_side_px, progress),
-        LANDMARKERS[landmarker](progress),
-        min_face_px=min_face_px,
-    )
-
-
 class FaceFinder:
     """Finds the faces of a picture. It keeps nothing from one picture to the next.
 
     `min_presence` is the least presence logit of a face, `min_face_px` the least extent of its
-    landmarks in pixels of the picture. Not more than one thread may use a finder's `find` at a
-    time when its detector or landmarker is not thread-safe (the built-in ones are).
+    landmarks in pixels of the picture, `turns` which turns of the picture are searched. `manual`
+    adds the faces that a file gives for a frame; without a `detector` it has only those. Not more
+    than one thread may use a finder's `find` at a time when its detector or landmarker is not
+    thread-safe (the built-in ones are).
     """
 
     def __init__(
         self,
-        detector: Detector,
+        detector: Detector | None,
         landmarker: Landmarker,
         *,
         min_presence: float = 0.0,
         min_face_px: float = MIN_FACE_PX,
+        turns: Turns = "auto",
+        manual: ManualFaces | None = None,
     ) -> None:
         self._detector = detector
         self._landmarker = landmarker
         self._min_presence = min_presence
         self._min_face_px = min_face_px
+        self._turns: Turns = turns
+        self._manual = manual
 
-    def detect(self, image: UInt8Image, *, pixel_aspect: float = 1.0) -> list[Detection]:
-        """Upright detections, in pixels of the picture as it is shown (with square pixels).
+    def detect(
+        self,
+        image: UInt8Image,
+        *,
+        pixel_aspect: float = 1.0,
+        frame_name: str | None = None,
+        frame_index: int | None = None,
+    ) -> list[Detection]:
+        """Detections in pixels of the picture as it is shown (with square pixels).
 
-        The first half of `find`, for a pipeline that runs it on another thread.
+        Upright ones, or of the turns that are always searched. The first half of `find`, for a
+        pipeline that runs it on another thread. Name and index of the frame are for the faces
+        that a file gives.
         """
-        return self._detector.detect([_square_pixels(image, pixel_aspect)])[0]
+        shown = square_pixels(image, pixel_aspect)
+        given, only = self._given(frame_name, frame_index)
+        factor = shown.shape[1] / image.shape[1]
+        found = [stretch_detection(detection, factor) for detection in given]
+        if self._detector is None or only:
+            return found
+        if self._turns == "auto":
+            return [*found, *self._detector.detect([shown])[0]]
+        return [*found, *self._detect_turned(shown, self._turns)]
 
     def find(
         self,
@@ -112,49 +118,97 @@ class FaceFinder:
         *,
         pixel_aspect: float = 1.0,
         detections: Sequence[Detection] | None = None,
+        frame_name: str | None = None,
+        frame_index: int | None = None,
     ) -> list[FoundFace]:
         """The faces of `image` (`h w 3` RGB), largest first.
 
         `previous` are the seeds of the faces of the picture before in the same shot: where the
         detector misses one of them it is looked for at its old place. Other turns (90, 270 and
         180 degrees) are tried when nothing was found, something is doubtful, or one of `previous`
-        is gone. `pixel_aspect` is a pixel's width over its height; all coordinates are pixels of
-        `image` nevertheless. `detections` takes what `detect` gave for the same picture.
+        is gone, unless `turns` says otherwise. `pixel_aspect` is a pixel's width over its height;
+        all coordinates are pixels of `image` nevertheless. `detections` takes what `detect` gave
+        for the same picture; name and index of the frame are as there.
         """
-        shown = _square_pixels(image, pixel_aspect)
+        shown = square_pixels(image, pixel_aspect)
         # Rounding to whole pixels makes the factor of the resized picture a little another one.
         factor = shown.shape[1] / image.shape[1]
-        seeds = [_stretch_seed(seed, factor) for seed in previous]
-        upright = self._detector.detect([shown])[0] if detections is None else detections
-        faces = self._follow(shown, seeds, upright)
-        faces = _without_duplicates([*faces, *self._landmark(shown, _open_cases(upright, faces))])
+        if detections is None:
+            detections = self.detect(
+                image, pixel_aspect=pixel_aspect, frame_name=frame_name, frame_index=frame_index
+            )
+        if self._detector is None or self._given(frame_name, frame_index)[1]:
+            faces = self._landmark(shown, detections)
+        else:
+            seeds = [stretch_seed(seed, factor) for seed in previous]
+            faces = self._search(shown, seeds, detections)
+        faces = [squeeze_face(face, factor) for face in faces]
+        return sorted(faces, key=lambda face: -area(face.rect))
+
+    def _given(self, name: str | None, index: int | None) -> tuple[list[Detection], bool]:
+        return self._manual.detections(name, index) if self._manual else ([], False)
+
+    def _search(
+        self, shown: UInt8Image, seeds: Sequence[Seed], detections: Sequence[Detection]
+    ) -> list[FoundFace]:
+        """Faces that were followed or detected, in other turns as well where that seems needed."""
+        seen = [d for d in detections if d.detector != MANUAL]
+        faces = self._follow(shown, seeds, seen)
+        given = [d for d in detections if d.detector == MANUAL]
+        open_cases = [*given, *_open_cases(seen, faces)]
+        faces = _without_duplicates([*faces, *self._landmark(shown, open_cases)])
+        if self._turns != "auto":
+            return faces
         lost = [seed for seed in seeds if not _matches(seed, faces)]
         doubtful = [f for f in faces if f.doubtful and not any(_matches(s, [f]) for s in seeds)]
-        if lost or doubtful or not faces or _unexplained(upright, faces):
-            turned = self._landmark(shown, self._detect_turned(shown))
-            faces = _without_duplicates([*faces, *(f for f in turned if f.presence > _WEAK)])
-        faces = [_squeeze_face(face, factor) for face in faces]
-        return sorted(faces, key=lambda face: -_area(face.rect))
+        if lost or doubtful or not faces or _unexplained(seen, faces):
+            turned = self._landmark(shown, self._detect_turned(shown, _OTHER_TURNS))
+            faces = _without_duplicates([*faces, *turned])
+        return faces
 
     def _landmark(self, image: UInt8Image, detections: Sequence[Detection]) -> list[FoundFace]:
-        found = self._landmarker.landmarks(image, detections)
+        """The faces of detections: those that a person gave, and those that pass for faces."""
         faces: list[FoundFace] = []
-        for detection, marks in zip(detections, found, strict=True):
-            if self._accepts(marks) and _on_target(detection, marks):
-                faces.append(
-                    FoundFace(
-                        rect=detection.rect,
-                        landmarks=marks.points,
-                        score=detection.score,
-                        presence=marks.presence,
-                        turn_deg=detection.turn_deg,
-                        detector=self._detector.name,
-                        mesh=marks.mesh,
-                        region=marks.region,
-                        doubtful=marks.doubtful or marks.presence < _WEAK,
-                    )
+        for detection, marks in zip(detections, self._marks(image, detections), strict=True):
+            given = detection.detector == MANUAL
+            if not given and not self._passes(detection, marks):
+                continue
+            faces.append(
+                FoundFace(
+                    rect=detection.rect,
+                    landmarks=marks.points,
+                    score=detection.score,
+                    presence=marks.presence,
+                    turn_deg=detection.turn_deg,
+                    detector=self._name_of(detection),
+                    mesh=marks.mesh,
+                    region=marks.region,
+                    doubtful=not given and (marks.doubtful or marks.presence < _WEAK),
                 )
+            )
         return _without_duplicates(faces)
+
+    def _marks(self, image: UInt8Image, detections: Sequence[Detection]) -> list[FaceLandmarks]:
+        """Landmarks for each detection, in order; the landmarker's where none were given."""
+        asked = iter(
+            self._landmarker.landmarks(image, [d for d in detections if d.landmarks is None])
+        )
+        return [
+            next(asked)
+            if d.landmarks is None
+            else FaceLandmarks(d.landmarks, _GIVEN_PRESENCE, None, region_of_landmarks(d.landmarks))
+            for d in detections
+        ]
+
+    def _passes(self, detection: Detection, marks: FaceLandmarks) -> bool:
+        """Whether the landmarks show a face, on the place that the detector meant.
+
+        Of a face lying another way the landmarker must be sure, unless all the footage lies so.
+        """
+        lying = detection.turn_deg and (self._turns == "auto" or 0 in self._turns)
+        if lying and marks.presence <= _WEAK:
+            return False
+        return self._accepts(marks) and overlap(detection.rect, bounds(marks.points)) > _ON_TARGET
 
     def _follow(
         self, image: UInt8Image, seeds: Sequence[Seed], detections: Sequence[Detection]
@@ -180,8 +234,8 @@ class FaceFinder:
                     landmarks=marks.points,
                     score=sure.score if sure else 0.0,
                     presence=marks.presence,
-                    turn_deg=0,
-                    detector=self._detector.name if sure else "track",
+                    turn_deg=sure.turn_deg if sure else 0,
+                    detector=self._name_of(sure) if sure else "track",
                     mesh=marks.mesh,
                     region=marks.region,
                     unseen=0 if sure else seed.unseen + 1,
@@ -189,54 +243,34 @@ class FaceFinder:
             )
         return faces
 
+    def _name_of(self, detection: Detection) -> str:
+        return detection.detector or (self._detector.name if self._detector else "")
+
     def _accepts(self, marks: FaceLandmarks) -> bool:
         left, top, right, bottom = bounds(marks.points)
         large = max(right - left, bottom - top) >= self._min_face_px
         return marks.presence > self._min_presence and large
 
-    def _detect_turned(self, image: UInt8Image) -> list[Detection]:
-        """Detections in the picture turned three ways, in the upright picture's pixels."""
+    def _detect_turned(self, image: UInt8Image, turns: Sequence[Turn]) -> list[Detection]:
+        """Detections in the picture turned so, in the upright picture's pixels."""
+        if self._detector is None:
+            return []
         height, width = image.shape[:2]
         factor = min(1.0, _TURNED_SIDE_PX / max(height, width))
-        size = max(1, round(width * factor)), max(1, round(height * factor))
-        small = cv2.resize(image, size, interpolation=cv2.INTER_AREA) if factor < 1 else image
-        scale = np.array([width / size[0], height / size[1]])
+        size = max(1, round(height * factor)), max(1, round(width * factor))
+        shrunk: UInt8Image | None = None
+        scale = np.array([width / size[1], height / size[0]])
         found: list[Detection] = []
-        for turn_deg, code in _TURNS.items():
-            turned = np.asarray(cv2.rotate(small, code), dtype=np.uint8)
+        for turn_deg in turns:
+            if turn_deg == 0:
+                found.extend(self._detector.detect([image])[0])
+                continue
+            if shrunk is None:
+                shrunk = image if factor == 1 else resized(image, size)
+            turned = np.asarray(cv2.rotate(shrunk, _TURN_CODES[turn_deg]), dtype=np.uint8)
             for detection in self._detector.detect([turned])[0]:
-                found.append(_turn_back(detection, turn_deg, (size[1], size[0]), scale))
+                found.append(turn_back(detection, turn_deg, size, scale))
         return found
-
-
-def _turn_back(
-    detection: Detection, turn_deg: int, size: tuple[int, int], scale: NDArray[np.float64]
-) -> Detection:
-    """A detection in a picture turned clockwise, in the pixels of the unturned, unshrunk one.
-
-    `size` is (h, w) of the shrunk picture before turning, `scale` the factors back to full size.
-    """
-
-    def back(points: NDArray[np.float64]) -> NDArray[np.float64]:
-        x, y = points[:, 0], points[:, 1]
-        height, width = size
-        if turn_deg == 90:
-            x, y = y, height - 1 - x
-        elif turn_deg == 180:
-            x, y = width - 1 - x, height - 1 - y
-        else:
-            x, y = width - 1 - y, x
-        return (np.stack([x, y], axis=1) + 0.5) * scale - 0.5
-
-    left, top, right, bottom = detection.rect
-    corners = back(np.array([[left, top], [right, bottom]]))
-    low, high = corners.min(axis=0), corners.max(axis=0)
-    return replace(
-        detection,
-        rect=(float(low[0]), float(low[1]), float(high[0]), float(high[1])),
-        points=back(detection.points.astype(np.float64)).astype(np.float32),
-        turn_deg=turn_deg,
-    )
 
 
 def _open_cases(detections: Sequence[Detection], faces: Sequence[FoundFace]) -> list[Detection]:
@@ -255,34 +289,23 @@ def _unexplained(detections: Sequence[Detection], faces: Sequence[FoundFace]) ->
 
 
 def _without_duplicates(faces: Sequence[FoundFace]) -> list[FoundFace]:
-    """Of faces whose landmarks cover the same place, the best one.
+    """Of faces whose landmarks cover the same place, the best one; all that a person gave.
 
     The detector's score counts most: it knows which way is up better than the mesh, which finds
     an upside-down face of sorts between the brows and the hair, and two eyes in a thumb's shadow.
     """
-    kept: list[FoundFace] = []
-    for face in sorted(faces, key=lambda face: -(80 * face.score + face.presence)):
+    kept = [face for face in faces if face.detector == MANUAL]
+    others = [face for face in faces if face.detector != MANUAL]
+    for face in sorted(others, key=lambda face: -(80 * face.score + face.presence)):
         box = bounds(face.landmarks)
         for other in kept:
             limit = 0.3 if face.doubtful or other.doubtful else 0.6
             rival = bounds(other.landmarks)
-            if overlap(box, rival) >= _SAME_FACE or _covered(box, rival) >= limit:
+            if overlap(box, rival) >= _SAME_FACE or covered(box, rival) >= limit:
                 break
         else:
             kept.append(face)
     return kept
-
-
-def _covered(a: Rect, b: Rect) -> float:
-    """The shared area of two rectangles over the smaller one's."""
-    width = min(a[2], b[2]) - max(a[0], b[0])
-    height = min(a[3], b[3]) - max(a[1], b[1])
-    return max(0.0, width) * max(0.0, height) / max(1e-9, min(_area(a), _area(b)))
-
-
-def _on_target(detection: Detection, marks: FaceLandmarks) -> bool:
-    """Whether the landmarks are on the face that the detector meant, not on a neighbour's."""
-    return overlap(detection.rect, bounds(marks.points)) > _ON_TARGET
 
 
 def _matches(seed: Seed, faces: Sequence[FoundFace]) -> bool:
@@ -295,51 +318,3 @@ def _matches(seed: Seed, faces: Sequence[FoundFace]) -> bool:
         if moved < 0.4 * max(region.side_px, seed.region.side_px) / 1.5:
             return True
     return False
-
-
-def _area(rect: Rect) -> float:
-    return (rect[2] - rect[0]) * (rect[3] - rect[1])
-
-
-def _square_pixels(image: UInt8Image, pixel_aspect: float) -> UInt8Image:
-    """The picture as it is shown: stretched in width where its pixels are not square."""
-    height, width = image.shape[:2]
-    shown_width = max(1, round(width * pixel_aspect))
-    if shown_width == width:
-        return image
-    return np.asarray(
-        cv2.resize(image, (shown_width, height), interpolation=cv2.INTER_LINEAR), dtype=np.uint8
-    )
-
-
-def _stretch_x(x: float, factor: float) -> float:
-    return (x + 0.5) * factor - 0.5
-
-
-def _stretch_seed(seed: Seed, factor: float) -> Seed:
-    """A seed in the picture's pixels, in those of the picture as shown."""
-    if factor == 1:
-        return seed
-    left, top, right, bottom = seed.rect
-    rect = (_stretch_x(left, factor), top, _stretch_x(right, factor), bottom)
-    # The region stays as it was made: in pixels of the picture as shown.
-    return replace(seed, rect=rect)
-
-
-def _squeeze_face(face: FoundFace, factor: float) -> FoundFace:
-    """A face of the picture as shown, in the picture's own pixels; its region stays."""
-    if factor == 1:
-        return face
-    left, top, right, bottom = face.rect
-    landmarks = face.landmarks.copy()
-    landmarks[:, 0] = _stretch_x_array(landmarks[:, 0], 1 / factor)
-    mesh = face.mesh
-    if mesh is not None:
-        mesh = mesh.copy()
-        mesh[:, 0] = _stretch_x_array(mesh[:, 0], 1 / factor)
-    rect = (_stretch_x(left, 1 / factor), top, _stretch_x(right, 1 / factor), bottom)
-    return replace(face, rect=rect, landmarks=landmarks, mesh=mesh)
-
-
-def _stretch_x_array(x: NDArray[np.float32], factor: float) -> NDArray[np.float32]:
-    return (x + np.float32(0.5)) * np.float32(factor) - np.float32(0.5)

@@ -5,10 +5,13 @@ Source: shared/reference/weights.md, "Mesh-478 use".
 
 from __future__ import annotations
 
+from typing import Literal
+
 import numpy as np
 from numpy.typing import NDArray
 
 from faceloom.detect.types import Detection, Rect, Region
+from faceloom.geometry import umeyama
 
 _JAW = (
     "127 | 234 | 93 | 58,132 | 58,172 | 136 | 149,150 | 148,176 | 152 | 377,400 | 378,379 | 365 "
@@ -78,10 +81,86 @@ def region_of_mesh(mesh: NDArray[np.float32]) -> Region:
     )
 
 
+_MEAN_POINTS = ((0.257, 0.377), (0.743, 0.377), (0.5, 0.58), (0.297, 0.732), (0.703, 0.732))
+"""Where the five points lie in a face's box: the median of 29 faces of photographs as YuNet sees
+them, made symmetric."""
+_BOX_ASPECT = 0.78
+"""Width of those boxes over their height."""
+_MESH_OVER_68 = 1.164
+"""Larger extent of the mesh over that of the 68 points, which leave out the forehead."""
+
+
+def points_in_box(rect: Rect, turn_deg: int = 0) -> NDArray[np.float32]:
+    """`5 2`: about where eyes, nose tip and mouth corners are in a box whose face is not looked at.
+
+    `turn_deg` is the clockwise turn of the picture (0, 90, 180, 270) in which the face is upright.
+    """
+    unit = np.array(_MEAN_POINTS, dtype=np.float64) - 0.5
+    for _ in range(turn_deg // 90 % 4):
+        # Undoing a clockwise quarter turn: what pointed right points up.
+        unit = np.stack([unit[:, 1], -unit[:, 0]], axis=1)
+    left, top, right, bottom = rect
+    size = np.array([right - left, bottom - top])
+    middle = np.array([left + right, top + bottom]) / 2
+    return (middle + unit * size).astype(np.float32)
+
+
+def quarter_turn(points: NDArray[np.float32]) -> Literal[0, 90, 180, 270]:
+    """The clockwise turn of the picture that puts a face with these five points most upright."""
+    eyes = points[1] - points[0]
+    turns = round(-float(np.arctan2(eyes[1], eyes[0])) / (np.pi / 2)) % 4
+    return (0, 90, 180, 270)[turns]
+
+
+def box_of_points(points: NDArray[np.float32]) -> Rect:
+    """About the box that a detector would put around the face of five points."""
+    to_picture = umeyama(np.array(_MEAN_POINTS) * [_BOX_ASPECT, 1.0], points)
+    x, y = to_picture @ [_BOX_ASPECT / 2, 0.5, 1.0]
+    # The box of the ellipse in the turned box: a turned face does not fill the corners.
+    half = np.abs(to_picture[:, :2] * [_BOX_ASPECT / 2, 0.5])
+    width, height = np.hypot(half[:, 0], half[:, 1])
+    return float(x - width), float(y - height), float(x + width), float(y + height)
+
+
+def region_of_landmarks(points: NDArray[np.float32]) -> Region:
+    """The square around 68 landmarks, about as large as `region_of_mesh` makes it of a mesh."""
+    left, top, right, bottom = bounds(points)
+    eyes = points[42:48].mean(axis=0) - points[36:42].mean(axis=0)
+    return Region(
+        center_x=(left + right) / 2,
+        center_y=(top + bottom) / 2,
+        side_px=REGION_SCALE * _MESH_OVER_68 * max(right - left, bottom - top),
+        angle_rad=float(np.arctan2(eyes[1], eyes[0])),
+    )
+
+
+def box_of_region(region: Region) -> Rect:
+    """The box that a detector would put around the face of a region: upright, not turned."""
+    half = region.side_px / REGION_SCALE / 2
+    return (
+        region.center_x - half,
+        region.center_y - half,
+        region.center_x + half,
+        region.center_y + half,
+    )
+
+
 def bounds(points: NDArray[np.float32]) -> Rect:
     """Left, top, right, bottom of points `n 2`."""
     low, high = points[:, :2].min(axis=0), points[:, :2].max(axis=0)
     return float(low[0]), float(low[1]), float(high[0]), float(high[1])
+
+
+def area(rect: Rect) -> float:
+    """Of a rectangle (left, top, right, bottom)."""
+    return (rect[2] - rect[0]) * (rect[3] - rect[1])
+
+
+def covered(a: Rect, b: Rect) -> float:
+    """The shared area of two rectangles over the smaller one's, 0 to 1."""
+    width = min(a[2], b[2]) - max(a[0], b[0])
+    height = min(a[3], b[3]) - max(a[1], b[1])
+    return max(0.0, width) * max(0.0, height) / max(1e-9, min(area(a), area(b)))
 
 
 def overlap(a: Rect, b: Rect) -> float:

@@ -27,6 +27,10 @@ class Detection:
     """0 to 1."""
     turn_deg: int = 0
     """Clockwise turn of the picture (0, 90, 180, 270) in which the face was seen."""
+    detector: str = ""
+    """Who saw it, where several were asked; empty: the detector that was asked."""
+    landmarks: Points | None = None
+    """`68 2` where whoever saw the face gave its points as well: no landmarker is asked then."""
 
 
 @dataclass(frozen=True, slots=True)

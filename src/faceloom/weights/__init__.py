@@ -1,6 +1,7 @@
 """Pretrained face networks: registry, fetch by hash, cache."""
 
-from faceloom.weights.registry import WEIGHTS, Source, Url, Weight, Wheel
+from faceloom.weights.owned import OwnedStatus, add_owned, have_owned, owned_path, owned_status
+from faceloom.weights.registry import OWNED, WEIGHTS, OwnedWeight, Source, Url, Weight, Wheel
 from faceloom.weights.store import (
     State,
     WeightStatus,
@@ -13,7 +14,10 @@ from faceloom.weights.store import (
 )
 
 __all__ = [
+    "OWNED",
     "WEIGHTS",
+    "OwnedStatus",
+    "OwnedWeight",
     "Source",
     "State",
     "Url",
@@ -21,9 +25,13 @@ __all__ = [
     "WeightStatus",
     "Wheel",
     "add",
+    "add_owned",
     "fetch",
     "fetch_all",
+    "have_owned",
     "needed_weights",
+    "owned_path",
+    "owned_status",
     "status",
     "weight_path",
 ]

@@ -326,3 +326,42 @@ _OTHERS = (
 
 WEIGHTS: Mapping[str, Weight] = MappingProxyType({w.name: w for w in (*_NEEDED, *_OTHERS)})
 """Every file Faceloom knows, by name; the needed ones first."""
+
+
+@dataclass(frozen=True, slots=True)
+class OwnedWeight:
+    """A network that cannot be fetched: whoever owns its file adds it, under any hash."""
+
+    name: str
+    what: str
+    files: tuple[str, ...]
+    """What such a file is called where people have it from."""
+    licence: str
+
+
+OWNED: Mapping[str, OwnedWeight] = MappingProxyType(
+    {
+        w.name: w
+        for w in (
+            OwnedWeight(
+                "s3fd",
+                "face detector (S3FD)",
+                ("S3FD.npy", "s3fd-619a316812.pth"),
+                "as of your file (trained on WIDER FACE, for research)",
+            ),
+            OwnedWeight(
+                "2dfan",
+                "68 face points (2DFAN)",
+                ("2DFAN.npy", "2DFAN4-cd938726ad.zip"),
+                "as of your file (trained on 300-W data, for research)",
+            ),
+            OwnedWeight(
+                "3dfan",
+                "68 face points with the jaw of the head in 3-D (3DFAN)",
+                ("3DFAN.npy", "3DFAN4-4a694010b9.zip"),
+                "as of your file (trained on 300-W data, for research)",
+            ),
+        )
+    }
+)
+"""Networks of files that users own, by name."""

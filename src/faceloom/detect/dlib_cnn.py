@@ -1,0 +1,79 @@
+"""dlib's CNN detector, as DeepFaceLab 1.0 used it; an extra (`pip install faceloom[dlib]`).
+
+King, "Max-margin object detection" (2015). Settings: shared/reference/pipeline.md 7.2.
+"""
+
+from __future__ import annotations
+
+import importlib
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import cv2
+import numpy as np
+
+from faceloom.core import InputError, Progress
+from faceloom.detect.boxes import calibrated
+from faceloom.detect.points import points_in_box
+from faceloom.detect.types import Detection, UInt8Image
+from faceloom.weights import fetch
+
+_CALIBRATION: Final = ((0.0, 0.3), (0.4, 0.5), (0.8, 0.7), (1.2, 1.0))
+"""Its score is a margin: 0 at its own limit, about 1.1 on a frontal face."""
+
+
+class DlibCnn:
+    """Boxes around brows to chin. dlib gives no points: those of a mean face take their place.
+
+    The picture is scaled, up or down, so that its longer side is `long_side_px`; faces from about
+    80 px there are found. Raises `InputError` where dlib is not installed.
+    """
+
+    name = "dlib"
+
+    def __init__(
+        self,
+        model: Path | None = None,
+        *,
+        long_side_px: int = 1850,
+        progress: Progress | None = None,
+    ) -> None:
+        dlib = _dlib()
+        path = model or fetch("dlib-cnn", progress=progress)
+        self._long_side_px = long_side_px
+        self._lock = threading.Lock()
+        self._network: Any = dlib.cnn_face_detection_model_v1(str(path))
+
+    def detect(self, images: Sequence[UInt8Image]) -> list[list[Detection]]:
+        """Faces of each `h w 3` RGB picture, in dlib's order."""
+        return [self._detect_one(image) for image in images]
+
+    def _detect_one(self, image: UInt8Image) -> list[Detection]:
+        factor = self._long_side_px / max(image.shape[:2])
+        size = tuple(max(1, round(length * factor)) for length in image.shape[1::-1])
+        scaled = np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_LINEAR), dtype=np.uint8)
+        with self._lock:
+            answers = self._network(np.ascontiguousarray(scaled), 0)
+        found: list[Detection] = []
+        for answer in answers:
+            box = answer.rect
+            sides = (box.left(), box.top(), box.right(), box.bottom())
+            left, top, right, bottom = (side / factor for side in sides)
+            rect = (left, top, right, bottom)
+            score = calibrated(float(answer.confidence), _CALIBRATION)
+            found.append(Detection(rect, points_in_box(rect), score))
+        return found
+
+
+def _dlib() -> Any:
+    try:
+        return importlib.import_module("dlib")
+    except ImportError as error:
+        missing = error.name == "dlib"
+        reason = "is not installed" if missing else f"cannot be loaded ({error})"
+        raise InputError(
+            f"detector dlib: dlib {reason}; run `pip install 'faceloom[dlib]'` or take another "
+            "detector"
+        ) from None

@@ -1,0 +1,116 @@
+"""The face alignment network, four stacked hourglasses (pipeline.md 3.5).
+
+Bulat and Tzimiropoulos, "How far are we from solving the 2D and 3D face alignment problem?" (2017).
+Layers bear the names of DFL's files; `face_alignment_name` translates those of the public ones.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import avg_pool2d, interpolate, relu
+
+STAGES: Final = 4
+DEPTH: Final = 4
+POINTS: Final = 68
+_WIDTH = 256
+
+
+class Block(nn.Module):
+    """Three convolutions, each of what the one before gave, side by side, and the input added."""
+
+    def __init__(self, channels_in: int, channels_out: int) -> None:
+        super().__init__()
+        half, quarter = channels_out // 2, channels_out // 4
+        self.bn1 = nn.BatchNorm2d(channels_in)
+        self.conv1 = nn.Conv2d(channels_in, half, 3, padding=1, bias=False)
+        self.bn2 = nn.BatchNorm2d(half)
+        self.conv2 = nn.Conv2d(half, quarter, 3, padding=1, bias=False)
+        self.bn3 = nn.BatchNorm2d(quarter)
+        self.conv3 = nn.Conv2d(quarter, quarter, 3, padding=1, bias=False)
+        self.down_bn1 = None if channels_in == channels_out else nn.BatchNorm2d(channels_in)
+        self.down_conv1 = (
+            None
+            if channels_in == channels_out
+            else nn.Conv2d(channels_in, channels_out, 1, bias=False)
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """`b c_in h w` to `b c_out h w`."""
+        first = self.conv1(relu(self.bn1(x)))
+        second = self.conv2(relu(self.bn2(first)))
+        third = self.conv3(relu(self.bn3(second)))
+        if self.down_bn1 is not None and self.down_conv1 is not None:
+            x = self.down_conv1(relu(self.down_bn1(x)))
+        return torch.cat([first, second, third], dim=1) + x
+
+
+class Hourglass(nn.Module):
+    """A branch at full size, and one at half of it that holds a smaller hourglass."""
+
+    def __init__(self, depth: int) -> None:
+        super().__init__()
+        self.b1 = Block(_WIDTH, _WIDTH)
+        self.b2 = Block(_WIDTH, _WIDTH)
+        self.b2_plus = Hourglass(depth - 1) if depth > 1 else Block(_WIDTH, _WIDTH)
+        self.b3 = Block(_WIDTH, _WIDTH)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """`b 256 h w` to the same; h and w are divisible by 2 to the depth."""
+        low = self.b3(self.b2_plus(self.b2(avg_pool2d(x, 2))))
+        return self.b1(x) + interpolate(low, scale_factor=2, mode="nearest")
+
+
+class FanNetwork(nn.Module):
+    """From `b 3 256 256` (RGB, 0 to 1) to a heat map for each point, `b 68 64 64`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(3, 64, 7, stride=2, padding=3)
+        self.bn1 = nn.BatchNorm2d(64)
+        self.conv2 = Block(64, 128)
+        self.conv3 = Block(128, 128)
+        self.conv4 = Block(128, _WIDTH)
+        for i in range(STAGES):
+            self.add_module(f"m_{i}", Hourglass(DEPTH))
+            self.add_module(f"top_m_{i}", Block(_WIDTH, _WIDTH))
+            self.add_module(f"conv_last_{i}", nn.Conv2d(_WIDTH, _WIDTH, 1))
+            self.add_module(f"bn_end_{i}", nn.BatchNorm2d(_WIDTH))
+            self.add_module(f"l_{i}", nn.Conv2d(_WIDTH, POINTS, 1))
+            if i < STAGES - 1:
+                self.add_module(f"bl_{i}", nn.Conv2d(_WIDTH, _WIDTH, 1))
+                self.add_module(f"al_{i}", nn.Conv2d(POINTS, _WIDTH, 1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = relu(self.bn1(self.conv1(x)))
+        x = avg_pool2d(self.conv2(x), 2)
+        x = self.conv4(self.conv3(x))
+        maps = x
+        for i in range(STAGES):
+            y = self._layer(f"top_m_{i}", self._layer(f"m_{i}", x))
+            y = relu(self._layer(f"bn_end_{i}", self._layer(f"conv_last_{i}", y)))
+            maps = self._layer(f"l_{i}", y)
+            if i < STAGES - 1:
+                x = x + self._layer(f"bl_{i}", y) + self._layer(f"al_{i}", maps)
+        return maps
+
+    def _layer(self, name: str, x: Tensor) -> Tensor:
+        return self.get_submodule(name)(x)
+
+
+def face_alignment_name(name: str) -> str:
+    """The name here of a tensor in the public files; names that are not theirs stay.
+
+    There an hourglass lists the blocks of all its depths side by side, from `b1_4` outside to
+    `b3_1` inside.
+    """
+    name = re.sub(r"^(m|conv_last|bn_end|l|bl|al)(\d)\.", r"\1_\2.", name)
+    name = name.replace(".downsample.0.", ".down_bn1.").replace(".downsample.2.", ".down_conv1.")
+    inner = re.match(r"^(m_\d)\.(b1|b2_plus|b2|b3)_([1-4])\.(.+)$", name)
+    if inner is None:
+        return name
+    stage, block, depth, rest = inner.groups()
+    return ".".join([stage, *["b2_plus"] * (DEPTH - int(depth)), block, rest])
