@@ -10,7 +10,9 @@ app.help = """List, pack, unpack, rename, resize, enhance, import and export fac
 A faceset is called `src` or `dst`, or by the path of any folder of faces.
 """
 
-SUBCOMMANDS: dict[str, str] = {}
+SUBCOMMANDS: dict[str, str] = {
+    "enhance": "faceloom.cli.faceset_enhance:enhance",
+}
 """Name → where its function lives."""
 
 for _name, _place in SUBCOMMANDS.items():
