@@ -8,7 +8,6 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from synthetic_faces import write_faceset
 
 from faceloom.core import Cancel, CancelledError, InputError, NullProgress
 from faceloom.enhance import CompactSR, Enhancer
@@ -16,6 +15,7 @@ from faceloom.faces import Faceset, read_face
 from faceloom.faces.moves import undo_moves
 from faceloom.stages import faceset_enhance
 from faceloom.stages.faceset_enhance import EnhanceConfig, run
+from synthetic_faces import write_faceset
 
 
 class CountingEnhancer(Enhancer):

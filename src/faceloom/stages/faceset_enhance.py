@@ -79,7 +79,7 @@ class EnhanceResult:
             text += f", {self.failed} could not be"
         if self.originals is None:
             return [text]
-        return [text, f"the pictures from before are in {self.originals}; `faceset undo` is back"]
+        return [text, f"the old pictures are in {self.originals}; `faceset undo` brings them back"]
 
 
 def run(config: EnhanceConfig, *, progress: Progress, cancel: Cancel) -> EnhanceResult:
