@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from faceloom.core import FaceloomError, FormatError, InputError, MediaError, atomic_write
 from faceloom.faces import jpeg, png
 from faceloom.faces.own import own_from_json, own_to_json
+from faceloom.faces.pack import pack_of, read_packed
 from faceloom.faces.pickle_safe import loads
 from faceloom.faces.pickle_writer import dumps
 from faceloom.faces.record import FaceRecord, record_from_dfl, record_to_dfl, rewritten_dfl
@@ -26,7 +27,9 @@ FaceSuffix = Literal[".jpg", ".png"]
 FACE_SUFFIXES: Final = frozenset({".jpg", ".jpeg", ".png"})
 """Suffixes of files that are looked into, in any case. DFL itself opens only `.jpg`."""
 MAX_FILE_BYTES: Final = 256 << 20
-MAX_PIXELS: Final = 100_000_000
+MAX_PIXELS: Final = 1 << 25
+"""Of a face's picture: four times DFL's largest in each direction, and little enough to decode."""
+_MAX_SCANNED_PIXELS = 1 << 30
 _MAX_PNG_BLOCK = 1 << 20
 _OWN_APP = 0xE9
 _OWN_PREFIX = b"Faceloom\0"
@@ -127,6 +130,8 @@ def _with_record(data: bytes, record: FaceRecord) -> bytes:
 
 
 def _write(path: Path, data: bytes, *, durable: bool) -> None:
+    if pack_of(path) is not None:
+        raise InputError(f"{path}: is packed; `faceloom faceset unpack` the faceset first")
     try:
         atomic_write(path, data, durable=durable)
     except OSError as error:
@@ -171,6 +176,9 @@ def decode_picture(data: bytes) -> NDArray[np.uint8]:
     h, w = encoded_size(data)
     if h < 1 or w < 1 or h * w > MAX_PIXELS:
         raise MediaError(f"a picture of {w}x{h} pixels; at most {MAX_PIXELS} are decoded")
+    # A decoder goes over the whole picture for each scan, and thousands fit in a small file.
+    if h * w * (1 + data.count(b"\xff\xda")) > _MAX_SCANNED_PIXELS and jpeg.is_jpeg(data):
+        raise MediaError(f"a picture of {w}x{h} pixels in too many scans to be decoded")
     flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
     try:
         image = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
@@ -192,6 +200,8 @@ def record_from_blocks(dfl: bytes | None, own: bytes | None) -> FaceRecord:
     """The record of the two metadata blocks of a file."""
     if dfl is None:
         raise FormatError("no face metadata")
+    if own is not None and len(own) > _MAX_PNG_BLOCK:
+        raise FormatError(f"{len(own)} bytes of Faceloom metadata, more than {_MAX_PNG_BLOCK}")
     raw = loads(dfl, max_bytes=_MAX_PNG_BLOCK)
     return record_from_dfl(raw, None if own is None else own_from_json(own))
 
@@ -219,6 +229,9 @@ def _metadata_blocks(data: bytes) -> tuple[bytes | None, bytes | None]:
 
 def _read(path: Path, limit: int | None = None) -> bytes:
     """The file's bytes, or its first `limit`; bounded before anything is read."""
+    packed = pack_of(path)
+    if packed is not None:
+        return read_packed(*packed, MAX_FILE_BYTES if limit is None else limit)
     try:
         with path.open("rb") as handle:
             if limit is not None:

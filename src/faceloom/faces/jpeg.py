@@ -20,6 +20,9 @@ _EOI = 0xD9
 # Start-of-frame markers: C0..CF without DHT (C4), JPG (C8) and DAC (CC).
 _SOF = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _BARE = frozenset({0x01, *range(0xD0, 0xD8)})
+_MAX_SEGMENTS = 4096
+"""Before the first scan: colour profiles and large XMP take some hundreds."""
+_MAX_PADDING = 4096
 
 
 @dataclass(frozen=True)
@@ -46,14 +49,19 @@ def header_segments(data: bytes) -> list[Segment]:
     if not is_jpeg(data):
         raise FormatError("not a JPEG")
     segments: list[Segment] = []
-    position = 2
+    position, padding = 2, 0
     while position + 4 <= len(data):
         if data[position] != 0xFF:
             raise FormatError("damaged JPEG: something other than a segment in the header")
         marker = data[position + 1]
         if marker == 0xFF:  # padding before a marker
             position += 1
+            padding += 1
+            if padding > _MAX_PADDING:
+                raise FormatError("damaged JPEG: nothing but padding in the header")
             continue
+        if len(segments) >= _MAX_SEGMENTS:
+            raise FormatError(f"damaged JPEG: more than {_MAX_SEGMENTS} segments in the header")
         if marker in _BARE:
             segments.append(Segment(marker, position, position + 2, position + 2))
             position += 2

@@ -110,31 +110,34 @@ def _resolve(value: Any, depth: int, budget: list[int]) -> Any:
 def stream(
     data: bytes | mmap,
     *,
+    start: int = 0,
     allow: Mapping[tuple[str, str], Builder] = FACE_GLOBALS,
     only: Collection[str] | None = None,
 ) -> Iterator[Any]:
     """The items of the list that a pickle holds, or (key, value) pairs of its dictionary, in turn.
 
     For pickles of any length: memory holds no more than what Python's pickler writes together, a
-    thousand items. Items may share text and numbers, not lists, dictionaries or arrays. `only`:
-    of items that are dictionaries, what is under these keys.
+    thousand items. Items may share text and numbers, not lists, dictionaries or arrays. `start`:
+    where the pickle begins. `only`: of items that are dictionaries, what is under these keys.
     Raises `FormatError` as `loads`, after the items that came before the damage.
     """
     machine = Machine(data, allow, in_place=False)
+    machine.position = start
     machine.memo = _Memo()
     sink = machine.sink = Sink()
     end = False
     while not end:
         try:
-            start = machine.position
+            before = machine.position
             end = _run_to_batch(machine, sink)
-            budget = [max(4096, 4 * (machine.position - start))]
+            budget = [max(4096, 4 * (machine.position - before))]
             items = [_resolve(_part(item, only), 1, budget) for item in sink.items]
             sink.items = []
             machine.memo.settle(machine)
         except _DAMAGE as error:
             raise FormatError(f"unsafe or damaged pickle: {type(error).__name__}") from None
         yield from zip(items[::2], items[1::2], strict=True) if sink.kind is dict else items
+        del items  # before the next batch, not with it
 
 
 def _part(item: Any, only: Collection[str] | None) -> Any:

@@ -12,6 +12,8 @@ from collections.abc import Iterator
 from faceloom.core import FormatError
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
+_MAX_CHUNKS = 1 << 16
+"""The largest picture that is decoded takes some ten thousand, as libpng parts it."""
 
 
 def is_png(data: bytes) -> bool:
@@ -27,7 +29,9 @@ def chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
     if not is_png(data):
         raise FormatError("not a PNG")
     position = len(_SIGNATURE)
-    while position + 12 <= len(data):
+    for _ in range(_MAX_CHUNKS):
+        if position + 12 > len(data):
+            break
         length, kind = struct.unpack_from(">I4s", data, position)
         end = position + 12 + length
         if end > len(data):
@@ -36,6 +40,8 @@ def chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
         if kind == b"IEND":
             return
         position = end
+    else:
+        raise FormatError(f"damaged PNG: more than {_MAX_CHUNKS} chunks")
     raise FormatError("damaged PNG: it ends too early")
 
 

@@ -11,13 +11,17 @@ from typing import Final
 from faceloom.core import InputError
 from faceloom.core.paths import IMAGE_SUFFIXES
 from faceloom.faces.index import Stamp
+from faceloom.faces.packed import with_packed
 
 FRESH_NS: Final = 3_000_000_000
 """A file written this shortly ago may be written again without its time stamp changing."""
 
 
 def list_stamps(folder: Path) -> dict[str, Stamp]:
-    """The pictures of the folder with their stamps, sorted by name; `InputError` without it."""
+    """The pictures of the folder with their stamps, sorted by name; `InputError` without it.
+
+    With those of a pack in the folder, as `faceloom.faces.packed` names them.
+    """
     try:
         with os.scandir(folder) as entries:
             found = [
@@ -30,7 +34,8 @@ def list_stamps(folder: Path) -> dict[str, Stamp]:
     except OSError as error:
         raise InputError(f"{folder}: no faceset there: {error.strerror or error}") from None
     found.sort(key=lambda item: item[0])
-    return {name: Stamp(stat.st_size, stat.st_mtime_ns) for name, stat in found}
+    loose = {name: Stamp(stat.st_size, stat.st_mtime_ns) for name, stat in found}
+    return with_packed(folder, loose)
 
 
 def settled(stamps: Mapping[str, Stamp], now_ns: int | None = None) -> dict[str, Stamp]:
