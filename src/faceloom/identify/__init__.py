@@ -1,5 +1,18 @@
-"""Whose face it is: identity embeddings and their similarity."""
+"""Whose face it is: identity embeddings, their similarity, and the people of a workspace."""
 
+from faceloom.identify.blank import BLANK_LIMIT, blank_direction, blankness
+from faceloom.identify.people import (
+    Person,
+    best_match,
+    check_name,
+    default_threshold,
+    forget_person,
+    load_people,
+    load_person,
+    people_folder,
+    person_from_embeddings,
+    save_person,
+)
 from faceloom.identify.sface import (
     SAME_PERSON,
     Identifier,
@@ -10,10 +23,23 @@ from faceloom.identify.sface import (
 )
 
 __all__ = [
+    "BLANK_LIMIT",
     "SAME_PERSON",
     "Identifier",
+    "Person",
     "align_face",
+    "best_match",
+    "blank_direction",
+    "blankness",
+    "check_name",
+    "default_threshold",
     "five_points",
+    "forget_person",
+    "load_people",
+    "load_person",
     "mean_embedding",
+    "people_folder",
+    "person_from_embeddings",
+    "save_person",
     "similarity",
 ]
