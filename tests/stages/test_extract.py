@@ -37,7 +37,7 @@ CORRIDOR = "videos/three_people_corridor.mp4"
 
 @pytest.fixture(autouse=True)
 def _networks(need_weights) -> None:
-    need_weights("yunet", "face-landmarker")
+    need_weights("yunet", "face-landmarker", "sface")
 
 
 class StopAfter(NullProgress):
@@ -77,12 +77,12 @@ def faces_in(folder: Path) -> dict[str, bytes]:
 @pytest.fixture(scope="module")
 def whole(media: Path, need_weights, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A workspace whose extraction was never interrupted. Nobody may change it."""
-    need_weights("yunet", "face-landmarker")
+    need_weights("yunet", "face-landmarker", "sface")
     folder = make_workspace(tmp_path_factory.mktemp("whole"), media / CORRIDOR)
     result = extract(folder)
     assert (result.frames, result.faces, result.frames_without_face) == (41, 123, 0)
     assert result.losses == [] and result.resumed_at == 0
-    assert set(result.busy) == {"decode", "detect", "landmarks", "write"}
+    assert set(result.busy) == {"decode", "detect", "landmarks", "tracks", "write"}
     json.dumps(result.as_dict())
     return folder
 
@@ -221,7 +221,7 @@ def test_nothing_is_moved_aside_when_the_restart_cannot_begin(
     folder = make_workspace(tmp_path / "w", media / "photos/astronaut.png")
     extract(folder)
     before = faces_in(folder)
-    for setting in ({"detector": "s3fd"}, {"landmarker": "fan"}):
+    for setting in ({"detector": "nothing"}, {"landmarker": "nothing"}):
         for restart in (True, False):
             with pytest.raises(ValueError, match=r"unknown (detector|landmarker)"):
                 extract(folder, restart=restart, **setting)
@@ -229,7 +229,7 @@ def test_nothing_is_moved_aside_when_the_restart_cannot_begin(
     def offline(*_: object, **__: object) -> None:
         raise WeightsError("connect to a network")
 
-    monkeypatch.setattr("faceloom.stages.extract.open_finder", offline)
+    monkeypatch.setattr("faceloom.stages.extract_tools.open_finder", offline)
     with pytest.raises(WeightsError):
         extract(folder, restart=True)
     (folder / "faceloom.toml").write_text('[footage]\ndst = "gone.mp4"\n')

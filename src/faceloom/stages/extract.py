@@ -5,26 +5,26 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path, PurePath
 
 from faceloom.core import Cancel, MediaError, Progress
 from faceloom.core.paths import sweep_temporary
-from faceloom.detect import FaceFinder, open_finder
-from faceloom.faces import FaceSuffix
 from faceloom.media import Footage, Frame
 from faceloom.stages.extract_begin import follows, move_aside, open_journal
 from faceloom.stages.extract_config import ExtractConfig, ExtractResult
 from faceloom.stages.extract_faces import FaceWriter
-from faceloom.stages.extract_journal import JOURNAL_NAME, Journal, locked
+from faceloom.stages.extract_journal import JOURNAL_NAME, FrameLine, Journal, locked
 from faceloom.stages.extract_pipeline import (
     BusyTimes,
-    Found,
     found_frames,
     opencv_threads,
     unique_stems,
     written_frames,
 )
+from faceloom.stages.extract_tools import Tools, open_tools, open_writer
+from faceloom.stages.extract_tracks import Named, TrackNamer
+from faceloom.stages.extract_window import settled_frames, span_of
 from faceloom.stages.side_footage import open_side
 from faceloom.stages.workspace import Workspace
 
@@ -40,10 +40,10 @@ def run(config: ExtractConfig, *, progress: Progress, cancel: Cancel) -> Extract
     workspace = Workspace.open(config.workspace)
     footage = open_side(workspace, config.side)
     folder = workspace.aligned(config.side)
-    finder = None
+    tools = None
     if config.restart:
         # First all that may go wrong: without networks, say, the old faces stay where they are.
-        finder = _finder(config, progress)
+        tools = open_tools(config, workspace, footage, progress)
         move_aside(folder, workspace.aligned_debug(config.side))
     folder.mkdir(parents=True, exist_ok=True)
     with locked(folder):
@@ -53,25 +53,15 @@ def run(config: ExtractConfig, *, progress: Progress, cancel: Cancel) -> Extract
             return _result(config, folder, journal, journal.done.frames, 0.0, BusyTimes(), [])
         for note in footage.info.notes:
             progress.note(note)
-        finder = finder or _finder(config, progress)
-        writer = _writer(config, workspace, footage)
-        return _extract(config, footage, finder, writer, journal, progress, cancel)
-
-
-def _finder(config: ExtractConfig, progress: Progress) -> FaceFinder:
-    return open_finder(
-        config.detector,
-        config.landmarker,
-        long_side_px=config.detector_size,
-        min_face_px=config.min_face_px,
-        progress=progress,
-    )
+        tools = tools or open_tools(config, workspace, footage, progress)
+        writer = open_writer(config, workspace, footage)
+        return _extract(config, footage, tools, writer, journal, progress, cancel)
 
 
 def _extract(
     config: ExtractConfig,
     footage: Footage,
-    finder: FaceFinder,
+    tools: Tools,
     writer: FaceWriter,
     journal: Journal,
     progress: Progress,
@@ -81,32 +71,17 @@ def _extract(
     done, times, skipped = journal.done, BusyTimes(), list[str]()
     resumed_at = done.frames
     started = time.perf_counter()
-    frames = unique_stems(
-        _frames_to_do(footage, journal),
-        set(done.stems),
-        lambda frame: skipped.append(f"{frame.name}: another frame has the same stem; left out"),
-    )
-    found = found_frames(
-        frames,
-        finder,
-        pixel_aspect=footage.info.pixel_aspect,
-        tracking=follows(config, footage),
-        state=done.state,
-        times=times,
-    )
+    conveyor = _conveyor(config, footage, tools, journal, times, skipped)
     written = written_frames(
-        _until(found, cancel),
+        _until(conveyor, cancel),
         writer,
-        max_faces=config.max_faces,
         workers=config.workers or min(8, os.cpu_count() or 1),
         times=times,
     )
     progress.start(f"extract {config.side}", len(footage), "frames", done=done.next_index)
-    with opencv_threads(1), journal, contextlib.closing(found), contextlib.closing(written):
-        for item in written:
-            frame = item.frame
-            stem, damaged = PurePath(frame.name).stem, bool(footage.losses)
-            journal.add(frame.index, stem, item.faces, item.state, damaged=damaged)
+    with opencv_threads(1), journal, contextlib.closing(conveyor), contextlib.closing(written):
+        for item, faces in written:
+            journal.add(_line_of(item, faces, damaged=bool(footage.losses)))
             progress.advance()
             progress.metric(faces=str(done.faces))
         cancel.check()
@@ -124,18 +99,78 @@ def _extract(
     return _result(config, writer.folder, journal, resumed_at, seconds, times, losses)
 
 
-def _frames_to_do(footage: Footage, journal: Journal) -> Iterator[Frame]:
-    """The frames behind the last one done."""
-    first = journal.done.next_index
-    if footage.info.kind != "video" or not journal.done.damaged:
-        return footage.frames(first)
+def _conveyor(
+    config: ExtractConfig,
+    footage: Footage,
+    tools: Tools,
+    journal: Journal,
+    times: BusyTimes,
+    skipped: list[str],
+) -> Generator[Named]:
+    """Frames with the faces to write, from the first one that is not done.
+
+    The frames of a window before it are found again, as they were the first time, for what they
+    tell of those behind them.
+    """
+    tracking, aspect = follows(config, footage), footage.info.pixel_aspect
+    span = span_of(footage, tracking=tracking, smooth=config.smooth)
+    done = journal.done
+    first = done.next_index
+    again, state = done.before(span.total)
+    namer = TrackNamer(
+        tools.identifier,
+        wanted=tools.wanted,
+        max_faces=config.max_faces,
+        pixel_aspect=aspect,
+        learned=done.learned,
+    )
+    frames = unique_stems(
+        _frames_to_do(footage, again, first=first, damaged=done.damaged),
+        done.stems - {PurePath(footage.name_of(index)).stem for index in again},
+        lambda frame: skipped.append(f"{frame.name}: another frame has the same stem; left out"),
+    )
+    wanted = (frame for frame in frames if frame.index >= first or frame.index in again)
+    found = found_frames(
+        wanted, tools.finder, pixel_aspect=aspect, tracking=tracking, state=state, times=times
+    )
+    settled = settled_frames(
+        found, tools.finder, span, smooth=config.smooth, pixel_aspect=aspect, times=times
+    )
+    with contextlib.closing(found), contextlib.closing(settled):
+        for item in settled:
+            if item.frame.index >= first:
+                with times.measure("tracks"):
+                    named = namer.name(item)
+                yield named
+
+
+def _line_of(item: Named, faces: int, *, damaged: bool) -> FrameLine:
+    return FrameLine(
+        index=item.frame.index,
+        stem=PurePath(item.frame.name).stem,
+        faces=faces,
+        state=item.state,
+        filled=item.filled,
+        left_out=item.left_out,
+        learned=item.learned,
+        damaged=damaged,
+    )
+
+
+def _frames_to_do(
+    footage: Footage, again: Sequence[int], *, first: int, damaged: bool
+) -> Iterator[Frame]:
+    """The frames behind the last one done, and those to look at `again` before them."""
+    start = min([first, *again])
+    if footage.info.kind != "video" or not damaged:
+        return footage.frames(start)
     # In a damaged stream, what a frame looks like hangs on where decoding began.
-    return (frame for frame in footage.frames() if frame.index >= first)
+    return (frame for frame in footage.frames() if frame.index >= start)
 
 
-def _until(found: Iterator[Found], cancel: Cancel) -> Iterator[Found]:
+def _until(items: Iterator[Named], cancel: Cancel) -> Iterator[Named]:
     """The frames until a cancel; what is in the pipeline behind is still written."""
-    for item in found:
+    for item in items:
         yield item
         if cancel.is_set:
             return
@@ -158,28 +193,16 @@ def _result(
         frames=done.frames,
         faces=done.faces,
         frames_without_face=done.without_face,
+        tracks=done.tracks,
+        joined=done.joined,
+        filled=done.filled,
+        left_out=done.left_out,
         resumed_at=resumed_at,
         seconds=round(seconds, 3),
         fps=round(new / seconds, 2) if seconds else 0.0,
         busy={step: round(spent / seconds, 3) for step, spent in times.seconds().items()},
         cpu_ms={step: round(1000 * cpu / new, 2) for step, cpu in times.cpu_seconds().items()},
         losses=losses,
-    )
-
-
-def _writer(config: ExtractConfig, workspace: Workspace, footage: Footage) -> FaceWriter:
-    debug_folder = workspace.aligned_debug(config.side) if config.debug else None
-    if debug_folder is not None:
-        debug_folder.mkdir(parents=True, exist_ok=True)
-    suffix: FaceSuffix = ".png" if config.format == "png" else ".jpg"
-    return FaceWriter(
-        folder=workspace.aligned(config.side),
-        debug_folder=debug_folder,
-        face_type=config.face_type,
-        size_px=config.size_px,
-        suffix=suffix,
-        jpeg_quality=config.jpeg_quality,
-        pixel_aspect=footage.info.pixel_aspect,
     )
 
 

@@ -43,9 +43,15 @@ def open_journal(folder: Path, config: ExtractConfig, footage: Footage) -> Journ
             f"{folder}: was extracted from other footage than {footage.info.path}; --restart "
             "moves those faces aside and extracts anew"
         )
-    changed = [k for k, v in header["settings"].items() if before.get("settings", {}).get(k) != v]
+    old_settings = before.get("settings", {})
+    if not journal.done.finished and header["settings"].keys() - old_settings.keys():
+        raise InputError(
+            f"{folder}: an earlier version began it and did not finish; --restart moves those "
+            "faces aside and extracts anew"
+        )
+    changed = [k for k, v in header["settings"].items() if old_settings.get(k, v) != v]
     if changed:
-        old = ", ".join(f"{key}={before['settings'].get(key)}" for key in changed)
+        old = ", ".join(f"{key}={old_settings[key]}" for key in changed)
         raise InputError(
             f"{folder}: was extracted with {old}; use the same again, or --restart to move those "
             "faces aside and extract anew"
@@ -60,15 +66,19 @@ def _header(config: ExtractConfig, footage: Footage) -> dict[str, Any]:
         "footage": hashlib.sha256(json.dumps(files).encode()).hexdigest()[:32],
         "settings": {
             "face_type": config.face_type,
-            "image_size": config.size_px,
+            "image_size": config.size_px or "estimated",
             "format": config.format,
             "jpeg_quality": config.jpeg_quality,
             "max_faces": config.max_faces,
             "min_face_px": config.min_face_px,
             "detector": config.detector,
             "landmarker": config.landmarker,
-            "detector_size": config.detector_size,
+            "detector_size": config.side_px,
+            "turns": config.turns if config.turns == "auto" else list(config.turns),
             "tracking": follows(config, footage),
+            "smooth": config.smooth,
+            "join": config.join,
+            "who": config.who,
         },
     }
 

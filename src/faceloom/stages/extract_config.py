@@ -4,15 +4,23 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationInfo, field_validator
 
 from faceloom.core import InputError, Settings
-from faceloom.detect import DETECTORS, LANDMARKERS, MIN_FACE_PX
+from faceloom.detect import (
+    LANDMARKERS,
+    MIN_FACE_PX,
+    Turns,
+    default_side_px,
+    detector_names,
+    parse_turns,
+)
 from faceloom.geometry import SHORT, FaceType
 from faceloom.stages.workspace import Side
 
+ImageSize = Annotated[int, Field(ge=64, le=2048)]
 _HEAD_TYPES = frozenset({"head", "head_no_align"})
 
 
@@ -25,8 +33,9 @@ class ExtractConfig(Settings):
     """Whose faces: src or dst."""
     face_type: FaceType = "whole_face"
     """How much of the head a face shows; the short names h, mf, f, wf and head do as well."""
-    image_size: int | None = Field(default=None, ge=64, le=2048)
-    """Side of the face pictures in pixels; unset: 512, or 768 for head."""
+    image_size: ImageSize | Literal["estimated"] | None = None
+    """Side of the face pictures in pixels, 64 to 2048; unset: 512, or 768 for head; `estimated`:
+    of each face the size that it has in its frame."""
     format: Literal["jpg", "png"] = "jpg"
     """File type of the faces: jpg (DFL's) or png (lossless, about six times larger)."""
     jpeg_quality: int = Field(default=90, ge=1, le=100)
@@ -37,14 +46,30 @@ class ExtractConfig(Settings):
     """Faces whose points span less than this in the frame are left out; 0: none. Below the
     default, what is found is noise more often than not."""
     detector: str = "yunet"
-    """Finds the faces."""
+    """Finds the faces: yunet, centerface, mtcnn, dlib, s3fd, manual, or several with commas (or as
+    a list), whose finds are merged."""
     landmarker: str = "mesh-478"
-    """Finds the points of a face."""
-    detector_size: int = Field(default=640, ge=128, le=4096)
-    """Longer side at which the detector sees a frame; more finds smaller faces, slower."""
+    """Finds the points of a face: mesh-478, 2dfan or 3dfan."""
+    detector_size: int | None = Field(default=None, ge=128, le=4096)
+    """Longer side at which the detector sees a frame; more finds smaller faces, slower. Unset:
+    640, for mtcnn 1920, for dlib 1850."""
+    manual_file: Path | None = None
+    """JSON file with the faces that the detector `manual` gives."""
+    turns: Turns = "auto"
+    """Clockwise turns of the frame that are searched: auto (upright, the others when something is
+    missing), or always those of 0, 90, 180 and 270 that are listed with commas."""
     tracking: Literal["auto", "on", "off"] = "auto"
     """Whether frames follow each other in time: faces are then followed and numbered. auto: for
     videos and frames with times of their own; `on` suits any folder of frames of one shot."""
+    smooth: float = Field(default=0.5, ge=0, le=1)
+    """How much the points of a followed face are steadied in time; 0: not at all. 0.5 takes away
+    what is about as large as the landmarker's noise; more also takes real, small movements."""
+    join: bool = True
+    """A person who comes back, or is seen again behind a cut, gets the same track number, by
+    identity; off: a track ends when the face is lost from sight."""
+    who: str | None = None
+    """Keep only one person's faces: a name from `people`, a picture of them, or a folder of
+    pictures. In a video the decision is made for each track, among pictures for each face."""
     debug: bool = False
     """Also write each frame with its faces drawn in, into `aligned_debug`."""
     restart: bool = False
@@ -57,18 +82,39 @@ class ExtractConfig(Settings):
     def _long_name(cls, value: object) -> object:
         return SHORT.get(value, value) if isinstance(value, str) else value
 
+    @field_validator("detector", mode="before")
+    @classmethod
+    def _listed(cls, value: object) -> object:
+        return ",".join(map(str, value)) if isinstance(value, list | tuple) else value
+
     @field_validator("detector", "landmarker")
     @classmethod
     def _known(cls, name: str, info: ValidationInfo) -> str:
         try:
-            (DETECTORS if info.field_name == "detector" else LANDMARKERS)[name]
+            if info.field_name == "detector":
+                return ",".join(detector_names(name))
+            LANDMARKERS[name]
         except InputError as error:
             raise ValueError(str(error)) from None
         return name
 
+    @field_validator("turns", mode="before")
+    @classmethod
+    def _parsed(cls, value: object) -> object:
+        return parse_turns(value)
+
     @property
-    def size_px(self) -> int:
-        """The side of the face pictures."""
+    def side_px(self) -> int | list[int]:
+        """The longer side at which the detectors look at a frame; each one's where they differ."""
+        names = detector_names(self.detector)
+        sides = [self.detector_size or default_side_px(name) for name in names]
+        return sides[0] if len(set(sides)) == 1 else sides
+
+    @property
+    def size_px(self) -> int | None:
+        """The side of the face pictures; None: each face's own."""
+        if self.image_size == "estimated":
+            return None
         if self.image_size is not None:
             return self.image_size
         return 768 if self.face_type in _HEAD_TYPES else 512
@@ -84,6 +130,14 @@ class ExtractResult:
     frames: int
     faces: int
     frames_without_face: int
+    tracks: int
+    """Persons that were followed; 0 where frames do not follow each other."""
+    joined: int
+    """Times that a person who had been out of sight was known again."""
+    filled: int
+    """Faces that fill a short gap of their track."""
+    left_out: int
+    """Faces of others than the one asked for."""
     resumed_at: int
     """Frames that earlier runs had done."""
     seconds: float
@@ -105,6 +159,7 @@ class ExtractResult:
         faces = f"{self.folder}: {_counted(self.faces, 'face')} of {_counted(self.frames, 'frame')}"
         if self.frames_without_face:
             faces += f", {self.frames_without_face} without a face"
+        faces = "; ".join([faces, *self._of_tracks()])
         done = self.frames - self.resumed_at
         if not done:
             return [f"{faces}; nothing was left to do (--restart extracts anew)"]
@@ -113,6 +168,17 @@ class ExtractResult:
             faces,
             f"{_counted(done, 'frame')} in {self.seconds:.1f} s, {self.fps:.1f} a second ({busy})",
         ]
+
+    def _of_tracks(self) -> list[str]:
+        parts: list[str] = []
+        if self.tracks:
+            again = f", {self.joined} times known again" if self.joined else ""
+            parts.append(f"{_counted(self.tracks, 'person')} followed{again}")
+        if self.filled:
+            parts.append(f"{_counted(self.filled, 'face')} in gaps filled")
+        if self.left_out:
+            parts.append(f"{_counted(self.left_out, 'face')} of others left out")
+        return parts
 
 
 def _counted(number: int, noun: str) -> str:

@@ -15,6 +15,7 @@ from faceloom.detect import FoundFace
 from faceloom.faces import FaceRecord, FaceSuffix, OwnMetadata, draw_debug, encode_face
 from faceloom.geometry import (
     FaceType,
+    crop_area,
     frame_roll,
     frame_to_face,
     head_pose,
@@ -24,6 +25,7 @@ from faceloom.geometry import (
 from faceloom.media import Frame
 
 _DEBUG_QUALITY = 50
+_OWN_SIZES_PX = (64, 2048)
 
 
 @dataclass(frozen=True)
@@ -33,7 +35,8 @@ class FaceWriter:
     folder: Path
     debug_folder: Path | None
     face_type: FaceType
-    size_px: int
+    size_px: int | None
+    """Side of the pictures; None: of each face the size that it has in its frame."""
     suffix: FaceSuffix
     jpeg_quality: int
     pixel_aspect: float
@@ -45,7 +48,7 @@ class FaceWriter:
         cannot be written.
         """
         stem = PurePath(frame.name).stem
-        records: list[FaceRecord] = []
+        records: list[tuple[FaceRecord, int]] = []
         for face in faces:
             try:
                 image, record = self.align(frame, face)
@@ -53,7 +56,7 @@ class FaceWriter:
                 continue
             data = encode_face(image, record, self.suffix, self.jpeg_quality)
             _write(self.folder / f"{stem}_{len(records)}{self.suffix}", data)
-            records.append(record)
+            records.append((record, image.shape[0]))
         if self.debug_folder is not None:
             self._write_debug(self.debug_folder / f"{stem}.jpg", frame, records)
         return len(records)
@@ -64,11 +67,12 @@ class FaceWriter:
         if self.face_type == "mark_only":
             matrix, landmarks, image = None, face.landmarks, frame.image
         else:
+            size_px = self.size_px or self._own_size_px(face)
             matrix = frame_to_face(
-                face.landmarks, self.size_px, self.face_type, pixel_aspect=self.pixel_aspect
+                face.landmarks, size_px, self.face_type, pixel_aspect=self.pixel_aspect
             )
             landmarks = transform_points(face.landmarks, matrix)
-            image = warp_to_face(frame.image, matrix, self.size_px, antialias=True)
+            image = warp_to_face(frame.image, matrix, size_px, antialias=True)
         record = FaceRecord(
             face_type=self.face_type,
             landmarks=landmarks.astype(np.float32),
@@ -90,8 +94,16 @@ class FaceWriter:
         )
         return np.asarray(image, dtype=np.uint8), record
 
-    def _write_debug(self, path: Path, frame: Frame, records: list[FaceRecord]) -> None:
-        picture = draw_debug(np.asarray(frame.image, dtype=np.uint8), records, self.size_px)
+    def _own_size_px(self, face: FoundFace) -> int:
+        """Side of the face's crop in pixels of the frame as shown: even, 64 to 2048."""
+        matrix = frame_to_face(face.landmarks, 1, self.face_type, pixel_aspect=self.pixel_aspect)
+        side_px = math.sqrt(crop_area(matrix, 1) * self.pixel_aspect)
+        return int(np.clip(2 * round(side_px / 2), *_OWN_SIZES_PX))
+
+    def _write_debug(self, path: Path, frame: Frame, records: list[tuple[FaceRecord, int]]) -> None:
+        picture = np.asarray(frame.image, dtype=np.uint8)
+        for record, size_px in records:
+            picture = draw_debug(picture, [record], size_px)
         bgr = cv2.cvtColor(picture, cv2.COLOR_RGB2BGR)
         done, data = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, _DEBUG_QUALITY])
         if not done:

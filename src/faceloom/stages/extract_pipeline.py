@@ -1,5 +1,8 @@
 """The conveyor of extraction: decode → detect → landmarks and tracks → align, encode, write.
 
+Between finding and writing stand the window (`extract_window`) and the names of the tracks
+(`extract_tracks`), which only hand frames on.
+
 Decoding and detecting run in a thread each, a few frames ahead; landmarks need the frame before
 and run in the caller's thread, in order; writing runs in a pool. Every queue is bounded.
 """
@@ -10,11 +13,11 @@ import contextlib
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import PurePath
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import cv2
 
@@ -95,13 +98,16 @@ class Found:
     state: dict[str, Any]
 
 
-@dataclass(frozen=True)
-class Written:
-    """A frame whose faces are on disk."""
+class Writable(Protocol):
+    """A frame with the faces that are to be written."""
 
-    frame: Frame
-    faces: int
-    state: dict[str, Any]
+    @property
+    def frame(self) -> Frame: ...
+    @property
+    def faces(self) -> list[FoundFace]: ...
+
+
+W = TypeVar("W", bound=Writable)
 
 
 def found_frames(
@@ -129,7 +135,12 @@ def found_frames(
         with contextlib.closing(decoded):
             for frame in decoded:
                 with times.measure("detect"):
-                    found = finder.detect(frame.image, pixel_aspect=pixel_aspect)
+                    found = finder.detect(
+                        frame.image,
+                        pixel_aspect=pixel_aspect,
+                        frame_name=frame.name,
+                        frame_index=frame.index,
+                    )
                     cut = cuts.update(frame.image) if tracking else False
                 yield Detected(frame, found, cut, cuts.state() if tracking else None)
 
@@ -144,6 +155,8 @@ def found_frames(
                     tracker.seeds(),
                     pixel_aspect=pixel_aspect,
                     detections=item.detections,
+                    frame_name=item.frame.name,
+                    frame_index=item.frame.index,
                 )
                 if tracking:
                     faces = tracker.update(item.frame.time, faces)
@@ -152,22 +165,21 @@ def found_frames(
 
 
 def written_frames(
-    found: Iterator[Found], writer: FaceWriter, *, max_faces: int, workers: int, times: BusyTimes
-) -> Generator[Written]:
-    """Write the faces of every frame with `workers` threads; yield the frames in order.
+    items: Iterable[W], writer: FaceWriter, *, workers: int, times: BusyTimes
+) -> Generator[tuple[W, int]]:
+    """Write the faces of every frame with `workers` threads; yield the frames in order, with the
+    number of faces written.
 
     When the caller stops early (or an error comes), frames handed out are still finished.
     """
 
-    def write(item: Found) -> Written:
-        faces = item.faces[:max_faces] if max_faces else item.faces
+    def write(item: W) -> tuple[W, int]:
         with times.measure("write"):
-            count = writer.write(item.frame, faces)
-        return Written(item.frame, count, item.state)
+            return item, writer.write(item.frame, item.faces)
 
-    waiting: deque[Future[Written]] = deque()
+    waiting: deque[Future[tuple[W, int]]] = deque()
     with ThreadPoolExecutor(workers, thread_name_prefix="faceloom-write") as pool:
-        for item in found:
+        for item in items:
             waiting.append(pool.submit(write, item))
             while waiting and (waiting[0].done() or len(waiting) > 2 * workers):
                 yield waiting.popleft().result()
