@@ -56,6 +56,22 @@ def extract(
         int | None,
         Parameter(help="Leave out faces smaller than this in the frame; 12 unless given."),
     ] = None,
+    detector: Annotated[
+        str | None,
+        Parameter(
+            help="yunet (the default), centerface, mtcnn, dlib, s3fd, manual; several with commas."
+        ),
+    ] = None,
+    landmarker: Annotated[
+        str | None, Parameter(help="mesh-478 (the default), 2dfan or 3dfan.")
+    ] = None,
+    manual_file: Annotated[
+        Path | None, Parameter(help="JSON file with the faces of the detector manual.")
+    ] = None,
+    turns: Annotated[
+        str | None,
+        Parameter(help="auto (the default), or always these turns of frames: 0,90,180,270."),
+    ] = None,
     detector_size: Annotated[
         int | None,
         Parameter(help="Longer side at which frames are searched (640); more for tiny faces."),
@@ -106,6 +122,10 @@ def extract(
         jpeg_quality=jpeg_quality,
         max_faces=max_faces,
         min_face_px=min_face_px,
+        detector=detector,
+        landmarker=landmarker,
+        manual_file=manual_file,
+        turns=turns,
         detector_size=detector_size,
         tracking=tracking,
         debug=debug,

@@ -14,6 +14,7 @@ from faceloom.detect.registry import (
     default_side_px,
     detector_names,
     open_finder,
+    parse_turns,
 )
 from faceloom.detect.tracker import SceneCuts, Tracker
 from faceloom.detect.types import (
@@ -52,6 +53,7 @@ __all__ = [
     "detector_names",
     "mesh_to_68",
     "open_finder",
+    "parse_turns",
     "read_manual",
     "template_landmarks",
 ]

@@ -59,6 +59,22 @@ def default_side_px(name: str) -> int:
     return _OWN_SIDE_PX.get(name, _SIDE_PX)
 
 
+def parse_turns(value: object) -> object:
+    """Turns from what a file or a command line may say: `auto`, a number, a text such as `0,90`,
+    or a list. Raises `ValueError` on turns that are none; other kinds of values come back."""
+    if isinstance(value, int):
+        value = [value]
+    if isinstance(value, str) and value != "auto":
+        value = value.split(",")
+    if not isinstance(value, list | tuple):
+        return value
+    known = {"0": 0, "90": 90, "180": 180, "270": 270}
+    turns = dict.fromkeys(str(turn).strip() for turn in value)
+    if not turns or any(turn not in known for turn in turns):
+        raise ValueError("auto, or some of 0, 90, 180 and 270 with commas, is needed")
+    return tuple(known[turn] for turn in turns)
+
+
 def open_finder(
     detector: str = "yunet",
     landmarker: str = "mesh-478",
