@@ -159,9 +159,9 @@ def read_face(path: Path) -> tuple[NDArray[np.uint8], FaceRecord]:
 
     Raises as `read_record`, and `MediaError` when the picture cannot be decoded.
     """
-    data = _read(path)
+    data = read_bytes(path)
     try:
-        record = record_from_blocks(*_metadata_blocks(data))
+        record = record_from_bytes(data)
         return decode_picture(data), record
     except FaceloomError as error:
         raise _named(path, error) from None
@@ -196,6 +196,11 @@ def encoded_size(data: bytes) -> tuple[int, int]:
     return jpeg.picture_size(data, jpeg.header_segments(data))
 
 
+def record_from_bytes(data: bytes) -> FaceRecord:
+    """The record in a face's file; `FormatError` when it is no face."""
+    return record_from_blocks(*_metadata_blocks(data))
+
+
 def record_from_blocks(dfl: bytes | None, own: bytes | None) -> FaceRecord:
     """The record of the two metadata blocks of a file."""
     if dfl is None:
@@ -227,11 +232,16 @@ def _metadata_blocks(data: bytes) -> tuple[bytes | None, bytes | None]:
     return dfl, jpeg.payload(data, segments, _OWN_APP, _OWN_PREFIX)
 
 
+def read_bytes(path: Path) -> bytes:
+    """A face's whole file, loose or packed; at most `MAX_FILE_BYTES`."""
+    return _read(path)
+
+
 def _read(path: Path, limit: int | None = None) -> bytes:
     """The file's bytes, or its first `limit`; bounded before anything is read."""
     packed = pack_of(path)
     if packed is not None:
-        return read_packed(*packed, MAX_FILE_BYTES if limit is None else limit)
+        return read_packed(*packed, limit=limit, most=MAX_FILE_BYTES)
     try:
         with path.open("rb") as handle:
             if limit is not None:

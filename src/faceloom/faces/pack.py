@@ -90,15 +90,18 @@ def pack_of(path: Path) -> tuple[Path, str] | None:
     return None
 
 
-def read_packed(pack: Path, name: str, limit: int | None = None) -> bytes:
+def read_packed(pack: Path, name: str, *, limit: int | None = None, most: int) -> bytes:
     """A packed file's bytes, or its first `limit`.
 
-    Raises `InputError` when the pack has no such file, `FormatError` when it is damaged.
+    Raises `InputError` when the pack has no such file, `FormatError` when it is damaged or the
+    whole file is wanted and has more than `most` bytes.
     """
     opened = open_pack(pack)
     row = opened.rows.get(name)
     if row is None:
         raise InputError(f"{pack}: has no face {shown(name)}")
+    if limit is None and opened.size(row) > most:
+        raise FormatError(f"{pack}: {shown(name)} is larger than {most >> 20} MiB")
     return opened.read(row, limit)
 
 

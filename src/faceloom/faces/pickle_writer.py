@@ -7,14 +7,29 @@ here: any Python from 3.6 with any NumPy reads it. Byte for byte what CPython's 
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable
-from typing import Any, BinaryIO
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import chain, islice
+from typing import Any, BinaryIO, TypeVar
 
 import numpy as np
 
 from faceloom.core import FormatError
 
+T = TypeVar("T")
+
 _LARGE = 1 << 16
+_BATCH = 1000
+"""As many items CPython's pickler writes together; readers hold no more of a stream."""
+
+
+@dataclass(frozen=True)
+class Called:
+    """What a global makes of one number: a member of an enumeration."""
+
+    module: str
+    name: str
+    value: int
 
 
 class _Writer:
@@ -87,6 +102,42 @@ def dump_arrays(items: Iterable[tuple[str, Any]], file: BinaryIO) -> None:
     file.write(b"u.")
 
 
+def dump_list(items: Iterable[Any], file: BinaryIO) -> None:
+    """Write a list of any length into `file` as a protocol 4 pickle, one item at a time."""
+    writer = _Writer(4, file)
+    writer.out += b"]"
+    writer.put()
+    for batch in _batches(items):
+        writer.out += b"("
+        for item in batch:
+            _save(writer, item)
+            writer.flush(file)
+        writer.out += b"e"
+    file.write(writer.out + b".")
+
+
+def dump_dict(items: Iterable[tuple[str, Any]], file: BinaryIO) -> None:
+    """Write a dictionary of any length into `file` as a protocol 3 pickle, one item at a time."""
+    writer = _Writer(3, file)
+    writer.out += b"}"
+    writer.put()
+    for batch in _batches(items):
+        writer.out += b"("
+        for name, value in batch:
+            _save_text(writer, name)
+            _save(writer, value)
+            writer.flush(file)
+        writer.out += b"u"
+    file.write(writer.out + b".")
+
+
+def _batches(items: Iterable[T]) -> Iterator[Iterator[T]]:
+    """Runs of items, none of which is held back."""
+    remaining = iter(items)
+    for first in remaining:
+        yield chain((first,), islice(remaining, _BATCH - 1))
+
+
 def _save(w: _Writer, value: Any) -> None:
     kind = type(value)
     if kind is float:
@@ -111,6 +162,8 @@ def _save(w: _Writer, value: Any) -> None:
         _save_array(w, value)
     elif isinstance(value, np.generic):
         _save_scalar(w, value)
+    elif isinstance(value, Called):
+        _save_called(w, value)
     else:
         raise FormatError(f"a {kind.__name__} cannot be stored in face metadata")
 
@@ -194,6 +247,16 @@ def _save_global(w: _Writer, module: str, name: str) -> None:
     if not w.get(("global", (module, name))):
         w.out += f"c{module}\n{name}\n".encode()
         w.put(("global", (module, name)))
+
+
+def _save_called(w: _Writer, value: Called) -> None:
+    key = ("called", value)
+    if w.get(key):
+        return
+    _save_global(w, value.module, value.name)
+    _save(w, (value.value,))
+    w.out += b"R"
+    w.put(key)
 
 
 def _save_dtype(w: _Writer, dtype: np.dtype[Any]) -> None:

@@ -1,0 +1,167 @@
+"""Writing `faceset.pak` so that DFL 2.0 opens it, byte by byte as pipeline.md 2.7 has it."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO, Final
+
+import numpy as np
+
+from faceloom.core import (
+    Cancel,
+    FormatError,
+    InputError,
+    NullProgress,
+    Progress,
+    atomic_path,
+)
+from faceloom.faces.files import encoded_size, read_bytes, record_from_bytes
+from faceloom.faces.pack import FACE_TYPE, MAX_PACKED, SAMPLE_TYPE, open_pack
+from faceloom.faces.pickle_writer import Called, dump_list
+from faceloom.faces.plain_names import is_plain_name, shown
+from faceloom.faces.record import FaceRecord, record_to_dfl
+from faceloom.geometry import FaceType
+
+_HEADER = struct.Struct("<QQ")
+_FACE_NUMBERS: Final[dict[FaceType, int]] = {
+    "half_face": 0,
+    "midfull_face": 1,
+    "full_face": 2,
+    "full_face_no_align": 3,
+    "whole_face": 4,
+    "head": 10,
+    "head_no_align": 20,
+    "mark_only": 100,
+}
+"""DFL 2.0's since 2020-04 (pipeline.md 2.6)."""
+_SAMPLE_FACE = 1
+
+
+@dataclass(frozen=True)
+class PackFace:
+    """A face to pack."""
+
+    path: Path
+    """Its file, loose or in another pack."""
+    name: str
+    """What it is called in the pack."""
+    person: str | None = None
+    """Whose it is, in a faceset of several people."""
+
+    @property
+    def packed(self) -> str:
+        """The name by which a pack finds it."""
+        return self.name if self.person is None else f"{self.person}/{self.name}"
+
+
+def write_pack(
+    path: Path,
+    faces: Sequence[PackFace],
+    *,
+    progress: Progress | None = None,
+    cancel: Cancel | None = None,
+) -> int:
+    """Pack `faces`, in their order, into `path`, whole or not at all; returns the pack's bytes.
+
+    Their files go in unchanged. Holds one face in memory at a time. Raises `InputError` for names
+    that are not plain or come twice, `FormatError` naming the first file that is no face.
+    """
+    progress, cancel = progress or NullProgress(), cancel or Cancel()
+    _check_names(path, faces)
+    progress.start("pack", 2 * len(faces), "files")
+    with atomic_path(path) as temporary, temporary.open("wb+") as file:
+        sizes: list[int] = []
+        file.write(_HEADER.pack(1, 0))
+        dump_list(_table(faces, sizes, progress, cancel), file)
+        length = file.tell() - _HEADER.size
+        data = file.tell() + 8 * (len(faces) + 1)
+        starts = np.concatenate([[0], np.cumsum(sizes, dtype=np.int64)]).astype("<u8")
+        # DFL writes the last entry as a position in the pack, and reads it so.
+        starts[-1] += data
+        file.write(starts.tobytes())
+        for face, size in zip(faces, sizes, strict=True):
+            cancel.check()
+            _copy(face.path, size, file)
+            progress.advance()
+        total = file.tell()
+        file.seek(0)
+        file.write(_HEADER.pack(1, length))
+    progress.finish()
+    return total
+
+
+def verify_pack(
+    path: Path,
+    faces: Sequence[PackFace],
+    *,
+    progress: Progress | None = None,
+    cancel: Cancel | None = None,
+) -> None:
+    """Compare a pack with the files it was made of, byte by byte; `FormatError` at a difference."""
+    progress, cancel = progress or NullProgress(), cancel or Cancel()
+    pack = open_pack(path)
+    if pack.names != tuple(face.packed for face in faces):
+        raise FormatError(f"{path}: does not hold what was packed")
+    progress.start("compare", len(faces), "faces")
+    for row, face in enumerate(faces):
+        cancel.check()
+        if pack.read(row) != read_bytes(face.path):
+            raise FormatError(f"{path}: {shown(face.packed)} is not as in {face.path}")
+        progress.advance()
+    progress.finish()
+
+
+def _check_names(path: Path, faces: Sequence[PackFace]) -> None:
+    if len(faces) > MAX_PACKED:
+        raise InputError(f"{path}: {len(faces)} faces, more than {MAX_PACKED} in one pack")
+    seen: set[str] = set()
+    for face in faces:
+        for part in (face.name, face.person):
+            if part is not None and not is_plain_name(part):
+                raise InputError(f"{path}: {shown(part)} cannot be a name in a pack; rename it")
+        if face.packed in seen:
+            raise InputError(f"{path}: two faces are called {shown(face.packed)}")
+        seen.add(face.packed)
+
+
+def _table(
+    faces: Sequence[PackFace], sizes: list[int], progress: Progress, cancel: Cancel
+) -> Iterator[dict[str, Any]]:
+    """The pack's table, face by face; the files' sizes go to `sizes`."""
+    for face in faces:
+        cancel.check()
+        data = read_bytes(face.path)
+        try:
+            sizes.append(len(data))
+            yield _entry(face, record_from_bytes(data), encoded_size(data))
+        except FormatError as error:
+            raise FormatError(f"{face.path}: {error}") from None
+        progress.advance()
+
+
+def _entry(face: PackFace, record: FaceRecord, size: tuple[int, int]) -> dict[str, Any]:
+    """A face as DFL's table has it: what its trainer wants to know without opening pictures."""
+    dfl = record_to_dfl(record)
+    return {
+        "sample_type": Called(*SAMPLE_TYPE, _SAMPLE_FACE),
+        "filename": face.name,
+        "face_type": Called(*FACE_TYPE, _FACE_NUMBERS[record.face_type]),
+        "shape": (*size, 3),
+        "landmarks": dfl["landmarks"],
+        "seg_ie_polys": dfl.get("seg_ie_polys", {"polys": []}),
+        "xseg_mask": None,
+        "xseg_mask_compressed": dfl.get("xseg_mask"),
+        "eyebrows_expand_mod": record.eyebrows_expand_mod,
+        "source_filename": record.source_filename,
+        "person_name": face.person,
+    }
+
+
+def _copy(path: Path, size: int, file: BinaryIO) -> None:
+    data = read_bytes(path)
+    if len(data) != size:
+        raise InputError(f"{path}: was changed while it was packed; pack again")
+    file.write(data)
