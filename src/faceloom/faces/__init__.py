@@ -18,6 +18,16 @@ from faceloom.faces.files import (
 )
 from faceloom.faces.index import INDEX_NAME
 from faceloom.faces.masks import decode_mask, encode_mask, face_mask
+from faceloom.faces.measures import MeasureCache
+from faceloom.faces.moves import (
+    Move,
+    Moved,
+    Operation,
+    move_faces,
+    operations,
+    recover_moves,
+    undo_moves,
+)
 from faceloom.faces.own import OwnMetadata
 from faceloom.faces.polygons import has_polygons, polygon_mask
 from faceloom.faces.record import FaceRecord, SegPolygon
@@ -27,6 +37,10 @@ __all__ = [
     "FaceRecord",
     "FaceSuffix",
     "Faceset",
+    "MeasureCache",
+    "Move",
+    "Moved",
+    "Operation",
     "OwnMetadata",
     "SegPolygon",
     "decode_mask",
@@ -38,9 +52,13 @@ __all__ = [
     "encoded_size",
     "face_mask",
     "has_polygons",
+    "move_faces",
+    "operations",
     "polygon_mask",
     "read_face",
     "read_record",
+    "recover_moves",
+    "undo_moves",
     "update_record",
     "write_face",
 ]

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import os
+import contextlib
 import time
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 
-from faceloom.core import FaceloomError, InputError
-from faceloom.core.paths import IMAGE_SUFFIXES
+from faceloom.core import FaceloomError
 from faceloom.faces.files import FACE_SUFFIXES, read_record
 from faceloom.faces.index import FaceIndex, Stamp, open_index
+from faceloom.faces.moves import recover_moves
+from faceloom.faces.packed import packed_trouble
 from faceloom.faces.record import FaceRecord
+from faceloom.faces.stamps import FRESH_NS, list_stamps
 
-# A file written this shortly ago may be written again without its time stamp changing.
-_FRESH_NS = 3_000_000_000
 _BATCH = 256
 
 
@@ -25,6 +25,9 @@ class Faceset:
     Files that are no faces are left out and named in `skipped`. Records come from an index in the
     folder where that is current and from the pictures where it is not; the index may be deleted
     at any time, and where it cannot be written everything works without it.
+
+    Faces of a pack in the folder (`faceset.pak`) are listed like loose ones, under paths that lead
+    into it; of two equal names the loose file counts.
     """
 
     def __init__(self, folder: Path, *, use_index: bool = True) -> None:
@@ -35,13 +38,16 @@ class Faceset:
         self.skipped: list[tuple[Path, str]] = []
         """Pictures that are no faces, and why."""
         self._use_index = use_index
+        self._names: tuple[str, ...] = ()
         self._stamps: dict[str, Stamp] = {}
         self._loose: dict[str, FaceRecord] = {}
         self.refresh()
 
     def refresh(self) -> None:
         """Look at the folder again."""
-        stamps = _list(self.folder)
+        with contextlib.suppress(FaceloomError, OSError):
+            recover_moves(self.folder)
+        stamps = list_stamps(self.folder)
         index = open_index(self.folder) if self._use_index and stamps else None
         try:
             known = index.known() if index is not None else {}
@@ -53,8 +59,12 @@ class Faceset:
             if index is not None:
                 index.close()
         self._stamps, self._loose = stamps, loose
-        self.paths = tuple(self.folder / name for name in stamps if name not in reasons)
+        self._names = tuple(name for name in stamps if name not in reasons)
+        self.paths = tuple(self.folder / name for name in self._names)
         self.skipped = [(self.folder / name, reason) for name, reason in reasons.items()]
+        trouble = packed_trouble(self.folder)
+        if trouble is not None:
+            self.skipped.append(trouble)
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -63,7 +73,7 @@ class Faceset:
         """Each face's file and record. A face that vanished meanwhile raises `InputError`."""
         index = open_index(self.folder) if self._use_index and self.paths else None
         try:
-            remaining = iter(self.paths)
+            remaining = zip(self._names, self.paths, strict=True)
             while batch := tuple(islice(remaining, _BATCH)):
                 yield from self._records(batch, index)
         finally:
@@ -71,15 +81,15 @@ class Faceset:
                 index.close()
 
     def _records(
-        self, paths: tuple[Path, ...], index: FaceIndex | None
+        self, faces: tuple[tuple[str, Path], ...], index: FaceIndex | None
     ) -> Iterator[tuple[Path, FaceRecord]]:
-        stored = {} if index is None else index.records([path.name for path in paths])
-        for path in paths:
-            loose = self._loose.get(path.name)
-            stamp, record = stored.get(path.name, (None, None))
+        stored = {} if index is None else index.records([name for name, _ in faces])
+        for name, path in faces:
+            loose = self._loose.get(name)
+            stamp, record = stored.get(name, (None, None))
             if loose is not None:
                 yield path, loose
-            elif record is not None and stamp == self._stamps[path.name]:
+            elif record is not None and stamp == self._stamps[name]:
                 yield path, record
             else:
                 yield path, read_record(path)
@@ -92,22 +102,6 @@ class Faceset:
         return frames
 
 
-def _list(folder: Path) -> dict[str, Stamp]:
-    """The pictures of the folder with their stamps, sorted by name."""
-    try:
-        with os.scandir(folder) as entries:
-            found = [
-                (entry.name, entry.stat())
-                for entry in entries
-                if Path(entry.name).suffix.lower() in IMAGE_SUFFIXES
-                and not entry.name.startswith(".")
-                and entry.is_file()
-            ]
-    except OSError as error:
-        raise InputError(f"{folder}: no faceset there: {error.strerror or error}") from None
-    return {name: Stamp(stat.st_size, stat.st_mtime_ns) for name, stat in sorted(found)}
-
-
 def _look(
     folder: Path,
     stamps: dict[str, Stamp],
@@ -118,7 +112,7 @@ def _look(
     reasons: dict[str, str] = {}
     loose: dict[str, FaceRecord] = {}
     batch: list[tuple[str, Stamp, FaceRecord | str]] = []
-    settled = time.time_ns() - _FRESH_NS
+    settled = time.time_ns() - FRESH_NS
     for name, stamp in stamps.items():
         entry = known.get(name)
         if entry is not None and entry[0] == stamp:

@@ -166,16 +166,29 @@ def _kind(connection: sqlite3.Connection, kind: str, version: int) -> tuple[int,
     row = connection.execute(query, (kind, version)).fetchone()
     if row is None or not 0 < row[0] < MOST_KINDS:
         return None
+    form = _form(row[1], row[2])
+    return None if form is None else (row[0], form)
+
+
+def kinds_of(connection: sqlite3.Connection) -> list[tuple[int, str, int, Form]]:
+    """(number, kind, version, form) of all kinds that make sense."""
+    query = "SELECT id, kind, version, dtype, shape FROM kinds WHERE id BETWEEN 1 AND ?"
+    rows = connection.execute(query, (MOST_KINDS - 1,)).fetchall()
+    forms = [(number, kind, version, _form(*form)) for number, kind, version, *form in rows]
+    return [(*kind, form) for *kind, form in forms if form is not None]
+
+
+def _form(dtype: Any, shape_text: Any) -> Form | None:
     try:
-        shape = json.loads(row[2])
+        shape = json.loads(shape_text)
     except (ValueError, TypeError, RecursionError):
         return None
     if not isinstance(shape, list) or len(shape) > _MAX_AXES:
         return None
     if not all(type(side) is int and 0 <= side <= _MAX_VALUE_BYTES for side in shape):
         return None
-    form = (row[1], tuple(shape))
-    return (row[0], form) if _storable(form) else None
+    form = (dtype, tuple(shape))
+    return form if _storable(form) else None
 
 
 def _all_rows(connection: sqlite3.Connection, number: int) -> Iterator[tuple[Any, ...]]:
@@ -214,7 +227,7 @@ def _write(
     if not arrays:
         return
     with index.writing() as connection:
-        number = _kind_for(connection, kind, version, form)
+        number = kind_for(connection, kind, version, form)
         drop_outdated(connection, [(name, stamps[name]) for name in arrays])
         connection.executemany(
             "INSERT OR IGNORE INTO files (name, size, mtime_ns, judged) VALUES (?, ?, ?, 0)",
@@ -228,7 +241,7 @@ def _write(
         )
 
 
-def _kind_for(connection: sqlite3.Connection, kind: str, version: int, form: Form) -> int:
+def kind_for(connection: sqlite3.Connection, kind: str, version: int, form: Form) -> int:
     """The kind's number for writing: made when new, anew when it had another form or version."""
     entry = _kind(connection, kind, version)
     if entry is not None and entry[1] == form:

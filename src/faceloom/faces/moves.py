@@ -1,0 +1,374 @@
+"""Renaming and moving faces so that nothing is lost: by a journal, and with a way back.
+
+Faces move within their faceset and to and from folders beside it (`aligned` → `aligned_trash`).
+Before the first rename the whole operation is on the disk; a kill at any instant leaves what
+`recover_moves` finishes. Nothing is ever overwritten or deleted. What is known of the faces (the
+index, with its measures) follows them. The last operations can be taken back, one by one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+import uuid
+from collections.abc import Generator, Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from stat import S_ISDIR
+from typing import Final
+
+from faceloom.core import Cancel, FormatError, InputError, NullProgress, Progress, file_lock
+from faceloom.core.paths import sweep_temporary
+from faceloom.faces import moves_journal as journal
+from faceloom.faces.index import INDEX_NAME
+from faceloom.faces.index_moves import follow_moves
+from faceloom.faces.moves_journal import Header, Step
+from faceloom.faces.moves_plan import plan_moves
+from faceloom.faces.moves_run import Outcome, carry_out, steps_done
+
+EXTRACT_LOCK: Final = ".faceloom-extract.lock"
+"""What an extraction holds while it writes faces (`faceloom.stages.extract_journal`)."""
+PACKS: Final = ("faceset.pak", "samples.pak")
+_LOCK = "lock"
+_LONGEST_LABEL = 200
+
+
+@dataclass(frozen=True)
+class Move:
+    """One face's way, from one path to another."""
+
+    source: Path
+    target: Path
+
+
+@dataclass
+class Moved:
+    """What an operation did."""
+
+    moved: int = 0
+    """Faces that have another path now."""
+    renamed: list[tuple[Path, Path]] = field(default_factory=lambda: list[tuple[Path, Path]]())
+    """(wanted, given): targets that were taken and got another free name."""
+    missing: list[Path] = field(default_factory=lambda: list[Path]())
+    """Faces that were gone before they could be moved."""
+    failed: list[tuple[Path, str]] = field(default_factory=lambda: list[tuple[Path, str]]())
+    """Faces that the system would not move, and why; they are where they were."""
+
+
+@dataclass(frozen=True)
+class Operation:
+    """An operation that can be taken back."""
+
+    label: str
+    time: float
+    """When, in seconds since 1970."""
+    count: int
+    """Faces moved."""
+
+
+def move_faces(
+    folder: Path,
+    moves: Sequence[Move],
+    *,
+    label: str,
+    progress: Progress | None = None,
+    cancel: Cancel | None = None,
+) -> Moved:
+    """Carry out `moves` as one operation called `label`, which `undo_moves` can take back.
+
+    Sources and targets are pictures in `folder`, in folders within it, or in folders beside it
+    whose names start with its own and `_`; missing ones of these are made. Faces may change
+    places. A cancel counts until the first rename; from there on it takes only seconds.
+
+    Raises `InputError` before anything is touched: for another place, a face that is moved twice,
+    a packed faceset, another file system, or while something else works in the folder.
+    """
+    show = NullProgress() if progress is None else progress
+    root = _root(folder)
+    with _held(root) as held:
+        if held is not None:
+            raise InputError(f"{folder}: {held}")
+        _recover(root)
+        if cancel is not None:
+            cancel.check()
+        result, relative = Moved(), _Relative(root)
+        header, steps = _prepare(root, relative, moves, label, result)
+        if not steps:
+            return result
+        if cancel is not None:
+            cancel.check()
+        number = max((entry[0] for entry in journal.entries(root)), default=0) + 1
+        todo = journal.entry_path(root, number, "todo")
+        journal.write_steps(todo, header, steps)
+        for made in header.made:
+            (root / made).mkdir(parents=True, exist_ok=True)
+        show.start("moving", len(steps), "faces")
+        outcome = carry_out(root, todo, steps, {}, 0, show)
+        _finish(root, number, header, outcome)
+        _report(relative, outcome, result, show)
+        return result
+
+
+def undo_moves(folder: Path, *, progress: Progress | None = None) -> str:
+    """Take the last operation back and return its label.
+
+    Faces that were renamed or deleted by hand since are left out, and said so in a note; where
+    another file has taken a face's old name, it gets a free one like it.
+    Raises `InputError` when there is nothing to take back, and as `move_faces`.
+    """
+    show = NullProgress() if progress is None else progress
+    root = _root(folder)
+    if not journal.entries(root):
+        raise InputError(f"{folder}: nothing was moved or renamed that could be undone")
+    with _held(root) as held:
+        if held is not None:
+            raise InputError(f"{folder}: {held}")
+        _recover(root)
+        done = [(number, path) for number, state, path in journal.entries(root) if state == "done"]
+        if not done:
+            raise InputError(f"{folder}: nothing was moved or renamed that could be undone")
+        number, path = done[-1]
+        header, pairs = journal.read_done(path, root)
+        back = [Move(root / target, root / source) for source, target in pairs]
+        result, relative = Moved(), _Relative(root)
+        undoing, steps = _prepare(root, relative, back, header.label, result)
+        if steps:
+            todo = journal.entry_path(root, number, "undo")
+            undoing = Header(undoing.id, header.label, header.time, len(steps), header.made)
+            journal.write_steps(todo, undoing, steps)
+            for target in {os.path.dirname(step.target) for step in steps}:  # noqa: PTH120
+                (root / target).mkdir(parents=True, exist_ok=True)
+            show.start("moving back", len(steps), "faces")
+            outcome = carry_out(root, todo, steps, {}, 0, show)
+            _finish_undo(root, number, undoing, outcome)
+            _report(relative, outcome, result, show)
+        else:
+            path.unlink()
+        _note(result, show)
+        return header.label
+
+
+def operations(folder: Path) -> list[Operation]:
+    """What `undo_moves` can take back, the newest last."""
+    found: list[Operation] = []
+    for _, state, path in journal.entries(folder):
+        if state == "done":
+            with contextlib.suppress(FormatError):
+                header = journal.read_header(path)
+                found.append(Operation(header.label, header.time, header.count))
+    return found
+
+
+def recover_moves(folder: Path) -> bool:
+    """Finish what a kill interrupted; whether there was anything.
+
+    Quick when there is nothing. While another process moves faces or extracts there, it is left
+    to finish by itself.
+    """
+    if not _interrupted(folder):
+        return False
+    root = _root(folder)
+    with _held(root) as held:
+        return held is None and _recover(root)
+
+
+# --- before the first rename
+
+
+def _root(folder: Path) -> Path:
+    root = folder.resolve()
+    if not root.is_dir():
+        raise InputError(f"{folder}: no faceset there")
+    for name in PACKS:
+        if (root / name).is_file():
+            raise InputError(f"{folder}: the faceset is packed ({name}); unpack it first")
+    return root
+
+
+@contextlib.contextmanager
+def _held(root: Path) -> Generator[str | None]:
+    """Hold the folder against other tools and extractions; yields why that failed, or None."""
+    try:
+        (root / journal.JOURNAL_FOLDER).mkdir(exist_ok=True)
+        lock = file_lock(root / journal.JOURNAL_FOLDER / _LOCK, wait=False)
+        extraction = file_lock(root / EXTRACT_LOCK, wait=False)
+        with lock as ours, extraction as free:
+            if not ours:
+                yield "another process is moving faces there"
+            elif not free:
+                yield "an extraction is writing there; wait until it has ended"
+            else:
+                yield None
+    except PermissionError as error:
+        raise InputError(f"{root}: cannot be written: {error.strerror or error}") from None
+
+
+def _prepare(
+    root: Path, relative: _Relative, moves: Sequence[Move], label: str, result: Moved
+) -> tuple[Header, list[Step]]:
+    """Plan an operation: its header and steps."""
+    pairs = [(relative(move.source), relative(move.target)) for move in moves]
+    sources = {source for source, _ in pairs}
+    if len(sources) != len(pairs):
+        raise InputError(f"{root}: a face is to be moved to two places at once")
+    folders = {os.path.dirname(path) for pair in pairs for path in pair}  # noqa: PTH120
+    present = set(_present(root, folders))
+    device = root.stat().st_dev
+    stats: dict[str, os.stat_result] = {}
+    for source in sources & present:
+        with contextlib.suppress(OSError):
+            stat = (root / source).stat(follow_symlinks=False)
+            if not S_ISDIR(stat.st_mode):
+                stats[source] = stat
+    result.missing += [relative.path(source) for source, _ in pairs if source not in stats]
+    plan = plan_moves([pair for pair in pairs if pair[0] in stats], present)
+    made = tuple(sorted(name for name in folders if not (root / name).is_dir()))
+    for name in folders - set(made):
+        if (root / name).stat().st_dev != device:
+            raise InputError(f"{root / name}: it is on another file system than the faceset")
+    result.renamed += [(relative.path(want), relative.path(got)) for want, got in plan.renamed]
+    at: dict[str, str] = {}
+    steps: list[Step] = []
+    for source, target in plan.steps:
+        at[target] = at.pop(source, source)
+        stat = stats[at[target]]
+        steps.append(Step(source, target, stat.st_ino, stat.st_size, stat.st_mtime_ns))
+    head = Header(uuid.uuid4().hex, label[:_LONGEST_LABEL], time.time(), plan.moved, made)
+    return head, steps
+
+
+class _Relative:
+    """Paths as the journal writes them; `InputError` for those that lead elsewhere."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._folders: dict[Path, str] = {}
+        self._given: dict[str, Path] = {}
+
+    def __call__(self, path: Path) -> str:
+        folder = self._folders.get(path.parent)
+        if folder is None:
+            inside = os.path.relpath(path.parent.resolve(), self._root)
+            folder = "" if inside == "." else inside.replace(os.sep, "/") + "/"
+            self._folders[path.parent] = folder
+            self._given.setdefault(folder, path.parent)
+        try:
+            return journal.checked(folder + path.name, self._root.name)
+        except FormatError:
+            where = f"pictures in {self._root} or in folders {self._root.name}_… beside it"
+            raise InputError(f"{path}: faces move among {where}") from None
+
+    def path(self, relative: str) -> Path:
+        """Back to a path, with its folder as the caller named it."""
+        folder, _, name = relative.rpartition("/")
+        return self._given[f"{folder}/" if folder else ""] / name
+
+
+def _present(root: Path, folders: Iterable[str]) -> Generator[str]:
+    for folder in folders:
+        before = f"{folder}/" if folder else ""
+        with contextlib.suppress(FileNotFoundError), os.scandir(root / folder) as found:
+            for entry in found:
+                yield before + entry.name
+
+
+# --- after the last rename
+
+
+def _finish(root: Path, number: int, header: Header, outcome: Outcome) -> None:
+    """The index follows, and the operation goes to the history."""
+    moved = outcome.moved()
+    _sync(root, moved)
+    follow_moves(root, moved, header.id)
+    done = Header(header.id, header.label, header.time, len(moved), header.made)
+    if moved:
+        journal.write_done(journal.entry_path(root, number, "done"), done, moved)
+    journal.entry_path(root, number, "todo").unlink(missing_ok=True)
+    history = [path for _, state, path in journal.entries(root) if state == "done"]
+    for old in history[: -journal.KEPT_OPERATIONS]:
+        old.unlink(missing_ok=True)
+
+
+def _finish_undo(root: Path, number: int, header: Header, outcome: Outcome) -> None:
+    moved = outcome.moved()
+    _sync(root, moved)
+    follow_moves(root, moved, header.id)
+    for made in header.made:
+        _remove_made(root, made)
+    journal.entry_path(root, number, "done").unlink(missing_ok=True)
+    journal.entry_path(root, number, "undo").unlink(missing_ok=True)
+
+
+def _sync(root: Path, moved: Sequence[tuple[str, str]]) -> None:
+    for folder in {os.path.dirname(path) for pair in moved for path in pair}:  # noqa: PTH120
+        journal.sync_folder(root / folder)
+
+
+def _remove_made(root: Path, made: str) -> None:
+    """Remove a folder that an operation had made, if nothing but our index is in it."""
+    try:
+        journal.checked(f"{made}/x.jpg", root.name)
+        folder = root / made
+        if all(entry.name == INDEX_NAME for entry in folder.iterdir()):
+            (folder / INDEX_NAME).unlink(missing_ok=True)
+            folder.rmdir()
+    except (FormatError, OSError):
+        pass
+
+
+def _report(relative: _Relative, outcome: Outcome, result: Moved, progress: Progress) -> None:
+    path = relative.path
+    result.moved = len(outcome.moved())
+    result.missing += [path(name) for name in outcome.missing]
+    result.renamed += [(path(wanted), path(given)) for wanted, given in outcome.renamed]
+    result.failed += [(path(name), reason) for name, reason in outcome.failed]
+    for face, reason in result.failed[:10]:
+        progress.note(f"{face}: not moved: {reason}")
+
+
+def _note(result: Moved, progress: Progress) -> None:
+    if result.missing:
+        first = ", ".join(path.name for path in result.missing[:3])
+        progress.note(f"{len(result.missing)} faces are gone or renamed by hand: {first} …")
+    for wanted, given in result.renamed[:10]:
+        progress.note(f"{wanted}: taken meanwhile; the face is {given.name} now")
+
+
+# --- after a kill
+
+
+def _interrupted(root: Path) -> list[tuple[int, journal.State, Path]]:
+    return [entry for entry in journal.entries(root) if entry[1] != "done"]
+
+
+def _recover(root: Path) -> bool:
+    """Finish interrupted operations. The folder is held."""
+    sweep_temporary(root / journal.JOURNAL_FOLDER)
+    found = _interrupted(root)
+    for number, state, path in found:
+        try:
+            header, steps, elsewhere = journal.read_steps(path, root)
+            _no_detours(root, steps)
+        except FormatError:
+            # Not from a kill: our files are written whole. No step of it can be trusted.
+            path.unlink(missing_ok=True)
+            continue
+        if state == "todo" and journal.entry_path(root, number, "done").exists():
+            path.unlink()
+            continue
+        for folder in {os.path.dirname(step.target) for step in steps}:  # noqa: PTH120
+            (root / folder).mkdir(parents=True, exist_ok=True)
+        done = steps_done(root, steps, elsewhere)
+        outcome = carry_out(root, path, steps, elsewhere, done, NullProgress())
+        finish = _finish if state == "todo" else _finish_undo
+        finish(root, number, header, outcome)
+    return bool(found)
+
+
+def _no_detours(root: Path, steps: Sequence[Step]) -> None:
+    """`FormatError` when a folder of a journal that came from elsewhere is a link away."""
+    for folder in {os.path.dirname(path) for step in steps for path in step[:2]}:  # noqa: PTH120
+        real = (root / folder).resolve()
+        if real != Path(os.path.normpath(root / folder)):
+            raise FormatError(f"{folder} is a link")

@@ -1,0 +1,201 @@
+"""The journal of renames: one file an operation, in `.faceloom-moves` within the faceset.
+
+`N.todo.jsonl` holds the steps of an operation that is under way, `N.done.jsonl` what a finished one
+moved, `N.undo.jsonl` the steps of one that is being taken back. All are written whole before the
+first rename; a step that could not go as planned is noted at the end of the file before it is
+done. Paths in a journal are checked when it is read, since facesets travel with theirs.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+from collections.abc import Generator, Iterable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Final, Literal, NamedTuple
+
+from faceloom.core import FormatError, atomic_write
+from faceloom.core.paths import IMAGE_SUFFIXES
+
+JOURNAL_FOLDER: Final = ".faceloom-moves"
+VERSION: Final = 1
+KEPT_OPERATIONS: Final = 20
+_NAME = re.compile(r"(\d{6,12})\.(todo|done|undo)\.jsonl")
+_MAX_BYTES = 1 << 30
+
+State = Literal["todo", "done", "undo"]
+
+
+class Step(NamedTuple):
+    """One rename, and by what the file is known again: its inode, else size and time stamp."""
+
+    source: str
+    target: str
+    inode: int
+    size: int
+    mtime_ns: int
+
+
+@dataclass(frozen=True)
+class Header:
+    """The first line of an operation's file."""
+
+    id: str
+    """Distinct for every operation and its undoing."""
+    label: str
+    time: float
+    """When, in seconds since 1970."""
+    count: int
+    """Faces moved."""
+    made: tuple[str, ...] = ()
+    """Folders that the operation made."""
+
+
+def entries(root: Path) -> list[tuple[int, State, Path]]:
+    """The journal's files by number; empty when there are none."""
+    found: list[tuple[int, State, Path]] = []
+    with contextlib.suppress(OSError):
+        for path in (root / JOURNAL_FOLDER).iterdir():
+            match = _NAME.fullmatch(path.name)
+            if match is not None:
+                state: Any = match[2]
+                found.append((int(match[1]), state, path))
+    return sorted(found)
+
+
+def entry_path(root: Path, number: int, state: State) -> Path:
+    return root / JOURNAL_FOLDER / f"{number:06d}.{state}.jsonl"
+
+
+def write_steps(path: Path, header: Header, steps: Sequence[Step]) -> None:
+    """The file of an operation to come, on the disk when this returns."""
+    _write(path, header, steps)
+
+
+def write_done(path: Path, header: Header, moved: Sequence[tuple[str, str]]) -> None:
+    """The file of a finished operation: where each face was and is."""
+    _write(path, header, moved)
+
+
+def _write(path: Path, header: Header, rows: Iterable[Sequence[Any]]) -> None:
+    head = {"faceloom_moves": VERSION, **asdict(header)}
+    lines = [json.dumps(head), *(json.dumps(row, separators=(",", ":")) for row in rows), ""]
+    atomic_write(path, "\n".join(lines))
+    sync_folder(path.parent)
+
+
+def note_target(path: Path, step: int, target: str) -> None:
+    """Note that `step` leads elsewhere than planned, on the disk when this returns."""
+    with path.open("a", encoding="ascii") as file:
+        file.write(json.dumps({"step": step, "target": target}) + "\n")
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def sync_folder(folder: Path) -> None:
+    """Make a folder's entries last through a power cut, where the system can."""
+    with contextlib.suppress(OSError):
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+# --- reading
+
+
+def read_header(path: Path) -> Header:
+    """The head of an operation's file; `FormatError` when it is damaged."""
+    with _damage(path), path.open("rb") as file:
+        return _header(file.readline(1 << 20))
+    raise AssertionError
+
+
+def read_steps(path: Path, root: Path) -> tuple[Header, list[Step], dict[int, str]]:
+    """An operation under way: header, steps, and step → the target it got instead.
+
+    Raises `FormatError` when the file is damaged or leads out of the faceset and its folders.
+    """
+    with _damage(path):
+        lines = _lines(path)
+        steps: list[Step] = []
+        elsewhere: dict[int, str] = {}
+        for line in lines[1:]:
+            # The last line may have been cut by a kill.
+            row = _parsed(line) if line is not lines[-1] else _parsed_or_none(line)
+            if isinstance(row, dict):
+                elsewhere[int(row["step"])] = checked(str(row["target"]), root.name)
+            elif row is not None:
+                source, target, inode, size, mtime_ns = row
+                paths = (checked(source, root.name), checked(target, root.name))
+                steps.append(Step(*paths, int(inode), int(size), int(mtime_ns)))
+        return _header(lines[0]), steps, elsewhere
+    raise AssertionError
+
+
+def read_done(path: Path, root: Path) -> tuple[Header, list[tuple[str, str]]]:
+    """A finished operation: header, and (where a face was, where it went); as `read_steps`."""
+    with _damage(path):
+        lines = _lines(path)
+        pairs: list[tuple[str, str]] = []
+        for line in lines[1:]:
+            source, target = _parsed(line)
+            pairs.append((checked(source, root.name), checked(target, root.name)))
+        return _header(lines[0]), pairs
+    raise AssertionError
+
+
+def checked(path: str, folder_name: str) -> str:
+    """`path` if it names a picture in the faceset or a folder beside it; `FormatError` else."""
+    parts = path.split("/")
+    if parts[0] == ".." and len(parts) > 2 and parts[1].startswith(f"{folder_name}_"):
+        parts = parts[2:]
+    plain = all(part not in ("", ".", "..") and not set(part) & set("\\\0") for part in parts)
+    name = parts[-1]
+    if not plain or name.startswith(".") or os.path.splitext(name)[1].lower() not in IMAGE_SUFFIXES:  # noqa: PTH122
+        raise FormatError(f"{path!r:.80} names no picture of the faceset")
+    return path
+
+
+@contextlib.contextmanager
+def _damage(path: Path) -> Generator[None]:
+    try:
+        yield
+    except FormatError as error:
+        raise FormatError(f"{path}: damaged: {error}") from None
+    except (OSError, ValueError, TypeError, KeyError, IndexError, RecursionError, OverflowError):
+        raise FormatError(f"{path}: damaged, or written by another version") from None
+
+
+def _lines(path: Path) -> list[bytes]:
+    if path.stat().st_size > _MAX_BYTES:
+        raise FormatError("it is larger than any journal")
+    return path.read_bytes().splitlines()
+
+
+def _header(line: bytes) -> Header:
+    values = _parsed(line)
+    if not isinstance(values, dict) or values.pop("faceloom_moves", None) != VERSION:
+        raise FormatError("not a journal of this version")
+    return Header(
+        id=str(values["id"])[:64],
+        label=str(values["label"])[:200],
+        time=float(values["time"]),
+        count=int(values["count"]),
+        made=tuple(str(folder) for folder in values["made"]),
+    )
+
+
+def _parsed(line: bytes) -> Any:
+    return json.loads(line)
+
+
+def _parsed_or_none(line: bytes) -> Any:
+    try:
+        return json.loads(line)
+    except ValueError:
+        return None
