@@ -1,22 +1,29 @@
-"""YuNet: boxes and five points, through OpenCV."""
+"""YuNet: boxes and five points, in ONNX Runtime.
+
+OpenCV's own class for this network gives the same answers in three times the time.
+"""
 
 from __future__ import annotations
 
-import contextlib
-import threading
-from collections.abc import Generator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import cv2
 import numpy as np
+import onnx
+import onnxruntime
+from numpy.typing import NDArray
 
-from faceloom.core import Progress
+from faceloom.core import FormatError, Progress
 from faceloom.detect.types import Detection, UInt8Image
 from faceloom.weights import fetch
 
 _OVERLAP = 0.3
 _MOST_CANDIDATES = 500
+_STRIDES: Final = (8, 16, 32)
+_OUTPUTS: Final = ("cls", "obj", "bbox", "kps")
+Floats = NDArray[np.float32]
 
 
 class YuNet:
@@ -35,18 +42,15 @@ class YuNet:
         *,
         long_side_px: int = 640,
         score: float = 0.5,
+        threads: int = 1,
         progress: Progress | None = None,
     ) -> None:
-        path = model or fetch("yunet", progress=progress)
         self._long_side_px = long_side_px
-        self._lock = threading.Lock()
-        with _quiet_opencv():
-            self._network: Any = cv2.FaceDetectorYN.create(
-                str(path), "", (320, 320), score, _OVERLAP, _MOST_CANDIDATES
-            )
+        self._score = score
+        self._session = _open(model or fetch("yunet", progress=progress), threads)
 
     def detect(self, images: Sequence[UInt8Image]) -> list[list[Detection]]:
-        """Faces of each `h w 3` RGB picture, best first."""
+        """Faces of each `h w 3` RGB picture, best first. Thread-safe."""
         return [self._detect_one(image) for image in images]
 
     def _detect_one(self, image: UInt8Image) -> list[Detection]:
@@ -54,19 +58,73 @@ class YuNet:
         factor = self._long_side_px / max(height, width)
         size = max(1, round(width * factor)), max(1, round(height * factor))
         method = cv2.INTER_AREA if factor < 1 else cv2.INTER_LINEAR
-        small = cv2.resize(image, size, interpolation=method)
-        small = cv2.cvtColor(small, cv2.COLOR_RGB2BGR)
-        with self._lock:
-            self._network.setInputSize(size)
-            rows = self._network.detect(small)[1]
-        if rows is None:
-            return []
+        planes = _planes(np.asarray(cv2.resize(image, size, interpolation=method), np.uint8))
+        names = [f"{kind}_{stride}" for kind in _OUTPUTS for stride in _STRIDES]
+        outputs = dict(zip(names, self._session.run(names, {"input": planes}), strict=True))
+        found = [
+            _candidates(outputs, stride, planes.shape[3] // stride, self._score)
+            for stride in _STRIDES
+        ]
+        rows = _without_rivals(np.concatenate(found), self._score)
         scale = np.array([width / size[0], height / size[1]])
         return [_detection(row, scale) for row in rows]
 
 
+def _open(path: Path, threads: int) -> Any:
+    """The network, for pictures of any size: its file says 640 x 640 without needing it."""
+    try:
+        model = onnx.load_model(str(path))
+        dims = model.graph.input[0].type.tensor_type.shape.dim
+        dims[2].dim_param, dims[3].dim_param = "height", "width"
+        for output in model.graph.output:
+            output.type.tensor_type.shape.dim[1].dim_param = f"count_{output.name}"
+        del model.graph.value_info[:]
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.log_severity_level = 3
+        return onnxruntime.InferenceSession(
+            model.SerializeToString(), options, providers=["CPUExecutionProvider"]
+        )
+    except Exception as error:
+        # ONNX and its runtime have exceptions of their own, without a common base.
+        raise FormatError(f"{path}: not the YuNet network: {error}") from None
+
+
+def _planes(image: UInt8Image) -> Floats:
+    """`1 3 h w` BGR as the network was trained, filled up with black to whole cells of 32."""
+    h, w = image.shape[:2]
+    rows, columns = -(-h // _STRIDES[-1]), -(-w // _STRIDES[-1])
+    planes = np.zeros((1, 3, rows * _STRIDES[-1], columns * _STRIDES[-1]), np.float32)
+    planes[0, :, :h, :w] = image.transpose(2, 0, 1)[::-1]
+    return planes
+
+
+def _candidates(outputs: dict[str, Floats], stride: int, columns: int, least: float) -> Floats:
+    """`n 15`: x y w h, five points, score, of the cells of one stride that see a face."""
+    cls, obj, box, points = (outputs[f"{kind}_{stride}"][0] for kind in _OUTPUTS)
+    scores = np.sqrt(cls.clip(0, 1) * obj.clip(0, 1)).reshape(-1)
+    cells = np.flatnonzero(scores >= least)
+    corner = np.stack([cells % columns, cells // columns], axis=1).astype(np.float32)
+    size = np.exp(box[cells, 2:]) * stride
+    low = (corner + box[cells, :2]) * stride - size / 2
+    marks = (points[cells].reshape(-1, 5, 2) + corner[:, None]) * stride
+    return np.hstack([low, size, marks.reshape(-1, 10), scores[cells, None]])
+
+
+def _without_rivals(rows: Floats, least: float) -> Floats:
+    """The best of the candidates for each face, best first."""
+    if not len(rows):
+        return rows
+    # Whole pixels, as in OpenCV's class.
+    boxes = rows[:, :4].astype(np.int32)
+    kept = cv2.dnn.NMSBoxes(
+        boxes.tolist(), rows[:, 14].tolist(), least, _OVERLAP, eta=1.0, top_k=_MOST_CANDIDATES
+    )
+    return rows[np.asarray(kept, np.intp).reshape(-1)]
+
+
 def _detection(row: np.ndarray[Any, Any], scale: np.ndarray[Any, Any]) -> Detection:
-    """One row of YuNet's output, x y w h, five points, score, in the picture's pixels.
+    """One row, x y w h, five points, score, in the picture's pixels.
 
     A resize keeps the outer edges of the picture in place, and a pixel's centre is at integer
     coordinates: hence the halves.
@@ -84,14 +142,3 @@ def _detection(row: np.ndarray[Any, Any], scale: np.ndarray[Any, Any]) -> Detect
         points=points.astype(np.float32),
         score=float(min(row[14], 1.0)),
     )
-
-
-@contextlib.contextmanager
-def _quiet_opencv() -> Generator[None]:
-    """OpenCV 5 warns about a backend choice that it makes itself while it loads YuNet."""
-    before = cv2.utils.logging.getLogLevel()
-    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_ERROR)
-    try:
-        yield
-    finally:
-        cv2.utils.logging.setLogLevel(before)
