@@ -6,6 +6,7 @@ from itertools import combinations
 
 import numpy as np
 import pytest
+from made_tables import made_table
 
 from faceloom.core import Cancel, CancelledError, InputError
 from faceloom.curate import best
@@ -13,7 +14,6 @@ from faceloom.curate.best import Problem, choose, looks, make_problem, qualities
 from faceloom.curate.order import parse_keys, sort_faces
 from faceloom.curate.ordering import SortContext
 from faceloom.curate.traits import EXPRESSIONS
-from made_tables import made_table
 
 
 def made_problem(n: int, m: int, seed: int) -> Problem:

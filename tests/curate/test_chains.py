@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 
 import cv2
 import numpy as np
 import pytest
+from made_tables import histograms
 
 from faceloom.core import Cancel, CancelledError
 from faceloom.curate import chains
@@ -20,7 +22,6 @@ from faceloom.curate.metrics import (
     sum_to_all,
     sum_to_later,
 )
-from made_tables import histograms
 
 
 def plain_chain(n: int, distance: Callable[[int, int], float], farthest: bool = False) -> list[int]:
@@ -48,7 +49,7 @@ def test_the_histogram_chain_is_that_of_opencv(rng):
     hist = histograms(rng, 150, 3)
     order, steps = greedy_chain(HistogramMetric(hist, 3))
     assert order.tolist() == plain_chain(150, lambda a, b: bhattacharyya(hist[a], hist[b]))
-    told = [bhattacharyya(hist[a], hist[b]) for a, b in zip(order[:-1], order[1:], strict=True)]
+    told = [bhattacharyya(hist[a], hist[b]) for a, b in itertools.pairwise(order)]
     np.testing.assert_allclose(steps[1:], told, atol=1e-4)
     assert np.isnan(steps[0])
 

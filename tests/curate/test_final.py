@@ -8,10 +8,10 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+from made_tables import histograms
 
 from faceloom.core import InputError
 from faceloom.curate.final import final_selection
-from made_tables import histograms
 
 
 def slow_final(

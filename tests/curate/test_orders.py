@@ -7,13 +7,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from made_tables import made_record, made_table
 
 from faceloom.core import InputError
 from faceloom.curate.expression_names import BLENDSHAPES, blendshape_columns
 from faceloom.curate.order import METHODS, columns_needed, parse_keys, sort_faces
 from faceloom.curate.ordering import Grouping, Ordering, SortContext
 from faceloom.curate.table import FaceTable
-from made_tables import made_record, made_table
 
 N = 200
 
@@ -203,7 +203,7 @@ def test_groups_of_yaw_are_ten_degrees_and_ordered_inside():
     found = sort_faces(table, parse_keys("yaw,sharpness"), SortContext())
     rows = found.ordering.rows
     cells = np.floor((yaw + 5) / 10)
-    expected = sorted((k for k in range(N) if k != 5), key=lambda k: (-cells[k], -sharp[k])) + [5]
+    expected = [*sorted((k for k in range(N) if k != 5), key=lambda k: (-cells[k], -sharp[k])), 5]
     assert rows.tolist() == expected
     assert found.groups[0][0] == "face-yaw: around 50°"
     assert found.groups[-1] == ("face-yaw: unknown", 1)
