@@ -11,6 +11,8 @@ A faceset is called `src` or `dst`, or by the path of any folder of faces.
 """
 
 SUBCOMMANDS: dict[str, str] = {
+    "resize": "faceloom.cli.faceset_resize:resize",
+    "tracks": "faceloom.cli.faceset_tracks:tracks",
     "enhance": "faceloom.cli.faceset_enhance:enhance",
 }
 """Name → where its function lives."""

@@ -70,20 +70,7 @@ def replace_faces(
     if any(path.parent != folder for path in faces):
         raise InputError(f"{folder}: packed; `faceloom faceset unpack` first")
     staging = beside(folder, ending)
-    _open_job(staging, settings)
-    counts = _Counts([])
-    progress.start(label, len(faces), "faces")
-    for path, made in _made(faces, staging, make, workers, cancel):
-        if isinstance(made, FaceloomError):
-            counts.failed += 1
-            progress.note(str(made))
-        elif made:
-            counts.made.append(path.name)
-        else:
-            counts.unchanged += 1
-        progress.advance()
-    cancel.check()
-    progress.finish()
+    counts = _gather(faces, staging, make, settings, label, workers, progress, cancel)
     originals = beside(folder, ORIGINALS)
     if counts.made:
         moves = [
@@ -100,6 +87,54 @@ def replace_faces(
     return Replaced(
         len(counts.made), counts.unchanged, counts.failed, originals if counts.made else None
     )
+
+
+def gather_faces(
+    paths: Iterable[Path],
+    make: Make,
+    *,
+    target: Path,
+    settings: dict[str, Any],
+    label: str,
+    workers: int,
+    progress: Progress,
+    cancel: Cancel,
+) -> Replaced:
+    """Write what `make` makes of the faces `paths` into the folder `target`; they stay.
+
+    Goes on, and raises, as `replace_faces`.
+    """
+    faces = list(paths)
+    counts = _gather(faces, target, make, settings, label, workers, progress, cancel)
+    return Replaced(len(counts.made), counts.unchanged, counts.failed, None)
+
+
+def _gather(
+    faces: list[Path],
+    staging: Path,
+    make: Make,
+    settings: dict[str, Any],
+    label: str,
+    workers: int,
+    progress: Progress,
+    cancel: Cancel,
+) -> _Counts:
+    """Make what is not in `staging` yet."""
+    _open_job(staging, settings)
+    counts = _Counts([])
+    progress.start(label, len(faces), "faces")
+    for path, made in _made(faces, staging, make, workers, cancel):
+        if isinstance(made, FaceloomError):
+            counts.failed += 1
+            progress.note(str(made))
+        elif made:
+            counts.made.append(path.name)
+        else:
+            counts.unchanged += 1
+        progress.advance()
+    cancel.check()
+    progress.finish()
+    return counts
 
 
 def _made(
@@ -142,7 +177,7 @@ def _is_newer(target: Path, source: Path) -> bool:
 def _open_job(staging: Path, settings: dict[str, Any]) -> None:
     """Make the folder, or check that what is in it was made with the same settings."""
     text = json.dumps(settings, sort_keys=True)
-    staging.mkdir(exist_ok=True)
+    staging.mkdir(parents=True, exist_ok=True)
     sweep_temporary(staging)
     note = staging / JOB_NAME
     if list_images(staging):
