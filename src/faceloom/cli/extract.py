@@ -42,7 +42,10 @@ def extract(
         Parameter(help="How much of the head a face shows (whole_face unless given)."),
     ] = None,
     image_size: Annotated[
-        int | None, Parameter(help="Side of the faces in pixels: 512, or 768 for head.")
+        int | Literal["estimated"] | None,
+        Parameter(
+            help="Side of the faces in pixels: 512, or 768 for head; estimated: each its own."
+        ),
     ] = None,
     format_: Annotated[
         Literal["jpg", "png"] | None,
@@ -80,8 +83,29 @@ def extract(
         Literal["auto", "on", "off"] | None,
         Parameter(help="Follow faces from frame to frame; auto: in videos, not among pictures."),
     ] = None,
+    smooth: Annotated[
+        float | None,
+        Parameter(
+            help="Steady the points of followed faces in time: 0 (off) to 1; 0.5 unless given."
+        ),
+    ] = None,
+    join: Annotated[
+        bool | None,
+        Parameter(help="Give a person who comes back the same track number, by identity (yes)."),
+    ] = None,
+    who: Annotated[
+        str | None,
+        Parameter(help="Keep only this person: a name, a picture, or a folder of pictures."),
+    ] = None,
     debug: Annotated[
         bool | None, Parameter(help="Also write frames with landmarks drawn, to aligned_debug.")
+    ] = None,
+    redo: Annotated[
+        Literal["debug", "faces", "empty"] | None,
+        Parameter(
+            help="Of a finished extraction, only frames whose debug picture or face you deleted, "
+            "or without a face."
+        ),
     ] = None,
     restart: Annotated[
         bool,
@@ -107,6 +131,10 @@ def extract(
         faceloom extract dst --debug
 
         faceloom extract src --face-type head --max-faces 1 -w cast
+
+        faceloom extract dst --who anna.jpg
+
+        faceloom extract dst --redo empty --detector centerface --detector-size 1280
     """
     from faceloom.stages.extract import ExtractConfig, run
 
@@ -128,7 +156,11 @@ def extract(
         turns=turns,
         detector_size=detector_size,
         tracking=tracking,
+        smooth=smooth,
+        join=join,
+        who=who,
         debug=debug,
+        redo=redo,
         restart=restart or None,
     )
     run_stage(run, config, json=json, verbose=verbose)

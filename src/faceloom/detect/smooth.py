@@ -83,7 +83,7 @@ def smooth_points(
     row = np.column_stack([place, turn * radius, shape])
     row = _steady(
         row,
-        *_fits(tuple(np.round(offsets / np.diff(offsets).mean(), 3).tolist())),
+        *_fits(tuple(np.round(offsets / np.diff(offsets).mean(), 6).tolist())),
         bounds_px=_NOISE_PX * unit_px,
     )
     steady = row[0] + row[1] / radius * row[2:]

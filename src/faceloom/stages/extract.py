@@ -6,6 +6,7 @@ import contextlib
 import os
 import time
 from collections.abc import Generator, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path, PurePath
 
 from faceloom.core import Cancel, MediaError, Progress
@@ -22,6 +23,7 @@ from faceloom.stages.extract_pipeline import (
     unique_stems,
     written_frames,
 )
+from faceloom.stages.extract_redo import redo
 from faceloom.stages.extract_tools import Tools, open_tools, open_writer
 from faceloom.stages.extract_tracks import Named, TrackNamer
 from faceloom.stages.extract_window import settled_frames, span_of
@@ -37,6 +39,16 @@ def run(config: ExtractConfig, *, progress: Progress, cancel: Cancel) -> Extract
     Raises `MediaError` for footage that cannot be read, `InputError` for a faceset that does not
     fit the settings, `WeightsError` when a network cannot be had, `CancelledError` on `cancel`.
     """
+    if config.redo is not None:
+        done = redo(config, progress=progress, cancel=cancel)
+        folder, frames = (
+            Workspace.open(config.workspace).aligned(config.side),
+            done.journal.done.frames,
+        )
+        result = _result(
+            config, folder, done.journal, frames, done.seconds, done.times, done.losses
+        )
+        return replace(result, again=done.again, added=done.added, moved=done.moved)
     workspace = Workspace.open(config.workspace)
     footage = open_side(workspace, config.side)
     folder = workspace.aligned(config.side)
@@ -113,7 +125,7 @@ def _conveyor(
     tell of those behind them.
     """
     tracking, aspect = follows(config, footage), footage.info.pixel_aspect
-    span = span_of(footage, tracking=tracking, smooth=config.smooth)
+    span = span_of(footage.info, tracking=tracking, smooth=config.smooth)
     done = journal.done
     first = done.next_index
     again, state = done.before(span.total)
@@ -197,11 +209,16 @@ def _result(
         joined=done.joined,
         filled=done.filled,
         left_out=done.left_out,
+        again=0,
+        added=0,
+        moved=0,
         resumed_at=resumed_at,
         seconds=round(seconds, 3),
         fps=round(new / seconds, 2) if seconds else 0.0,
         busy={step: round(spent / seconds, 3) for step, spent in times.seconds().items()},
-        cpu_ms={step: round(1000 * cpu / new, 2) for step, cpu in times.cpu_seconds().items()},
+        cpu_ms={
+            step: round(1000 * cpu / max(new, 1), 2) for step, cpu in times.cpu_seconds().items()
+        },
         losses=losses,
     )
 

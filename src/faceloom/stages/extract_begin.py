@@ -13,6 +13,7 @@ from faceloom.media import Footage
 from faceloom.stages.extract_config import ExtractConfig
 from faceloom.stages.extract_journal import (
     LOCK_NAME,
+    Done,
     Journal,
     locked,
     read_journal,
@@ -57,6 +58,16 @@ def open_journal(folder: Path, config: ExtractConfig, footage: Footage) -> Journ
             "faces aside and extract anew"
         )
     return journal
+
+
+def check_redo(folder: Path, config: ExtractConfig, footage: Footage, done: Done) -> None:
+    """`InputError` where faces that were extracted again would not fit those that are there."""
+    header = _header(config, footage)
+    if done.header.get("footage") != header["footage"]:
+        raise InputError(f"{folder}: was extracted from other footage than {footage.info.path}")
+    before = done.header.get("settings", {}).get("face_type", config.face_type)
+    if before != config.face_type:
+        raise InputError(f"{folder}: its faces are {before}; others would not fit them")
 
 
 def _header(config: ExtractConfig, footage: Footage) -> dict[str, Any]:

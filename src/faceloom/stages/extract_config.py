@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, ValidationInfo, field_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from faceloom.core import InputError, Settings
 from faceloom.detect import (
@@ -72,6 +72,10 @@ class ExtractConfig(Settings):
     pictures. In a video the decision is made for each track, among pictures for each face."""
     debug: bool = False
     """Also write each frame with its faces drawn in, into `aligned_debug`."""
+    redo: Literal["debug", "faces", "empty"] | None = None
+    """Extract only some frames of a finished extraction again, perhaps with another detector, turns
+    or size: those whose debug picture was deleted (their faces move to `aligned_redone`), of which
+    a face was deleted (only what is missing is written), or without a face."""
     restart: bool = False
     """Extract anew; faces that are there are moved to `aligned_old…`, never deleted."""
     workers: int = Field(default=0, ge=0, le=64)
@@ -102,6 +106,12 @@ class ExtractConfig(Settings):
     @classmethod
     def _parsed(cls, value: object) -> object:
         return parse_turns(value)
+
+    @model_validator(mode="after")
+    def _one_way(self) -> ExtractConfig:
+        if self.redo is not None and self.restart:
+            raise ValueError("redo extracts some frames again, restart all of them: not both")
+        return self
 
     @property
     def side_px(self) -> int | list[int]:
@@ -138,6 +148,12 @@ class ExtractResult:
     """Faces that fill a short gap of their track."""
     left_out: int
     """Faces of others than the one asked for."""
+    again: int
+    """Frames that were extracted again, by `redo`."""
+    added: int
+    """Faces that this added."""
+    moved: int
+    """Faces that it moved to `aligned_redone`."""
     resumed_at: int
     """Frames that earlier runs had done."""
     seconds: float
@@ -160,6 +176,12 @@ class ExtractResult:
         if self.frames_without_face:
             faces += f", {self.frames_without_face} without a face"
         faces = "; ".join([faces, *self._of_tracks()])
+        if self.again or self.added:
+            moved = (
+                f", {_counted(self.moved, 'face')} moved to aligned_redone" if self.moved else ""
+            )
+            added = f"{_counted(self.again, 'frame')} again: {_counted(self.added, 'face')} added"
+            return [faces, added + moved]
         done = self.frames - self.resumed_at
         if not done:
             return [f"{faces}; nothing was left to do (--restart extracts anew)"]

@@ -61,6 +61,29 @@ class FaceWriter:
             self._write_debug(self.debug_folder / f"{stem}.jpg", frame, records)
         return len(records)
 
+    def add(
+        self, frame: Frame, faces: list[FoundFace], there: list[FaceRecord], *, taken: set[str]
+    ) -> list[FaceRecord]:
+        """Write `faces` beside those of the frame that are `there`, under free names; return the
+        records written. `taken` holds the stems of the folder's files and grows."""
+        stem, number = PurePath(frame.name).stem, 0
+        records: list[tuple[FaceRecord, int]] = []
+        for face in faces:
+            try:
+                image, record = self.align(frame, face)
+            except InputError:
+                continue
+            while f"{stem}_{number}" in taken:
+                number += 1
+            taken.add(f"{stem}_{number}")
+            data = encode_face(image, record, self.suffix, self.jpeg_quality)
+            _write(self.folder / f"{stem}_{number}{self.suffix}", data)
+            records.append((record, image.shape[0]))
+        if self.debug_folder is not None:
+            before = [(record, _side_px(record)) for record in there]
+            self._write_debug(self.debug_folder / f"{stem}.jpg", frame, [*before, *records])
+        return [record for record, _ in records]
+
     def align(self, frame: Frame, face: FoundFace) -> tuple[NDArray[np.uint8], FaceRecord]:
         """The face's picture and its record. Raises `InputError` for degenerate landmarks."""
         pose = _pose(face.landmarks, self.pixel_aspect)
@@ -109,6 +132,21 @@ class FaceWriter:
         if not done:
             raise InputError(f"{path}: the debug picture cannot be encoded")
         _write(path, data.tobytes())
+
+
+def _side_px(record: FaceRecord) -> int:
+    """The side of a stored face's crop, which its matrix tells up to its scale: by its type."""
+    if record.image_to_face_mat is None:
+        return 0
+    whole = frame_to_face(
+        record.source_landmarks,
+        1,
+        record.face_type,
+        pixel_aspect=record.own.pixel_aspect if record.own else 1.0,
+    )
+    areas = (np.linalg.det(matrix[:, :2]) for matrix in (record.image_to_face_mat, whole))
+    of_face, of_unit = areas
+    return round(math.sqrt(abs(of_face / of_unit)))
 
 
 _POSE_SIZE_PX = 256

@@ -21,7 +21,7 @@ from faceloom.detect.gaps import fill_gap
 from faceloom.detect.points import bounds, overlap
 from faceloom.detect.smooth import smooth_points
 from faceloom.detect.types import Points
-from faceloom.media import Footage, Frame
+from faceloom.media import FootageInfo, Frame
 from faceloom.stages.extract_pipeline import BusyTimes, Found
 
 _GAP_S, _REACH_S = Fraction(2, 5), Fraction(1, 5)
@@ -48,13 +48,13 @@ class Span:
         return self.gap + self.reach
 
 
-def span_of(footage: Footage, *, tracking: bool, smooth: float) -> Span:
+def span_of(info: FootageInfo, *, tracking: bool, smooth: float) -> Span:
     """Some 0.4 and 0.2 s of the footage, fewer frames where they are large; none of pictures."""
     if not tracking:
         return Span(0, 0)
-    height, width = footage.info.size
+    height, width = info.size
     most = max(4, _HELD_BYTES // max(1, height * width * 3))
-    fps = float(footage.info.fps)
+    fps = float(info.fps)
     gap = int(np.clip(round(float(_GAP_S) * fps), 2, min(_MOST_GAP, most * 2 // 3)))
     reach = int(np.clip(round(float(_REACH_S) * fps), 3, min(_MOST_REACH, most - gap)))
     return Span(gap, reach if smooth > 0 else 0)
