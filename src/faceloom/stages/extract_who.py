@@ -31,7 +31,7 @@ def wanted_person(
     Of a picture with several faces the largest one is meant. Raises `InputError` when nobody is
     known by that name and there is no such picture, or no face in it.
     """
-    person = _person(who, workspace, finder, identifier, progress)
+    person = find_person(who, workspace, finder, identifier, progress)
 
     def wanted(vectors: Sequence[Vector]) -> bool:
         if not vectors:
@@ -41,20 +41,26 @@ def wanted_person(
     return wanted
 
 
-def _person(
+def find_person(
     who: str,
     workspace: Workspace,
     finder: FaceFinder,
     identifier: Identifier,
     progress: Progress,
+    *,
+    option: str = "--who",
 ) -> Person:
+    """The person called `who`, or shown by the picture or folder of that path.
+
+    Raises `InputError` naming the `option` when there is none, or no face there.
+    """
     people = load_people(people_folder(workspace.folder))
     if who in people:
         return people[who]
     path = Path(who).expanduser()
     if not path.exists():
         known = ", ".join(people) or "nobody"
-        raise InputError(f"--who {who}: no picture or folder, and no such person; known: {known}")
+        raise InputError(f"{option} {who}: no picture or folder, and no such person; known: {known}")
     pictures = list_images(path) if path.is_dir() else [path]
     step = max(1, -(-len(pictures) // _MOST_PICTURES))
     vectors: list[Vector] = []
@@ -65,7 +71,7 @@ def _person(
         elif path.is_dir():
             progress.note(f"{picture}: no face found; not used to know {who} by")
     if not vectors:
-        raise InputError(f"--who {who}: no face found there to know the person by")
+        raise InputError(f"{option} {who}: no face found there to know the person by")
     return person_from_embeddings("who", np.stack(vectors), made_from=who)
 
 
