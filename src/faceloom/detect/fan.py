@@ -143,9 +143,11 @@ def open_fan(name: FanName, progress: Progress | None = None) -> FanLandmarker:
     return FanLandmarker(name, model, second=second)
 
 
-def load_fan(path: Path) -> FanNetwork:
+def load_fan(path: Path, network: FanNetwork | None = None) -> FanNetwork:
     """The network with the weights of a file: DFL's `2DFAN.npy` or `3DFAN.npy`, or one of
     face-alignment's (`2DFAN4-….zip`, `3DFAN4-….zip`, `….pth.tar`).
+
+    Fills `network` instead of a new one where that is given.
 
     Raises `WeightsError` and `FormatError`, in one line.
     """
@@ -153,7 +155,7 @@ def load_fan(path: Path) -> FanNetwork:
 
     from faceloom.detect.fan_network import FanNetwork, face_alignment_name
 
-    network = FanNetwork().eval().requires_grad_(False)
+    network = (network or FanNetwork()).eval().requires_grad_(False)
     state = network.state_dict()
     shapes = {
         name: tuple(value.shape)

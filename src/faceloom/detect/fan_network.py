@@ -16,7 +16,6 @@ from torch.nn.functional import avg_pool2d, interpolate, relu
 STAGES: Final = 4
 DEPTH: Final = 4
 POINTS: Final = 68
-_WIDTH = 256
 
 
 class Block(nn.Module):
@@ -51,38 +50,41 @@ class Block(nn.Module):
 class Hourglass(nn.Module):
     """A branch at full size, and one at half of it that holds a smaller hourglass."""
 
-    def __init__(self, depth: int) -> None:
+    def __init__(self, depth: int, width: int) -> None:
         super().__init__()
-        self.b1 = Block(_WIDTH, _WIDTH)
-        self.b2 = Block(_WIDTH, _WIDTH)
-        self.b2_plus = Hourglass(depth - 1) if depth > 1 else Block(_WIDTH, _WIDTH)
-        self.b3 = Block(_WIDTH, _WIDTH)
+        self.b1 = Block(width, width)
+        self.b2 = Block(width, width)
+        self.b2_plus = Hourglass(depth - 1, width) if depth > 1 else Block(width, width)
+        self.b3 = Block(width, width)
 
     def forward(self, x: Tensor) -> Tensor:
-        """`b 256 h w` to the same; h and w are divisible by 2 to the depth."""
+        """`b width h w` to the same; h and w are divisible by 2 to the depth."""
         low = self.b3(self.b2_plus(self.b2(avg_pool2d(x, 2))))
         return self.b1(x) + interpolate(low, scale_factor=2, mode="nearest")
 
 
 class FanNetwork(nn.Module):
-    """From `b 3 256 256` (RGB, 0 to 1) to a heat map for each point, `b 68 64 64`."""
+    """From `b 3 256 256` (RGB, 0 to 1) to a heat map for each point, `b 68 64 64`.
 
-    def __init__(self) -> None:
+    `width` is the number of channels inside; tests take less than the files' 256.
+    """
+
+    def __init__(self, width: int = 256) -> None:
         super().__init__()
-        self.conv1 = nn.Conv2d(3, 64, 7, stride=2, padding=3)
-        self.bn1 = nn.BatchNorm2d(64)
-        self.conv2 = Block(64, 128)
-        self.conv3 = Block(128, 128)
-        self.conv4 = Block(128, _WIDTH)
+        self.conv1 = nn.Conv2d(3, width // 4, 7, stride=2, padding=3)
+        self.bn1 = nn.BatchNorm2d(width // 4)
+        self.conv2 = Block(width // 4, width // 2)
+        self.conv3 = Block(width // 2, width // 2)
+        self.conv4 = Block(width // 2, width)
         for i in range(STAGES):
-            self.add_module(f"m_{i}", Hourglass(DEPTH))
-            self.add_module(f"top_m_{i}", Block(_WIDTH, _WIDTH))
-            self.add_module(f"conv_last_{i}", nn.Conv2d(_WIDTH, _WIDTH, 1))
-            self.add_module(f"bn_end_{i}", nn.BatchNorm2d(_WIDTH))
-            self.add_module(f"l_{i}", nn.Conv2d(_WIDTH, POINTS, 1))
+            self.add_module(f"m_{i}", Hourglass(DEPTH, width))
+            self.add_module(f"top_m_{i}", Block(width, width))
+            self.add_module(f"conv_last_{i}", nn.Conv2d(width, width, 1))
+            self.add_module(f"bn_end_{i}", nn.BatchNorm2d(width))
+            self.add_module(f"l_{i}", nn.Conv2d(width, POINTS, 1))
             if i < STAGES - 1:
-                self.add_module(f"bl_{i}", nn.Conv2d(_WIDTH, _WIDTH, 1))
-                self.add_module(f"al_{i}", nn.Conv2d(POINTS, _WIDTH, 1))
+                self.add_module(f"bl_{i}", nn.Conv2d(width, width, 1))
+                self.add_module(f"al_{i}", nn.Conv2d(POINTS, width, 1))
 
     def forward(self, x: Tensor) -> Tensor:
         x = relu(self.bn1(self.conv1(x)))

@@ -128,14 +128,13 @@ def _read_dfl(data: bytes) -> Arrays:
 def _read_stacked(data: bytes) -> Arrays:
     """PyTorch's format before 1.6, by PyTorch's own reader, which unpickles tensors only."""
     import io
-    import pickle
 
     import torch
 
     try:
         content: Any = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, ValueError, TypeError, LookupError, EOFError):
-        raise FormatError("damaged, or holds more than tensors") from None
+    except Exception as error:  # a damaged pickle can fail in every way that Python knows
+        raise FormatError(f"damaged, or holds more than tensors: {type(error).__name__}") from None
     arrays: Arrays = {}
 
     def collect(value: object, name: str, depth: int) -> None:

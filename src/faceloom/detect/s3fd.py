@@ -90,8 +90,10 @@ class S3fd:
         return [(face[0].cpu().numpy(), shifts[0].cpu().numpy()) for face, shifts in answers]
 
 
-def load_s3fd(path: Path) -> S3fdNetwork:
+def load_s3fd(path: Path, network: S3fdNetwork | None = None) -> S3fdNetwork:
     """The network with the weights of a file: DFL's `S3FD.npy` or face-alignment's `s3fd-….pth`.
+
+    Fills `network` instead of a new one where that is given.
 
     Raises `WeightsError` and `FormatError`, in one line.
     """
@@ -99,7 +101,7 @@ def load_s3fd(path: Path) -> S3fdNetwork:
 
     from faceloom.detect.s3fd_network import S3fdNetwork
 
-    network = S3fdNetwork().eval().requires_grad_(False)
+    network = (network or S3fdNetwork()).eval().requires_grad_(False)
     shapes = {name: tuple(value.shape) for name, value in network.state_dict().items()}
     arrays = fit(read_weights(path), shapes, network="S3FD")
     network.load_state_dict({name: torch.from_numpy(array) for name, array in arrays.items()})

@@ -48,24 +48,29 @@ class L2Norm(nn.Module):
 
 
 class S3fdNetwork(nn.Module):
-    """From `b 3 h w` (RGB, 0 to 255 less the means) to scores and boxes at strides 4 to 128."""
+    """From `b 3 h w` (RGB, 0 to 255 less the means) to scores and boxes at strides 4 to 128.
 
-    def __init__(self) -> None:
+    `narrow` divides the channels of all layers, for tests; the files' network has 1.
+    """
+
+    def __init__(self, narrow: int = 1) -> None:
         super().__init__()
+        n = narrow
         for name, channels_in, channels_out in _CONVOLUTIONS:
-            self.add_module(name, nn.Conv2d(channels_in, channels_out, 3, padding=1))
-        self.fc6 = nn.Conv2d(512, 1024, 3, padding=3)
-        self.fc7 = nn.Conv2d(1024, 1024, 1)
-        self.conv6_1 = nn.Conv2d(1024, 256, 1)
-        self.conv6_2 = nn.Conv2d(256, 512, 3, stride=2, padding=1)
-        self.conv7_1 = nn.Conv2d(512, 128, 1)
-        self.conv7_2 = nn.Conv2d(128, 256, 3, stride=2, padding=1)
-        self.conv3_3_norm = L2Norm(256)
-        self.conv4_3_norm = L2Norm(512)
-        self.conv5_3_norm = L2Norm(512)
+            first = channels_in if channels_in == 3 else channels_in // n
+            self.add_module(name, nn.Conv2d(first, channels_out // n, 3, padding=1))
+        self.fc6 = nn.Conv2d(512 // n, 1024 // n, 3, padding=3)
+        self.fc7 = nn.Conv2d(1024 // n, 1024 // n, 1)
+        self.conv6_1 = nn.Conv2d(1024 // n, 256 // n, 1)
+        self.conv6_2 = nn.Conv2d(256 // n, 512 // n, 3, stride=2, padding=1)
+        self.conv7_1 = nn.Conv2d(512 // n, 128 // n, 1)
+        self.conv7_2 = nn.Conv2d(128 // n, 256 // n, 3, stride=2, padding=1)
+        self.conv3_3_norm = L2Norm(256 // n)
+        self.conv4_3_norm = L2Norm(512 // n)
+        self.conv5_3_norm = L2Norm(512 // n)
         for name, channels, classes in _HEADS:
-            self.add_module(f"{name}_mbox_conf", nn.Conv2d(channels, classes, 3, padding=1))
-            self.add_module(f"{name}_mbox_loc", nn.Conv2d(channels, 4, 3, padding=1))
+            self.add_module(f"{name}_mbox_conf", nn.Conv2d(channels // n, classes, 3, padding=1))
+            self.add_module(f"{name}_mbox_loc", nn.Conv2d(channels // n, 4, 3, padding=1))
 
     def forward(self, x: Tensor) -> list[tuple[Tensor, Tensor]]:
         """Six pairs: probability of a face `b h w`, and the box's shifts `b 4 h w`."""
