@@ -20,6 +20,7 @@ from faceloom.faces import (
     SegPolygon,
     encode_face,
     faceset,
+    index_fill,
     update_record,
     write_face,
 )
@@ -57,7 +58,8 @@ def reads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         seen.append(path.name)
         return read(path)
 
-    monkeypatch.setattr(faceset, "read_record", watched)
+    for module in (faceset, index_fill):
+        monkeypatch.setattr(module, "read_record", watched)
     return seen
 
 

@@ -112,9 +112,12 @@ def test_records_of_a_pack_come_from_the_index(folder: Path, monkeypatch: pytest
     os.utime(folder / "faceset.pak", (1e9, 1e9))
     first = [known for _, known in Faceset(folder)]
     seen: list[Path] = []
-    from faceloom.faces import faceset
+    from faceloom.faces import faceset, index_fill
 
-    monkeypatch.setattr(faceset, "read_record", lambda path: seen.append(path) or read_record(path))
+    for module in (faceset, index_fill):
+        monkeypatch.setattr(
+            module, "read_record", lambda path: seen.append(path) or read_record(path)
+        )
     for a, (_, b) in zip(first, Faceset(folder), strict=True):
         same_record(a, b)
     assert seen == []

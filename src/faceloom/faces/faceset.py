@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import contextlib
-import time
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 
-from faceloom.core import FaceloomError
-from faceloom.faces.files import FACE_SUFFIXES, read_record
+from faceloom.core import Cancel, FaceloomError, NullProgress, Progress
+from faceloom.faces.files import read_record
 from faceloom.faces.index import FaceIndex, Stamp, open_index
+from faceloom.faces.index_fill import MANY, STORED_TOGETHER, fill_index, look_at
 from faceloom.faces.moves import recover_moves
 from faceloom.faces.packed import packed_trouble
 from faceloom.faces.record import FaceRecord
-from faceloom.faces.stamps import FRESH_NS, list_stamps
+from faceloom.faces.stamps import list_stamps, settled
 
 _BATCH = 256
 
@@ -30,8 +30,15 @@ class Faceset:
     into it; of two equal names the loose file counts.
     """
 
-    def __init__(self, folder: Path, *, use_index: bool = True) -> None:
-        """Open `folder`; `InputError` when there is none."""
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        use_index: bool = True,
+        progress: Progress | None = None,
+        cancel: Cancel | None = None,
+    ) -> None:
+        """Open `folder`; `InputError` when there is none. The rest as `refresh`."""
         self.folder = folder
         self.paths: tuple[Path, ...] = ()
         """The faces' files."""
@@ -41,17 +48,27 @@ class Faceset:
         self._names: tuple[str, ...] = ()
         self._stamps: dict[str, Stamp] = {}
         self._loose: dict[str, FaceRecord] = {}
-        self.refresh()
+        self.refresh(progress=progress, cancel=cancel)
 
-    def refresh(self) -> None:
-        """Look at the folder again."""
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The faces' names in the index: relative to the folder, of packed ones with the pack."""
+        return self._names
+
+    def refresh(self, *, progress: Progress | None = None, cancel: Cancel | None = None) -> None:
+        """Look at the folder again; renames that a kill interrupted are finished first.
+
+        `progress` counts the files that are not in the index yet and are read; where there are
+        many, all cores read. Raises `CancelledError`; what was read by then need not be again.
+        """
         with contextlib.suppress(FaceloomError, OSError):
             recover_moves(self.folder)
         stamps = list_stamps(self.folder)
+        look = _Look(self.folder, stamps, progress or NullProgress(), cancel or Cancel())
         index = open_index(self.folder) if self._use_index and stamps else None
         try:
             known = index.known() if index is not None else {}
-            reasons, loose = _look(self.folder, stamps, known, index)
+            reasons, loose = look.at_unknown(known, index)
             gone = known.keys() - stamps.keys()
             if index is not None and gone:
                 index.forget(gone)
@@ -102,53 +119,62 @@ class Faceset:
         return frames
 
 
-def _look(
-    folder: Path,
-    stamps: dict[str, Stamp],
-    known: dict[str, tuple[Stamp, str | None]],
-    index: FaceIndex | None,
-) -> tuple[dict[str, str], dict[str, FaceRecord]]:
-    """Read what the index does not know: (name → why no face, name → record not in the index)."""
-    reasons: dict[str, str] = {}
-    loose: dict[str, FaceRecord] = {}
-    batch: list[tuple[str, Stamp, FaceRecord | str]] = []
-    settled = time.time_ns() - FRESH_NS
-    for name, stamp in stamps.items():
-        entry = known.get(name)
-        if entry is not None and entry[0] == stamp:
-            if entry[1] is not None:
-                reasons[name] = entry[1]
-            continue
-        found = _read(folder / name)
-        if isinstance(found, str):
-            reasons[name] = found
-        if index is not None and stamp.mtime_ns < settled:
-            batch.append((name, stamp, found))
-        elif isinstance(found, FaceRecord):
-            loose[name] = found
-        if index is not None and len(batch) >= _BATCH:
-            _store(index, batch, loose)
-            batch = []
-    if index is not None and batch:
-        _store(index, batch, loose)
-    return reasons, loose
+class _Look:
+    """One look at what the index does not know."""
 
+    def __init__(
+        self, folder: Path, stamps: dict[str, Stamp], progress: Progress, cancel: Cancel
+    ) -> None:
+        self._folder, self._stamps = folder, stamps
+        self._settled = settled(stamps)
+        self._progress, self._cancel = progress, cancel
 
-def _read(path: Path) -> FaceRecord | str:
-    """The file's record, or why it is no face."""
-    if path.suffix.lower() not in FACE_SUFFIXES:
-        return "faces are JPEG or PNG files"
-    try:
-        return read_record(path)
-    except FaceloomError as error:
-        return str(error).removeprefix(f"{path}: ")
+    def at_unknown(
+        self, known: dict[str, tuple[Stamp, str | None]], index: FaceIndex | None
+    ) -> tuple[dict[str, str], dict[str, FaceRecord]]:
+        """(name → why it is no face, name → record that is not in the index)."""
+        unknown = self._unknown(known)
+        if unknown:
+            self._progress.start("reading faces", len(unknown), "faces")
+        lasting = {name: stamp for name, stamp in unknown.items() if name in self._settled}
+        if index is not None and len(lasting) >= MANY:
+            fill_index(self._folder, lasting, progress=self._progress, cancel=self._cancel)
+            known = index.known()
+            unknown = self._unknown(known)
+        reasons = {
+            name: reason
+            for name, (stamp, reason) in known.items()
+            if reason is not None and self._stamps.get(name) == stamp
+        }
+        loose = self._read(unknown, index, reasons)
+        return {name: reasons[name] for name in self._stamps if name in reasons}, loose
 
+    def _unknown(self, known: dict[str, tuple[Stamp, str | None]]) -> dict[str, Stamp]:
+        nothing = (None, None)
+        return {
+            name: stamp
+            for name, stamp in self._stamps.items()
+            if known.get(name, nothing)[0] != stamp
+        }
 
-def _store(
-    index: FaceIndex,
-    batch: list[tuple[str, Stamp, FaceRecord | str]],
-    loose: dict[str, FaceRecord],
-) -> None:
-    """Into the index, or into memory where that fails."""
-    if not index.store(batch):
-        loose.update({name: found for name, _, found in batch if isinstance(found, FaceRecord)})
+    def _read(
+        self, unknown: dict[str, Stamp], index: FaceIndex | None, reasons: dict[str, str]
+    ) -> dict[str, FaceRecord]:
+        """Read files into the index; those that cannot be in it are returned."""
+        loose: dict[str, FaceRecord] = {}
+        remaining = iter(unknown)
+        while names := tuple(islice(remaining, STORED_TOGETHER)):
+            lasting: list[tuple[str, Stamp, FaceRecord | str]] = []
+            for name in names:
+                self._cancel.check()
+                found = look_at(self._folder / name)
+                if isinstance(found, str):
+                    reasons[name] = found
+                if name in self._settled:
+                    lasting.append((name, unknown[name], found))
+                elif isinstance(found, FaceRecord):
+                    loose[name] = found
+                self._progress.advance()
+            if index is None or not index.store(lasting):
+                loose.update((name, f) for name, _, f in lasting if isinstance(f, FaceRecord))
+        return loose

@@ -53,14 +53,19 @@ def encode_face(
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
         raise InputError(f"a face is h w 3 uint8, not {image.shape} {image.dtype}")
     blocks = _blocks(suffix, record_to_dfl(record), record)
+    data = encode_picture(image, suffix, quality)
+    if suffix == ".png":
+        return b"".join((data[:-12], blocks, data[-12:]))
+    return jpeg.insert_after_first(data, blocks)
+
+
+def encode_picture(image: NDArray[np.uint8], suffix: FaceSuffix, quality: int) -> bytes:
+    """The file of a picture (h w 3 RGB uint8) without metadata."""
     bgr = cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
     done, encoded = cv2.imencode(suffix, bgr, _encoding(suffix, quality))
     if not done:
         raise MediaError(f"a face of {image.shape} pixels cannot be encoded as {suffix}")
-    data = encoded.tobytes()
-    if suffix == ".png":
-        return b"".join((data[:-12], blocks, data[-12:]))
-    return jpeg.insert_after_first(data, blocks)
+    return encoded.tobytes()
 
 
 def _encoding(suffix: FaceSuffix, quality: int) -> list[int]:
@@ -72,9 +77,12 @@ def _encoding(suffix: FaceSuffix, quality: int) -> list[int]:
 
 
 def _blocks(suffix: str, dfl: Mapping[str, Any], record: FaceRecord) -> bytes:
-    """Both metadata blocks, ready to be inserted."""
+    """Both metadata blocks of a record, ready to be inserted."""
     own = None if record.own is None else own_to_json(record.own)
-    pickled = dumps(dict(dfl))
+    return _inserted(suffix, dumps(dict(dfl)), own)
+
+
+def _inserted(suffix: str, pickled: bytes, own: bytes | None) -> bytes:
     if suffix == ".png":
         if len(pickled) > _MAX_PNG_BLOCK:
             raise FormatError(f"{len(pickled)} bytes of metadata, more than {_MAX_PNG_BLOCK}")
@@ -119,14 +127,32 @@ def update_record(path: Path, record: FaceRecord) -> None:
 
 
 def _with_record(data: bytes, record: FaceRecord) -> bytes:
-    old_block, _ = _metadata_blocks(data)
-    old = {} if old_block is None else loads(old_block, max_bytes=_MAX_PNG_BLOCK)
-    dfl = rewritten_dfl(old if isinstance(old, dict) else {}, record)
+    old_block, _ = metadata_blocks(data)
+    return with_blocks(data, *record_blocks(record, old_block))
+
+
+def record_blocks(record: FaceRecord, old: bytes | None = None) -> tuple[bytes, bytes | None]:
+    """DFL's block and ours of `record`; what is as in DFL's `old` block stays bit for bit."""
+    values = {} if old is None else loads(old, max_bytes=_MAX_PNG_BLOCK)
+    dfl = rewritten_dfl(values if isinstance(values, dict) else {}, record)
+    return dumps(dfl), None if record.own is None else own_to_json(record.own)
+
+
+def with_blocks(data: bytes, dfl: bytes, own: bytes | None) -> bytes:
+    """A face's file with these metadata blocks in place of its own; its pixels stay as they are.
+
+    Raises `FormatError` when it is no JPEG or PNG, or the blocks are too large for it.
+    """
     if png.is_png(data):
         removed = frozenset({_DFL_CHUNK, _OWN_CHUNK})
-        return png.replace_chunks(data, removed, _blocks(".png", dfl, record))
-    inserted = _blocks(".jpg", dfl, record)
+        return png.replace_chunks(data, removed, _inserted(".png", dfl, own))
+    inserted = _inserted(".jpg", dfl, own)
     return jpeg.replace_segments(data, [(jpeg.APP15, b""), (_OWN_APP, _OWN_PREFIX)], inserted)
+
+
+def write_bytes(path: Path, data: bytes, *, durable: bool = True) -> None:
+    """Put a face's file in place of another, whole or not at all; `InputError` where it fails."""
+    _write(path, data, durable=durable)
 
 
 def _write(path: Path, data: bytes, *, durable: bool) -> None:
@@ -198,7 +224,7 @@ def encoded_size(data: bytes) -> tuple[int, int]:
 
 def record_from_bytes(data: bytes) -> FaceRecord:
     """The record in a face's file; `FormatError` when it is no face."""
-    return record_from_blocks(*_metadata_blocks(data))
+    return record_from_blocks(*metadata_blocks(data))
 
 
 def record_from_blocks(dfl: bytes | None, own: bytes | None) -> FaceRecord:
@@ -214,15 +240,18 @@ def record_from_blocks(dfl: bytes | None, own: bytes | None) -> FaceRecord:
 def read_blocks(path: Path) -> tuple[bytes | None, bytes | None]:
     """DFL's block and ours, reading no more of the file than its header."""
     head = _read(path, _FIRST_READ)
-    if jpeg.is_jpeg(head) and len(head) == _FIRST_READ:
+    if len(head) < _FIRST_READ:
+        return metadata_blocks(head)
+    if jpeg.is_jpeg(head):
         try:
-            return _metadata_blocks(head)
+            return metadata_blocks(head)
         except FormatError:
             pass  # The header goes on, or is damaged: the whole file tells.
-    return _metadata_blocks(_read(path))
+    return metadata_blocks(_read(path))
 
 
-def _metadata_blocks(data: bytes) -> tuple[bytes | None, bytes | None]:
+def metadata_blocks(data: bytes) -> tuple[bytes | None, bytes | None]:
+    """DFL's block and ours in a file's content; `FormatError` when it is no JPEG or PNG."""
     if png.is_png(data):
         return png.content(data, _DFL_CHUNK), png.content(data, _OWN_CHUNK)
     if not jpeg.is_jpeg(data):

@@ -26,10 +26,10 @@ from faceloom.faces.index_moves import follow_moves
 from faceloom.faces.moves_journal import Header, Step
 from faceloom.faces.moves_plan import plan_moves
 from faceloom.faces.moves_run import Outcome, carry_out, steps_done
+from faceloom.faces.pack import folder_pack
 
 EXTRACT_LOCK: Final = ".faceloom-extract.lock"
 """What an extraction holds while it writes faces (`faceloom.stages.extract_journal`)."""
-PACKS: Final = ("faceset.pak", "samples.pak")
 _LOCK = "lock"
 _LONGEST_LABEL = 200
 
@@ -180,9 +180,9 @@ def _root(folder: Path) -> Path:
     root = folder.resolve()
     if not root.is_dir():
         raise InputError(f"{folder}: no faceset there")
-    for name in PACKS:
-        if (root / name).is_file():
-            raise InputError(f"{folder}: the faceset is packed ({name}); unpack it first")
+    pack = folder_pack(root)
+    if pack is not None:
+        raise InputError(f"{folder}: the faceset is packed ({pack.name}); unpack it first")
     return root
 
 

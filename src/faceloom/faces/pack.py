@@ -84,6 +84,8 @@ def folder_pack(folder: Path) -> Path | None:
 
 def pack_of(path: Path) -> tuple[Path, str] | None:
     """(pack, name in it) for a path that leads into a pack, as `aligned/faceset.pak/0.jpg`."""
+    if PACK_SUFFIX not in str(path).lower():  # most paths, and asked for every face
+        return None
     for parent, depth in zip(path.parents, (1, 2), strict=False):
         if parent.suffix.lower() == PACK_SUFFIX and parent.is_file():
             return parent, PurePosixPath(*path.parts[-depth:]).as_posix()

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Collection, Iterator, Mapping
+from itertools import chain
 from mmap import mmap
 from typing import Any, Final
 
@@ -90,7 +91,8 @@ def _resolve(value: Any, depth: int, budget: list[int]) -> Any:
         if budget[0] < 0:
             raise refused("it unfolds to far more than its size")
     if kind is list:
-        return [
+        pairs = _resolve_lists(value, budget) if depth < MAX_DEPTH else None
+        return pairs or [
             item if type(item) in _LEAVES else _resolve(item, depth + 1, budget) for item in value
         ]
     if kind is tuple:
@@ -102,6 +104,17 @@ def _resolve(value: Any, depth: int, budget: list[int]) -> Any:
     if isinstance(value, (np.ndarray, np.generic)):
         return value
     raise refused("it holds something that is no plain data")
+
+
+def _resolve_lists(value: list[Any], budget: list[int]) -> list[Any] | None:
+    """`_resolve` for lists of leaves, as points are, in a tenth of the time; None for others."""
+    if set(map(type, value)) != {list}:
+        return None
+    total = sum(map(len, value))
+    if total > budget[0] or not _LEAVES.issuperset(map(type, chain.from_iterable(value))):
+        return None
+    budget[0] -= total
+    return list(map(list.copy, value))
 
 
 # --- a large list or dictionary, piece by piece
