@@ -11,6 +11,11 @@ A faceset is called `src` or `dst`, or by the path of any folder of faces.
 """
 
 SUBCOMMANDS: dict[str, str] = {
+    "pack": "faceloom.cli.faceset_pack:pack",
+    "unpack": "faceloom.cli.faceset_pack:unpack",
+    "metadata": "faceloom.cli.faceset_metadata:app",
+    "import": "faceloom.cli.faceset_transfer:import_",
+    "export": "faceloom.cli.faceset_transfer:export",
     "resize": "faceloom.cli.faceset_resize:resize",
     "tracks": "faceloom.cli.faceset_tracks:tracks",
     "enhance": "faceloom.cli.faceset_enhance:enhance",

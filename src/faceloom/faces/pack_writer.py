@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, Final
+from typing import Any, Final
 
 import numpy as np
 
@@ -24,6 +24,9 @@ from faceloom.faces.pickle_writer import Called, dump_list
 from faceloom.faces.plain_names import is_plain_name, shown
 from faceloom.faces.record import FaceRecord, record_to_dfl
 from faceloom.geometry import FaceType
+
+Read = Callable[[Path], bytes]
+"""From a face's file to what goes into the archive."""
 
 _HEADER = struct.Struct("<QQ")
 _FACE_NUMBERS: Final[dict[FaceType, int]] = {
@@ -61,12 +64,14 @@ def write_pack(
     path: Path,
     faces: Sequence[PackFace],
     *,
+    read: Read = read_bytes,
     progress: Progress | None = None,
     cancel: Cancel | None = None,
 ) -> int:
     """Pack `faces`, in their order, into `path`, whole or not at all; returns the pack's bytes.
 
-    Their files go in unchanged. Holds one face in memory at a time. Raises `InputError` for names
+    What `read` makes of their files goes in, twice the same; by default the files as they are.
+    Holds one face in memory at a time. Raises `InputError` for names
     that are not plain or come twice, `FormatError` naming the first file that is no face.
     """
     progress, cancel = progress or NullProgress(), cancel or Cancel()
@@ -75,7 +80,7 @@ def write_pack(
     with atomic_path(path) as temporary, temporary.open("wb+") as file:
         sizes: list[int] = []
         file.write(_HEADER.pack(1, 0))
-        dump_list(_table(faces, sizes, progress, cancel), file)
+        dump_list(_table(faces, sizes, read, progress, cancel), file)
         length = file.tell() - _HEADER.size
         data = file.tell() + 8 * (len(faces) + 1)
         starts = np.concatenate([[0], np.cumsum(sizes, dtype=np.int64)]).astype("<u8")
@@ -84,7 +89,10 @@ def write_pack(
         file.write(starts.tobytes())
         for face, size in zip(faces, sizes, strict=True):
             cancel.check()
-            _copy(face.path, size, file)
+            content = read(face.path)
+            if len(content) != size:
+                raise InputError(f"{face.path}: was changed while it was packed; pack again")
+            file.write(content)
             progress.advance()
         total = file.tell()
         file.seek(0)
@@ -97,6 +105,7 @@ def verify_pack(
     path: Path,
     faces: Sequence[PackFace],
     *,
+    read: Read = read_bytes,
     progress: Progress | None = None,
     cancel: Cancel | None = None,
 ) -> None:
@@ -108,7 +117,7 @@ def verify_pack(
     progress.start("compare", len(faces), "faces")
     for row, face in enumerate(faces):
         cancel.check()
-        if pack.read(row) != read_bytes(face.path):
+        if pack.read(row) != read(face.path):
             raise FormatError(f"{path}: {shown(face.packed)} is not as in {face.path}")
         progress.advance()
     progress.finish()
@@ -128,12 +137,12 @@ def _check_names(path: Path, faces: Sequence[PackFace]) -> None:
 
 
 def _table(
-    faces: Sequence[PackFace], sizes: list[int], progress: Progress, cancel: Cancel
+    faces: Sequence[PackFace], sizes: list[int], read: Read, progress: Progress, cancel: Cancel
 ) -> Iterator[dict[str, Any]]:
     """The pack's table, face by face; the files' sizes go to `sizes`."""
     for face in faces:
         cancel.check()
-        data = read_bytes(face.path)
+        data = read(face.path)
         try:
             sizes.append(len(data))
             yield _entry(face, record_from_bytes(data), encoded_size(data))
@@ -158,10 +167,3 @@ def _entry(face: PackFace, record: FaceRecord, size: tuple[int, int]) -> dict[st
         "source_filename": record.source_filename,
         "person_name": face.person,
     }
-
-
-def _copy(path: Path, size: int, file: BinaryIO) -> None:
-    data = read_bytes(path)
-    if len(data) != size:
-        raise InputError(f"{path}: was changed while it was packed; pack again")
-    file.write(data)

@@ -18,7 +18,7 @@ from typing import Final
 
 from faceloom.core import Cancel, FormatError, InputError, NullProgress, Progress, atomic_path
 from faceloom.faces.files import FACE_SUFFIXES, MAX_FILE_BYTES, read_bytes
-from faceloom.faces.pack_writer import PackFace
+from faceloom.faces.pack_writer import PackFace, Read
 from faceloom.faces.plain_names import is_plain_name, shown
 
 MAX_MEMBERS: Final = 300_000
@@ -79,6 +79,7 @@ def write_zip(
     path: Path,
     faces: Sequence[PackFace],
     *,
+    read: Read = read_bytes,
     progress: Progress | None = None,
     cancel: Cancel | None = None,
 ) -> int:
@@ -103,7 +104,7 @@ def write_zip(
             cancel.check()
             member = zipfile.ZipInfo(face.packed, _EPOCH)
             member.external_attr = (stat.S_IFREG | 0o644) << 16
-            archive.writestr(member, read_bytes(face.path))
+            archive.writestr(member, read(face.path))
             progress.advance()
     progress.finish()
     return path.stat().st_size

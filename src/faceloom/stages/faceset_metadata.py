@@ -1,0 +1,194 @@
+"""The metadata stages: saved beside the faces, and put back after they were edited elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path, PurePath
+from typing import Any, Literal
+
+from faceloom.core import Cancel, FaceloomError, FormatError, InputError, Progress, Settings
+from faceloom.core.paths import list_images
+from faceloom.faces import Faceset
+from faceloom.faces.files import FACE_SUFFIXES
+from faceloom.faces.metadata import (
+    DFL_NAME,
+    OWN_NAME,
+    SavedFace,
+    read_saved,
+    restore_face,
+    saved_face,
+    write_meta_dat,
+    write_saved,
+)
+from faceloom.faces.pack import pack_of
+from faceloom.stages.faceset_folder import faceset_folder
+
+
+class SaveConfig(Settings):
+    """Which faces' metadata to save, and in which form."""
+
+    workspace: Path = Path()
+    """The workspace."""
+    faceset: str
+    """src, dst or a folder of faces."""
+    format: Literal["both", "faceloom", "dfl"] = "both"
+    """faceloom: faceloom_meta.jsonl, which loses nothing; dfl: meta.dat, for DeepFaceLab."""
+
+
+class RestoreConfig(Settings):
+    """Where to put metadata back, and where from."""
+
+    workspace: Path = Path()
+    """The workspace."""
+    faceset: str
+    """src, dst or a folder of faces."""
+    file: Path | None = None
+    """The saved metadata; unset: faceloom_meta.jsonl of the folder, or else its meta.dat."""
+    keep_size: bool = False
+    """Leave pictures that were resized as they are, and let landmarks, polygons and matrix follow.
+    Otherwise they are brought back to the size that they had."""
+
+
+@dataclass(frozen=True)
+class SaveResult:
+    """What was saved."""
+
+    faces: int
+    files: list[Path]
+    skipped: list[tuple[Path, str]] = field(default_factory=list)
+    """Pictures that are no faces, and why."""
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+    def lines(self) -> list[str]:
+        lines = [f"{self.faces} faces' metadata in {' and '.join(f.name for f in self.files)}"]
+        return [*lines, *(f"left out: {path}: {reason}" for path, reason in self.skipped)]
+
+
+@dataclass(frozen=True)
+class RestoreResult:
+    """What was put back."""
+
+    restored: int
+    unchanged: int
+    """Faces that had their metadata already."""
+    missing: list[Path]
+    """Pictures of which nothing was saved."""
+    failed: list[tuple[Path, str]]
+    """Pictures that could not be given their metadata, and why."""
+    gone: int
+    """Saved faces whose picture is no longer there."""
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+    def lines(self) -> list[str]:
+        lines = [f"{self.restored} faces restored, {self.unchanged} had their metadata already"]
+        if self.gone:
+            lines.append(f"{self.gone} saved faces are no longer there")
+        lines += [f"nothing was saved of {path}" for path in self.missing]
+        return [*lines, *(f"not restored: {path}: {reason}" for path, reason in self.failed)]
+
+
+# --- save
+
+
+def run_save(config: SaveConfig, *, progress: Progress, cancel: Cancel) -> SaveResult:
+    """Save the metadata of a faceset's loose faces in its folder, in place of what was saved.
+
+    Raises `InputError` when there are none.
+    """
+    folder = faceset_folder(config.workspace, config.faceset)
+    faceset = Faceset(folder)
+    paths = _loose(faceset.paths)
+    skipped = list(faceset.skipped)
+    if not paths:
+        raise InputError(f"{folder}: no loose faces; `faceloom faceset unpack` a packed faceset")
+    files: list[Path] = []
+    kinds = ("faceloom", "dfl") if config.format == "both" else (config.format,)
+    progress.start("save", len(paths) * len(kinds), "faces")
+    for kind in kinds:
+        file = folder / (OWN_NAME if kind == "faceloom" else DFL_NAME)
+        write = write_saved if kind == "faceloom" else write_meta_dat
+        write(file, _saved(paths, progress, cancel))
+        files.append(file)
+    progress.finish()
+    return SaveResult(len(paths), files, skipped)
+
+
+def _loose(paths: Sequence[Path]) -> list[Path]:
+    return [path for path in paths if pack_of(path) is None]
+
+
+def _saved(
+    paths: Sequence[Path], progress: Progress, cancel: Cancel
+) -> Iterator[tuple[str, SavedFace]]:
+    for path in paths:
+        cancel.check()
+        yield path.name, saved_face(path)
+        progress.advance()
+
+
+# --- restore
+
+
+def run_restore(config: RestoreConfig, *, progress: Progress, cancel: Cancel) -> RestoreResult:
+    """Put saved metadata back into the pictures of a faceset's folder.
+
+    A picture is found by its name, or by its stem when an editor stored it in another format.
+    Each file is replaced whole or not at all; a run that was stopped goes on. What was saved stays.
+    Raises `InputError` when nothing was saved.
+    """
+    folder = faceset_folder(config.workspace, config.faceset)
+    file = config.file or _file_in(folder)
+    pictures = list_images(folder)
+    by_name = {path.name: path for path in pictures}
+    by_stem = _by_stem(pictures)
+    waiting = set(pictures)
+    counts = {"restored": 0, "unchanged": 0, "gone": 0}
+    failed: list[tuple[Path, str]] = []
+    progress.start("restore", len(pictures), "faces")
+    for name, saved in read_saved(file):
+        cancel.check()
+        path = by_name.get(name) or by_stem.get(PurePath(name).stem)
+        if path is None or path not in waiting:
+            counts["gone"] += 1
+            continue
+        waiting.discard(path)
+        try:
+            changed = _restore(path, saved, keep_size=config.keep_size)
+            counts["restored" if changed else "unchanged"] += 1
+        except FaceloomError as error:
+            failed.append((path, str(error).removeprefix(f"{path}: ")))
+        progress.advance()
+    progress.finish()
+    return RestoreResult(missing=sorted(waiting), failed=failed, **counts)
+
+
+def _file_in(folder: Path) -> Path:
+    for name in (OWN_NAME, DFL_NAME):
+        if (folder / name).is_file():
+            return folder / name
+    raise InputError(
+        f"{folder}: no saved metadata ({OWN_NAME} or {DFL_NAME}); `faceloom faceset metadata save` "
+        "makes them before pictures are edited"
+    )
+
+
+def _by_stem(pictures: Sequence[Path]) -> Mapping[str, Path]:
+    """Stem → picture, of stems that only one picture has."""
+    found: dict[str, Path] = {}
+    several: set[str] = set()
+    for path in pictures:
+        if path.stem in found:
+            several.add(path.stem)
+        found[path.stem] = path
+    return {stem: path for stem, path in found.items() if stem not in several}
+
+
+def _restore(path: Path, saved: SavedFace, *, keep_size: bool) -> bool:
+    if path.suffix.lower() not in FACE_SUFFIXES:
+        raise FormatError("faces are JPEG or PNG files; store it as one of them")
+    return restore_face(path, saved, keep_size=keep_size)
