@@ -144,9 +144,7 @@ def test_members_that_lie_about_their_size_or_content_are_refused(tmp_path: Path
         patched(plain, 24, "<L", len(FACE) - 5),  # shorter: the checksum is that of all
         patched(plain, 24, "<L", len(FACE) + 5),
         patched(plain, 16, "<L", 7),
-plain[:60] + b"\xff" + plain[61:],
-        if FACE[-8:] in plain
-        else plain[:60] + b"\xff" + plain[61:],
+        plain[:60] + b"\xff" + plain[61:],
     ):
         path.write_bytes(data)
         with open_zip(path) as found, pytest.raises(FormatError, match=r"damaged|has not the size"):
