@@ -1,0 +1,70 @@
+"""How long each sort method takes on a folder of faces, and how its ends look.
+
+    python bench/curate.py FOLDER [--sheets DIR] [--only NAME …] [--count 2000] [--take N]
+
+First all measures are taken (or read, where the folder's index has them): that is told once. Then
+each method sorts the ready table, and its seconds and the process's peak memory are told. With
+`--sheets` a picture a method is written: its first and last 20 faces, and 20 of what it drops.
+Nothing is moved or renamed; the folder gets an index if it may be written.
+"""
+
+from __future__ import annotations
+
+import argparse
+import resource
+import time
+from pathlib import Path
+
+import numpy as np
+
+from faceloom.core import Cancel, FaceloomError, NullProgress
+from faceloom.curate.order import METHODS, columns_needed, parse_keys, sort_faces
+from faceloom.curate.ordering import SortContext
+from faceloom.media import write_image
+from faceloom.stages.measure import measure_faces
+from faceloom.stages.sort_show import sort_sheet
+
+
+def peak_mib() -> int:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--sheets", type=Path)
+    parser.add_argument("--only", nargs="+", default=[])
+    parser.add_argument("--count", type=int, default=2000)
+    parser.add_argument("--take", type=int, default=0)
+    options = parser.parse_args()
+    names = options.only or [method.name for method in METHODS if method.name != "person"]
+    every = {name: parse_keys(name) for name in names}
+    columns = set().union(*(columns_needed(keys) for keys in every.values()))
+    start = time.perf_counter()
+    table = measure_faces(options.folder, columns, progress=NullProgress(), cancel=Cancel())
+    print(f"measures of {len(table)} faces: {time.perf_counter() - start:.1f} s, {peak_mib()} MiB")
+    if options.take:
+        chosen = np.linspace(0, len(table) - 1, min(options.take, len(table))).round()
+        table = table.take(chosen.astype(np.intp))
+    for name, keys in every.items():
+        context = SortContext(count=options.count)
+        start = time.perf_counter()
+        try:
+            done = sort_faces(table, keys, context)
+        except FaceloomError as error:
+            print(f"{name:22} {error}")
+            continue
+        took = time.perf_counter() - start
+        ordering = done.ordering
+        print(
+            f"{name:22} {took:7.2f} s  {peak_mib():5} MiB  {len(ordering.trash):5} dropped  "
+            f"{len(ordering.unknown):4} unknown  {ordering.note}",
+            flush=True,
+        )
+        if options.sheets is not None:
+            picture = sort_sheet(table, done, title=name)
+            write_image(options.sheets / f"{name.replace(':', '-')}.png", picture)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,243 @@
+"""Sorting a faceset: faces get numbers for names, what is dropped moves beside it, all undoable."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from pydantic import Field
+
+from faceloom.core import Cancel, Progress, Settings
+from faceloom.curate import FaceTable
+from faceloom.curate.order import Sorted, SortKey, columns_needed, parse_keys, sort_faces
+from faceloom.curate.ordering import SortContext
+from faceloom.faces.moves import Move, Moved, move_faces
+from faceloom.stages.faceset_folder import beside, faceset_folder
+from faceloom.stages.measure import measure_faces
+from faceloom.stages.sort_people import likeness_to, people_groups
+from faceloom.stages.sort_show import write_list, write_sheet
+
+_DIGITS: Final = 5
+_TOLD_GROUPS: Final = 20
+
+
+class SortConfig(Settings):
+    """What to sort, by what, and what becomes of the files."""
+
+    workspace: Path = Path()
+    """The workspace."""
+    faceset: str = "src"
+    """Whose faces: src, dst or a folder of faces."""
+    by: str = "hist"
+    """A sort method, or several with commas: all but the last cut the faces into groups, the last
+    orders the faces of each. docs/sort.md lists them."""
+    reverse: bool = False
+    """The other way round; faces whose measure is unknown stay at the end."""
+    count: int = Field(default=2000, ge=1)
+    """How many faces `best` and the `final` methods keep."""
+    towards: str | None = None
+    """For `best`: the faceset whose looks are to be covered (dst), instead of its own."""
+    reference: str | None = None
+    """For `identity`, `outliers` and `best`: a person of the workspace, a picture of them, or a
+    folder of pictures."""
+    trash: bool = True
+    """Move dropped faces to `<folder>_trash`; otherwise they come behind the others."""
+    keep_names: bool = False
+    """Rename nothing: only drop, and show the order with `sheet` or `list_file`."""
+    sheet: Path | None = None
+    """A picture to write: the first and last 20 faces, and 20 of what is dropped."""
+    list_file: Path | None = None
+    """A table to write: position, file, value and group of every face, with tabs between."""
+    dry_run: bool = False
+    """Move and rename nothing."""
+    workers: int = Field(default=0, ge=0, le=256)
+    """Threads that measure and compare; 0: one for each core."""
+
+
+@dataclass(frozen=True)
+class SortResult:
+    """What became of the faces."""
+
+    folder: Path
+    faceset: str
+    by: str
+    first: str
+    """What comes first."""
+    faces: int
+    kept: int
+    dropped: int
+    """Faces, and pictures that are no faces, that were (or would be) moved to the trash."""
+    unknown: int
+    """Faces at the end, since what they are sorted by could not be measured."""
+    strangers: int
+    """Pictures that are no faces, and stay."""
+    groups: tuple[tuple[str, int], ...]
+    """Name and number of faces of each group."""
+    moved: int
+    """Files that have another path now."""
+    renamed: tuple[tuple[Path, Path], ...]
+    """(wanted, given) for names that were taken."""
+    trouble: tuple[str, ...]
+    """Faces that vanished meanwhile, or could not be moved."""
+    trash: Path | None
+    """Where dropped faces are; None when nothing is dropped."""
+    note: str
+    """What the method tells of its result."""
+    written: tuple[Path, ...]
+    """The sheet and the list."""
+    dry_run: bool
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain data for `--json`."""
+        values = {key: getattr(self, key) for key in self.__dataclass_fields__}
+        groups = [{"name": name, "faces": faces} for name, faces in self.groups]
+        renamed = [[str(wanted), str(given)] for wanted, given in self.renamed]
+        return {
+            **values,
+            "folder": str(self.folder),
+            "trash": None if self.trash is None else str(self.trash),
+            "groups": groups if len(groups) > 1 else [],
+            "renamed": renamed,
+            "trouble": list(self.trouble),
+            "written": [str(path) for path in self.written],
+        }
+
+    def lines(self) -> list[str]:
+        """For people."""
+        would = "would be " if self.dry_run else ""
+        lines = [f"{self.folder}: {self.kept} faces {would}sorted by {self.by}; first {self.first}"]
+        if len(self.groups) > 1:
+            shown = self.groups[:_TOLD_GROUPS]
+            lines += [f"  {name}: {faces} faces" for name, faces in shown]
+            more = len(self.groups) - len(shown)
+            lines += [f"  … and {more} more groups"] if more else []
+        if self.note:
+            lines.append(self.note)
+        if self.dropped:
+            lines.append(f"{self.dropped} dropped: {would or 'they are '}in {self.trash}")
+        if self.unknown:
+            lines.append(f"{self.unknown} at the end: what they are sorted by is not known of them")
+        if self.strangers:
+            lines.append(f"{self.strangers} pictures that are no faces stay as they are")
+        lines += [f"{wanted.name} was taken: {given}" for wanted, given in self.renamed[:5]]
+        lines += list(self.trouble[:5])
+        lines += [f"written: {path}" for path in self.written]
+        if self.moved:
+            lines.append(f"`faceloom faceset undo {self.faceset}` takes it back")
+        return lines
+
+
+def run(config: SortConfig, *, progress: Progress, cancel: Cancel) -> SortResult:
+    """Measure what is not known yet, sort, and move and rename in one operation.
+
+    A stop, or a kill, before the moving leaves all files as they are and the measures kept; during
+    it the next command finishes it. Raises `InputError` for an unknown method, folder, person or
+    a packed faceset, `WeightsError` when a network cannot be had, `CancelledError` on `cancel`.
+    """
+    keys = parse_keys(config.by)
+    folder = faceset_folder(config.workspace, config.faceset)
+    likeness = likeness_to(config.reference, config.workspace, progress)
+    columns = columns_needed(keys, likeness=likeness is not None)
+    table = measure_faces(folder, columns, workers=config.workers, progress=progress, cancel=cancel)
+    context = SortContext(
+        count=config.count,
+        likeness=None if likeness is None else likeness.similarities,
+        same_person=0.0 if likeness is None else likeness.threshold,
+        towards=_towards(config, keys, progress, cancel),
+        groupings=people_groups(table, config.workspace, keys),
+        workers=config.workers,
+        progress=progress,
+        cancel=cancel,
+    )
+    done = sort_faces(table, keys, context, reverse=config.reverse)
+    moves, dropped = _moves(config, keys, table, done)
+    written = _show(config, table, done)
+    moved = Moved()
+    if moves and not config.dry_run:
+        moved = move_faces(
+            folder,
+            moves,
+            label=f"sort {config.faceset} by {config.by}",
+            progress=progress,
+            cancel=cancel,
+        )
+    return _result(config, keys, table, done, dropped, moved, written)
+
+
+def _towards(
+    config: SortConfig, keys: tuple[SortKey, ...], progress: Progress, cancel: Cancel
+) -> FaceTable | None:
+    if config.towards is None or keys[-1].method.name != "best":
+        return None
+    folder = faceset_folder(config.workspace, config.towards)
+    # What a look is made of; the quality of faces that are not chosen from does not matter.
+    columns = columns_needed(keys)
+    return measure_faces(folder, columns, workers=config.workers, progress=progress, cancel=cancel)
+
+
+def _moves(
+    config: SortConfig, keys: tuple[SortKey, ...], table: FaceTable, done: Sorted
+) -> tuple[list[Move], int]:
+    """The moves of one operation, and how many files are dropped."""
+    ordering = done.ordering
+    rows = ordering.kept if config.trash else np.concatenate([ordering.kept, ordering.trash])
+    targets: dict[Path, Path] = {}
+    if not config.keep_names:
+        digits = max(_DIGITS, len(str(max(0, len(rows) - 1))))
+        for place, row in enumerate(rows):
+            path = table.paths[row]
+            targets[path] = path.with_name(f"{place:0{digits}d}{path.suffix}")
+    dropped = [table.paths[row] for row in ordering.trash]
+    if keys[-1].method.drops_strangers:
+        dropped += table.strangers
+    if config.trash:
+        trash = beside(table.folder, "trash")
+        targets |= {path: trash / path.name for path in dropped}
+    moves = [Move(path, target) for path, target in targets.items() if path != target]
+    return moves, len(dropped) if config.trash else 0
+
+
+def _show(config: SortConfig, table: FaceTable, done: Sorted) -> tuple[Path, ...]:
+    """Write what was asked for, while the faces still have the names that the table knows."""
+    if config.sheet is not None:
+        write_sheet(config.sheet, table, done, title=f"{table.folder} by {config.by}")
+    if config.list_file is not None:
+        write_list(config.list_file, table, done)
+    return tuple(path for path in (config.sheet, config.list_file) if path is not None)
+
+
+def _result(
+    config: SortConfig,
+    keys: tuple[SortKey, ...],
+    table: FaceTable,
+    done: Sorted,
+    dropped: int,
+    moved: Moved,
+    written: tuple[Path, ...],
+) -> SortResult:
+    ordering = done.ordering
+    stay = 0 if config.trash and keys[-1].method.drops_strangers else len(table.strangers)
+    trouble = [f"{path}: was gone before it could be moved" for path in moved.missing]
+    trouble += [f"{path}: {reason}" for path, reason in moved.failed]
+    first = keys[-1].method.first
+    return SortResult(
+        folder=table.folder,
+        faceset=config.faceset,
+        by=config.by,
+        first=f"what came last ({first})" if config.reverse else first,
+        faces=len(table),
+        kept=len(table) - (len(ordering.trash) if config.trash else 0),
+        dropped=dropped,
+        unknown=len(ordering.unknown),
+        strangers=stay,
+        groups=done.groups,
+        moved=moved.moved,
+        renamed=tuple(moved.renamed),
+        trouble=tuple(trouble),
+        trash=beside(table.folder, "trash") if dropped else None,
+        note=ordering.note,
+        written=written,
+        dry_run=config.dry_run,
+    )
