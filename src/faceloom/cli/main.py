@@ -31,6 +31,11 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "faceloom.cli.faceset:app",
         "List, pack, unpack, rename, resize, enhance, import and export facesets.",
     ),
+    "sort": ("faceloom.cli.sort:sort", "Order a faceset by what its faces show; keep the best."),
+    "coverage": (
+        "faceloom.cli.coverage:coverage",
+        "What dst shows that src lacks, and what to film.",
+    ),
     "train": ("faceloom.cli.train:train", "Train a model on the two facesets."),
     "merge": ("faceloom.cli.merge:merge", "Put the trained face on dst's footage."),
     "encode": ("faceloom.cli.encode:encode", "Make the result video: audio kept, signed."),
