@@ -97,3 +97,31 @@ def test_cuts_are_seen_and_motion_and_exposure_are_not() -> None:
     resumed = SceneCuts(cuts.state())
     assert cuts.update(scene(2))
     assert resumed.update(scene(2))
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_flashes_and_fast_pans_are_no_cuts(seed: int) -> None:
+    picture = scene(seed)
+    for other in (
+        np.clip(picture.astype(int) * 2, 0, 255),
+        np.clip(picture.astype(int) + 90, 0, 255),
+        picture * 0.3,
+        np.roll(picture, 24, axis=1),
+    ):
+        cuts = SceneCuts()
+        cuts.update(picture)
+        assert not cuts.update(other.astype(np.uint8))
+    cuts = SceneCuts()
+    cuts.update(picture)
+    assert cuts.update(np.zeros_like(picture))
+
+
+def test_cuts_of_real_footage(media) -> None:
+    from faceloom.media import open_footage
+
+    found: dict[str, list[int]] = {}
+    for name in ("awkward/cuts_face_noface_other_face.mp4", "awkward/variable_frame_rate.mp4"):
+        cuts = SceneCuts()
+        frames = open_footage(media / name).frames()
+        found[name] = [frame.index for frame in frames if cuts.update(np.asarray(frame.image))]
+    assert list(found.values()) == [[50, 100], []]
