@@ -134,7 +134,7 @@ def test_dlib_sees_the_picture_at_its_size_and_boxes_come_back(fake_dlib) -> Non
     image = np.zeros((300, 500, 3), np.uint8)
     ((found,),) = DlibCnn(Path("mmod.dat")).detect([image])
     assert fake_dlib[0].shape == (1110, 1850, 3)
-    assert found.rect == pytest.approx((50, 100, 150, 200)) and found.score == pytest.approx(0.7)
+    assert found.rect == pytest.approx((50, 100, 150, 200)) and found.score == pytest.approx(0.85)
     assert found.points[:, 0].min() > 50 and found.points[:, 1].max() < 200
 
 

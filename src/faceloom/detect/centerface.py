@@ -18,7 +18,17 @@ from faceloom.weights import fetch
 _STRIDE = 4
 _MULTIPLE = 32
 _OVERLAP = 0.3
-_CALIBRATION: Final = ((0.0, 0.0), (0.35, 0.5), (0.55, 0.7), (1.0, 1.0))
+_CALIBRATION: Final = (
+    (0.0, 0.0),
+    (0.35, 0.4),
+    (0.6, 0.65),
+    (0.78, 0.845),
+    (0.856, 0.915),
+    (0.915, 0.932),
+    (0.958, 0.96),
+    (1.0, 1.0),
+)
+"""From 0.78 on the quantiles of true finds in 99 pictures, CenterFace's against YuNet's."""
 Array = NDArray[np.float32]
 
 

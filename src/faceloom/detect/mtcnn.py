@@ -24,7 +24,15 @@ _NAMES = ("mtcnn-pnet", "mtcnn-rnet", "mtcnn-onet")
 _CELL_PX = 12
 _STRIDE = 2
 _MOST_AT_ONCE = 256
-_CALIBRATION: Final = ((0.0, 0.0), (0.6, 0.3), (0.9, 0.5), (0.99, 0.7), (1.0, 0.95))
+_CALIBRATION: Final = (
+    (0.0, 0.0),
+    (0.6, 0.4),
+    (0.9, 0.65),
+    (0.953, 0.845),
+    (0.997, 0.915),
+    (1.0, 0.95),
+)
+"""From 0.953 on the quantiles of true finds in 99 pictures, the last network's against YuNet's."""
 Array = NDArray[np.float64]
 
 
