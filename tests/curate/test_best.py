@@ -126,7 +126,7 @@ def test_expression_and_light_count_as_looks():
 
 def test_looks_are_in_units_of_the_kernel():
     found = looks(
-        plain_faces(2, yaw_deg=np.array([0, 10.0]), light=np.array([[0, 0, 0], [0, 0.5, 0]]))
+        plain_faces(2, yaw_deg=np.array([0, 8.0]), light=np.array([[0, 0, 0], [0, 0.35, 0]]))
     )
     assert found.shape == (2, 2 + len(EXPRESSIONS) + 3)
     assert (found[1] - found[0]).tolist() == pytest.approx([1, *[0] * 10, 1, 0])
@@ -153,14 +153,15 @@ def test_faces_that_were_not_measured_are_neither_lost_nor_preferred():
 
 
 def test_many_looks_are_represented_by_some(monkeypatch):
-    table = made_table(400, 3)
+    rng = np.random.default_rng(3)
+    table = plain_faces(400, yaw_deg=rng.normal(0, 20, 400), pitch_deg=rng.normal(0, 15, 400))
     full = make_problem(table)
     monkeypatch.setattr(best, "_PAIRS", 400 * 100)
     thinned = make_problem(table)
     assert thinned.alike.shape == (400, 100)
     assert thinned.weights.sum() == pytest.approx(1, rel=1e-5)
     by_some, by_all = (full.value(choose(problem, 60)[0]) for problem in (thinned, full))
-    assert by_some > 0.75 * by_all
+    assert by_some > 0.9 * by_all
 
 
 def test_sorting_by_best_keeps_the_choice_and_tells_how_much_it_covers():

@@ -2,8 +2,9 @@
 
 The objective. Every face i has a look x_i: head yaw and pitch, eight parts of its expression, the
 direction of the light (`faceloom.curate.traits`), each in units of how far two values may be apart
-and still teach a model about the same. Two looks are as alike as k(x, y) = exp(-|x - y|² / 2).
-A face j is as good as q_j in (0, 1]: sharpness, what hides it, size. Then a subset S is worth
+and still teach a model about the same (8°, the tolerances of `EXPRESSIONS`, 0.35). Two looks are
+as alike as k(x, y) = exp(-|x - y|² / 2). A face j is as good as q_j in (0, 1]: sharpness, what
+hides it, size (`qualities`). Then a subset S is worth
 
     F(S) = Σ_i w_i max_{j in S} q_j k(x_i, x_j)
 
@@ -40,11 +41,9 @@ Singles = NDArray[np.float32]
 QUALITY_COLUMNS: Final = ("sharpness", "occlusion", "source_size")
 COLUMNS: Final = (*TRAIT_COLUMNS, *QUALITY_COLUMNS)
 """The measures that `best` needs."""
-_POSE_DEG = 10.0
-_LIGHT = 0.5
-_PATIENCE = 2.0
-"""On the tolerances of expressions: those say what is surely different, eight at a time."""
-_LOWEST = 0.02
+_POSE_DEG = 8.0
+_LIGHT = 0.35
+_LOWEST = 0.1
 """A face's least quality: the only one of its look is still worth having."""
 _HALF_KNOWN = 0.5
 """Factor on the quality of a face whose pose or expression could not be measured."""
@@ -83,19 +82,23 @@ def looks(table: FaceTable) -> Singles:
 
 
 def _scaled(seen: Traits) -> Singles:
-    tolerances = np.array([part.tolerance for part in EXPRESSIONS]) * _PATIENCE
+    tolerances = np.array([part.tolerance for part in EXPRESSIONS])
     parts = [seen.pose / _POSE_DEG, seen.expression / tolerances, seen.light / _LIGHT]
     return np.concatenate(parts, axis=1).astype(np.float32)
 
 
 def qualities(table: FaceTable) -> Singles:
-    """n numbers in (0, 1]: sharpness x what is not hidden x √size, each against the 90th percentile
-    of the faceset where it has no scale of its own. What is not known counts as the median."""
+    """n numbers in (0, 1]: √(sharpness x what is not hidden x √size), sharpness and size as parts
+    of the faceset's 90th percentile and 1 at most. What is not known counts as the median.
+
+    The root is there so that quality chooses among faces of about one look, and does not win over
+    a look of its own: a quarter of the sharpness is worth as much as a step of 1.2 tolerances.
+    """
     sharp = _relative(table.column("sharpness"))
     size = np.sqrt(_relative(table.column("source_size")))
     hidden = np.asarray(table.column("occlusion"), np.float64)
     free = 1 - np.clip(_filled(hidden, 0.0), 0, 1)
-    return np.clip(sharp * size * free, _LOWEST, 1).astype(np.float32)
+    return np.clip(np.sqrt(sharp * size * free), _LOWEST, 1).astype(np.float32)
 
 
 def _relative(values: ArrayLike) -> Floats:
