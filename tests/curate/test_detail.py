@@ -69,7 +69,7 @@ def test_noise_and_jpeg_hardly_change_it(faces) -> None:
 @pytest.mark.media
 def test_it_is_the_same_in_other_crops_sizes_and_the_mirror(media, need_weights) -> None:
     need_weights("yunet", "face-landmarker")
-    for image, landmarks in portraits(media, NAMES[2:] + ("grace_hopper.jpg",)).values():
+    for image, landmarks in portraits(media, (*NAMES[2:], "grace_hopper.jpg")).values():
         whole = sharpness(*crop(image, landmarks, "whole_face", 384))
         full = sharpness(*crop(image, landmarks, "full_face", 288))
         huge = sharpness(*crop(image, landmarks, "whole_face", 640))

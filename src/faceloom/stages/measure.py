@@ -18,8 +18,8 @@ from faceloom.core import Cancel, Progress
 from faceloom.curate import FaceTable
 from faceloom.faces import FaceRecord, Faceset
 from faceloom.faces.measures import MeasureCache
-from faceloom.stages.measure_columns import Kind, column_values, kinds_for
-from faceloom.stages.measure_one import Measurer
+from faceloom.stages.measure_columns import Group, Kind, column_values, kinds_for
+from faceloom.stages.measure_one import Measurer, stored_embedding
 
 BATCH: Final = 128
 """Faces whose measures are stored together: what a kill may lose."""
@@ -111,8 +111,7 @@ class _Work:
         self._failed: list[tuple[Path, str]] = []
 
     def run(self, missing: Sequence[tuple[int, tuple[Kind, ...]]], workers: int) -> None:
-        needed = {kind for _, kinds in missing for kind in kinds}
-        measurer = Measurer(needed, progress=self._progress)
+        measurer = Measurer(self._groups(missing), progress=self._progress)
         self._progress.start(
             "measuring", len(self._faces), "faces", done=len(self._faces) - len(missing)
         )
@@ -133,6 +132,13 @@ class _Work:
                 self._save()
         self._progress.finish()
         self._tell()
+
+    def _groups(self, missing: Sequence[tuple[int, tuple[Kind, ...]]]) -> set[Group]:
+        """What will be needed; no identity network where the files hold all embeddings."""
+        groups: set[Group] = {kind.group for _, kinds in missing for kind in kinds}
+        if all(stored_embedding(self._faces[row][1]) is not None for row, _ in missing):
+            groups.discard("identity")
+        return groups
 
     def _take(self, row: int, future: Future[tuple[dict[str, NDArray[Any]], str | None]]) -> None:
         found, trouble = future.result()

@@ -32,7 +32,7 @@ from faceloom.faces import FaceRecord, decode_picture, encoded_size
 from faceloom.faces.files import read_bytes
 from faceloom.geometry import hull_mask
 from faceloom.identify import Identifier
-from faceloom.stages.measure_columns import HIST_SCALE, KINDS, THUMB_PX, Kind
+from faceloom.stages.measure_columns import HIST_SCALE, KINDS, THUMB_PX, Group, Kind
 from faceloom.weights import fetch
 
 _HEAD_BYTES: Final = 64 << 10
@@ -41,11 +41,11 @@ _HEAD_BYTES: Final = 64 << 10
 class Measurer:
     """Measures faces in any number of threads; networks are opened once a thread, when needed.
 
-    Raises `WeightsError` when a network that `kinds` need cannot be had.
+    `groups` are what will be asked for; raises `WeightsError` when a network that one of them needs
+    cannot be had.
     """
 
-    def __init__(self, kinds: Collection[Kind], *, progress: Progress) -> None:
-        groups = {kind.group for kind in kinds}
+    def __init__(self, groups: Collection[Group], *, progress: Progress) -> None:
         # Fetched here and now, not by all threads at once.
         self._mesh = fetch("face-landmarker", progress=progress) if "mesh" in groups else None
         self._sface = fetch("sface", progress=progress) if "identity" in groups else None
@@ -182,11 +182,18 @@ def _expression(face: Face) -> NDArray[np.float32]:
     return np.concatenate([np.array(head, np.float32), found.coefficients])
 
 
+def stored_embedding(record: FaceRecord) -> NDArray[np.float32] | None:
+    """The identity vector in the face's file, if there is one of SFace's length."""
+    own = record.own
+    if own is None or own.embedding is None or own.embedding.shape != KINDS["embedding"].shape:
+        return None
+    return own.embedding
+
+
 def _embedding(face: Face) -> NDArray[np.float32]:
-    own = face.record.own
-    length = KINDS["embedding"].shape[0]
-    if own is not None and own.embedding is not None and own.embedding.shape == (length,):
-        return own.embedding
+    stored = stored_embedding(face.record)
+    if stored is not None:
+        return stored
     return face.measurer.identifier.embed(
         face.image, face.record.landmarks, pixel_aspect=face.aspect
     )

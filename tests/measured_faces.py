@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from faceloom.detect import mesh_to_68, open_finder
 from faceloom.geometry import FaceType, frame_to_face, transform_points, warp_to_face
 
-MESH = Path(__file__).parents[1] / "animate" / "mesh_astronaut.npy"
+MESH = Path(__file__).parent / "animate" / "mesh_astronaut.npy"
 
 
 def crop(
