@@ -164,10 +164,10 @@ def _shares(coverage: Coverage) -> Drawing:
     label: list[str] = []
     for number, (name, share) in enumerate(bars):
         y = 28 + number * 20
-        shapes.append(Words(80, y + 12, name, 12, anchor="end", bold=not number))
-        shapes.append(Box(88, y, 136, 15, "rule", 0.4))
+        shapes.append(Words(90, y + 12, name, 12, anchor="end", bold=not number))
+        shapes.append(Box(98, y, 108, 15, "rule", 0.4))
         if np.isfinite(share):
-            shapes.append(Box(88, y, 136 * share, 15, "src", _FULL_INK))
+            shapes.append(Box(98, y, 108 * share, 15, "src", _FULL_INK))
         shapes.append(Words(_TILE_W, y + 12, percent(share), 12, anchor="end"))
         label.append(f"{name} {percent(share)}")
     return Drawing(_TILE_W, _TILE_H, tuple(shapes), f"Share of dst covered: {', '.join(label)}.")
@@ -175,7 +175,7 @@ def _shares(coverage: Coverage) -> Drawing:
 
 def _lights(coverage: Coverage) -> Drawing:
     """Where the light comes from: the side and the height, further out the more directional."""
-    cx, cy, radius = 78.0, 88.0, 56.0
+    cx, cy, radius = 64.0, 88.0, 56.0
     shapes: list[Shape] = [
         Words(0, 16, "Light comes from", 15, bold=True),
         Dot(cx, cy, radius, "rule", ring=True),
@@ -186,8 +186,8 @@ def _lights(coverage: Coverage) -> Drawing:
         Dot(cx + radius + 50, cy - 26, 4, "src", 0.8),
         Words(cx + radius + 16, cy - 2, "dst", 12),
         Dot(cx + radius + 50, cy - 6, 4, "dst", ring=True),
-        Words(cx + radius + 16, cy + 24, "centre: even or frontal", 11, "faint"),
-        Words(cx + radius + 16, cy + 40, "outer: hard, from the side", 11, "faint"),
+        Words(cx + radius + 16, cy + 24, "centre: frontal or even", 11, "faint"),
+        Words(cx + radius + 16, cy + 40, "rim: from the side", 11, "faint"),
     ]
     both: tuple[tuple[NDArray[np.float64], Role, bool], ...] = (
         (coverage.src.light, "src", False),

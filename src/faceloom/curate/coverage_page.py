@@ -31,7 +31,7 @@ p{margin:.3em 0;max-width:75ch}
 .maps,.charts{display:grid;gap:24px;align-items:start}
 .maps{grid-template-columns:repeat(auto-fit,minmax(min(100%,360px),1fr))}
 .charts{grid-template-columns:repeat(auto-fit,minmax(min(100%,260px),1fr))}
-svg{width:100%;height:auto;display:block;font-family:inherit}
+svg{width:100%;height:auto;display:block;overflow:visible;font-family:inherit}
 ol.gaps{padding-left:1.6em;margin:0}
 ol.gaps>li{padding:.9em 0;border-bottom:1px solid var(--rule)}
 .share{font-weight:700;font-variant-numeric:tabular-nums}
@@ -64,7 +64,7 @@ def page(
     useless: file names of src faces that serve no dst face.
     """
     style = _STYLE.replace("LIGHT", css_colours(LIGHT)).replace("DARK", css_colours(DARK))
-    summary = "".join(f"<p>{escape(line)}</p>" for line in advice.summary)
+    summary = "".join(f"<p>{_text(line)}</p>" for line in advice.summary)
     maps = "".join(f"<div>{to_svg(part)}</div>" for part in pose_maps(coverage))
     charts = "".join(f"<div>{to_svg(part)}</div>" for part in small_charts(coverage))
     return (
@@ -88,7 +88,7 @@ def _gaps(advice: Advice, thumbs: Sequence[Sequence[tuple[str, NDArray[np.uint8]
     items = "".join(_gap(gap, pictures) for gap, pictures in zip(advice.gaps, thumbs, strict=True))
     scattered = ""
     if advice.scattered:
-        scattered = f"<p>{advice.scattered} more dst faces lack something that few others do.</p>"
+        scattered = f"<p>{_text(advice.scattered_words())}</p>"
     return (
         f'{heading}<p class="note">Most needed first. {LEFT_AND_RIGHT}</p>'
         f'<ol class="gaps">{items}</ol>{scattered}'
@@ -99,9 +99,14 @@ def _gap(gap: Gap, pictures: Sequence[tuple[str, NDArray[np.uint8]]]) -> str:
     faces = "".join(_figure(caption, picture) for caption, picture in pictures)
     shown = f'<div class="faces">{faces}</div>' if faces else ""
     return (
-        f'<li><p><span class="share">{percent(gap.share)}</span>: {escape(gap.finding)}</p>'
-        f"<p>Look for: {escape(gap.shot)}</p>{shown}</li>"
+        f'<li><p><span class="share">{_text(percent(gap.share))}</span>: {_text(gap.finding)}</p>'
+        f"<p>Look for: {_text(gap.shot)}</p>{shown}</li>"
     )
+
+
+def _text(words: str) -> str:
+    """Words for the page; a number and its sign stay on one line."""
+    return escape(words).replace(" %", "&nbsp;%")
 
 
 def _figure(caption: str, picture: NDArray[np.uint8]) -> str:

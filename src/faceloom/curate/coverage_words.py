@@ -66,10 +66,14 @@ class Advice:
             lines.append(f"{number}. {percent(gap.share)}: {gap.finding}")
             lines.append(f"   Look for: {gap.shot}")
         if self.scattered:
-            lines.append(f"Besides, {_faces(self.scattered)} of dst whose want few others share.")
+            lines.append(self.scattered_words())
         if self.gaps:
             lines.append(LEFT_AND_RIGHT)
         return lines
+
+    def scattered_words(self) -> str:
+        """What is left beside the gaps."""
+        return f"Besides: {_faces(self.scattered)} of dst whose want few others share."
 
 
 def advise(coverage: Coverage) -> Advice:
