@@ -11,6 +11,11 @@ A faceset is called `src` or `dst`, or by the path of any folder of faces.
 """
 
 SUBCOMMANDS: dict[str, str] = {
+    "list": "faceloom.cli.faceset_list:list_",
+    "rename": "faceloom.cli.faceset_names:rename",
+    "undo": "faceloom.cli.faceset_names:undo",
+    "masks": "faceloom.cli.faceset_masks:masks",
+    "debug": "faceloom.cli.faceset_masks:debug",
     "pack": "faceloom.cli.faceset_pack:pack",
     "unpack": "faceloom.cli.faceset_pack:unpack",
     "metadata": "faceloom.cli.faceset_metadata:app",
@@ -19,6 +24,7 @@ SUBCOMMANDS: dict[str, str] = {
     "resize": "faceloom.cli.faceset_resize:resize",
     "tracks": "faceloom.cli.faceset_tracks:tracks",
     "enhance": "faceloom.cli.faceset_enhance:enhance",
+    "people": "faceloom.cli.faceset_people:app",
 }
 """Name → where its function lives."""
 

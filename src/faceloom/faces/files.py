@@ -222,6 +222,21 @@ def encoded_size(data: bytes) -> tuple[int, int]:
     return jpeg.picture_size(data, jpeg.header_segments(data))
 
 
+def picture_size(path: Path) -> tuple[int, int]:
+    """(h, w) of a face's file, from its header alone where that is short; as `encoded_size`.
+
+    Raises `InputError` when it cannot be read.
+    """
+    try:
+        return encoded_size(_read(path, _FIRST_READ))
+    except FormatError:
+        pass  # The header goes on.
+    try:
+        return encoded_size(_read(path))
+    except FormatError as error:
+        raise _named(path, error) from None
+
+
 def record_from_bytes(data: bytes) -> FaceRecord:
     """The record in a face's file; `FormatError` when it is no face."""
     return record_from_blocks(*metadata_blocks(data))
