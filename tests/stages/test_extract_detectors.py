@@ -82,3 +82,27 @@ def test_a_resumed_run_must_have_the_same_detectors_and_turns(workspace: Path) -
         extract(workspace, detector="yunet,centerface", max_faces=1)
     with pytest.raises(InputError, match="detector=yunet,centerface"):
         extract(workspace, turns="0", max_faces=1)
+
+
+def test_placed_points_are_not_smoothed_and_empty_frames_stay_empty(
+    workspace: Path, tmp_path: Path
+) -> None:
+    """A followed face between whose sightings a file says: here is none."""
+    frames = [{"name": "001", "faces": [], "only": True}]
+    path = tmp_path / "faces.json"
+    path.write_text(json.dumps({"faceloom_manual": 1, "frames": frames}))
+    settings = {"detector": "yunet,manual", "manual_file": path, "tracking": "on"}
+    _, records = extract(workspace, **settings)
+    assert {name[:3] for name in records} == {"000", "002"}
+    marks = [
+        np.stack([np.linspace(300, 420 + 9 * i, 68), 300 + 60 * np.sin(np.arange(68.0))], 1)
+        for i in (0, 2, 1)
+    ]
+    frames = [
+        {"index": i, "faces": [{"landmarks": m.round(2).tolist()}], "only": True}
+        for i, m in enumerate(marks)
+    ]
+    path.write_text(json.dumps({"faceloom_manual": 1, "frames": frames}))
+    _, records = extract(workspace, **settings, restart=True, smooth=1.0)
+    for record, placed in zip(records.values(), marks, strict=True):
+        np.testing.assert_allclose(record.source_landmarks, placed.round(2), atol=1e-3)

@@ -18,6 +18,7 @@ import numpy as np
 
 from faceloom.detect import FaceFinder, FoundFace
 from faceloom.detect.gaps import fill_gap
+from faceloom.detect.manual import MANUAL
 from faceloom.detect.points import bounds, overlap
 from faceloom.detect.smooth import smooth_points
 from faceloom.detect.types import Points
@@ -180,12 +181,14 @@ class _Window:
             _face_of(track, self._held[last].found.faces),
             float((frame.time - start) / (end - start)),
             pixel_aspect=self._aspect,
+            frame_name=frame.name,
+            frame_index=frame.index,
         )
 
     def _steady(self, face: FoundFace, at: int) -> FoundFace:
         """The face with its points smoothed by those of its track around it."""
-        if not self._span.reach or face.track is None:
-            return face
+        if not self._span.reach or face.track is None or face.detector == MANUAL:
+            return face  # what a person placed stays where it is
         times: list[float] = []
         points: list[Points] = []
         here = self._held[at].found.frame.time
