@@ -158,9 +158,10 @@ def test_many_looks_are_represented_by_some(monkeypatch):
     full = make_problem(table)
     monkeypatch.setattr(best, "_PAIRS", 400 * 100)
     thinned = make_problem(table)
-    assert thinned.alike.shape == (400, 100)
+    assert thinned.alike.shape[0] == 400
+    assert 80 <= thinned.alike.shape[1] <= 100
     assert thinned.weights.sum() == pytest.approx(1, rel=1e-5)
-    by_some, by_all = (full.value(choose(problem, 60)[0]) for problem in (thinned, full))
+    by_some, by_all = (full.value(choose(problem, 30)[0]) for problem in (thinned, full))
     assert by_some > 0.9 * by_all
 
 

@@ -106,7 +106,7 @@ def test_vectors_sort_by_their_parts():
     assert ordering(table, "gaze").rows.tolist() == np.argsort(gaze[:, 0]).tolist()
     assert ordering(table, "gaze-pitch").rows.tolist() == np.argsort(gaze[:, 1]).tolist()
     away = np.hypot(gaze[:, 0], gaze[:, 1])
-    assert ordering(table, "gaze-away").rows.tolist() == np.argsort(away).tolist()
+    assert ordering(table, "gaze-straight").rows.tolist() == np.argsort(away).tolist()
     assert ordering(table, "light").rows.tolist() == np.argsort(light[:, 0]).tolist()
 
 

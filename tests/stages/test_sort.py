@@ -15,6 +15,7 @@ from faceloom.faces import Faceset, read_record
 from faceloom.faces.moves import operations, undo_moves
 from faceloom.identify import people_folder, person_from_embeddings, save_person
 from faceloom.stages.sort import SortConfig, SortResult, run
+from faceloom.stages.sort_list import methods_table
 from synthetic_faces import write_faceset
 
 
@@ -232,3 +233,8 @@ def test_the_command(folder: Path, capsys: pytest.CaptureFixture[str]):
     assert run_command(["sort"]) == 2
     assert run_command(["sort", str(folder), "--by", "beauty"]) == 1
     assert "unknown sort method 'beauty'" in capsys.readouterr().err
+
+
+def test_the_page_lists_every_method_as_it_is():
+    page = Path(__file__).resolve().parents[2] / "docs" / "sort.md"
+    assert methods_table() in page.read_text("utf-8")

@@ -48,7 +48,7 @@ _LOWEST = 0.1
 _HALF_KNOWN = 0.5
 """Factor on the quality of a face whose pose or expression could not be measured."""
 _PAIRS = 150_000_000
-"""Similarities kept, four bytes each. With more faces, evenly chosen ones stand for all looks."""
+"""Similarities kept, four bytes each. With more faces, some of them stand for all looks."""
 _BLOCK = 1024
 
 
@@ -126,17 +126,20 @@ def make_problem(
     middle = _middle(own, wanted)
     own, wanted = (np.where(np.isfinite(x), x, middle).astype(np.float32) for x in (own, wanted))
     most = max(1, _PAIRS // max(1, len(own)))
-    density = _density(wanted, cancel)
+    weights = 1 / _density(wanted, cancel)
+    weights /= weights.sum()
     if len(wanted) > most:
-        some = np.linspace(0, len(wanted) - 1, most).round().astype(np.intp)
-        wanted, density = wanted[some], density[some]
-    weights = 1 / density
+        # As many equal parts of all weight, and of each the look in its middle.
+        middles = (np.arange(most) + 0.5) / most
+        places = np.minimum(np.searchsorted(np.cumsum(weights), middles), len(wanted) - 1)
+        some, counts = np.unique(places, return_counts=True)
+        wanted, weights = wanted[some], counts / most
     alike = np.empty((len(own), len(wanted)), np.float32)
     for start in range(0, len(own), _BLOCK):
         if cancel is not None:
             cancel.check()
         alike[start : start + _BLOCK] = _kernel(own[start : start + _BLOCK], wanted)
-    return Problem(alike, quality.astype(np.float32), (weights / weights.sum()).astype(np.float32))
+    return Problem(alike, quality.astype(np.float32), weights.astype(np.float32))
 
 
 def _middle(own: Singles, wanted: Singles) -> Singles:

@@ -295,7 +295,9 @@ METHODS: Final = (
     _tenth("eyes-closed", "eyes_closed", "the eyes closed", high_first=True),
     _gaze("gaze", 0, "eyes to the picture's left", "gaze-yaw"),
     _gaze("gaze-pitch", 1, "eyes looking up"),
-    SortMethod("gaze-away", "Faceloom", "eyes straight ahead in the head", ("gaze",), _gaze_away),
+    SortMethod(
+        "gaze-straight", "Faceloom", "eyes straight ahead in the head", ("gaze",), _gaze_away
+    ),
     SortMethod(
         "expression",
         "Faceloom",
