@@ -284,6 +284,80 @@ def test_kinds_of_faces(media: Path, tmp_path: Path, settings, name: str, size) 
         np.testing.assert_array_equal(record.landmarks, record.source_landmarks)
 
 
+def test_each_face_at_its_own_size(media: Path, tmp_path: Path) -> None:
+    pictures = tmp_path / "pictures"
+    pictures.mkdir()
+    shutil.copy(media / "photos" / "three_men_office.jpg", pictures / "a.jpg")
+    shutil.copy(media / "awkward" / "tiny_40x40.png", pictures / "b.png")
+    shutil.copy(media / "photos" / "man_black_27.jpg", pictures / "c.jpg")
+    folder = make_workspace(tmp_path / "w", pictures)
+    extract(folder, image_size="estimated", debug=True)
+    sizes: dict[str, int] = {}
+    for path in sorted(aligned(folder).glob("*.jpg")):
+        image, record = read_face(path)
+        side = image.shape[0]
+        sizes[path.name] = side
+        assert image.shape == (side, side, 3) and side % 2 == 0 and record.own is not None
+        assert record.image_to_face_mat is not None
+        scale = np.sqrt(np.linalg.det(record.image_to_face_mat[:, :2]))
+        assert side in (64, 2048) or scale == pytest.approx(1, abs=1 / side)
+        np.testing.assert_allclose(
+            record.image_to_face_mat,
+            frame_to_face(record.source_landmarks, side, "whole_face"),
+            atol=1e-9,
+        )
+    assert len(set(sizes.values())) > 3 and sizes["b_0.jpg"] == 64
+    with pytest.raises(InputError, match="image_size=estimated"):
+        extract(folder, image_size=512)
+
+
+def test_smoothing_goes_on_behind_a_stop(whole: Path, media: Path, tmp_path: Path) -> None:
+    """Stopped thrice within a window, and once so early that the window reaches to the start."""
+    folder = make_workspace(tmp_path / "w", media / CORRIDOR)
+    for stop in (2, 3, 4, 12):
+        with pytest.raises(CancelledError):
+            extract(folder, stop_after=stop)
+    lines = (aligned(folder) / JOURNAL_NAME).read_text().splitlines()[1:]
+    assert len(lines) >= 14 and float(np.median([len(line) for line in lines])) < 1200
+    assert extract(folder).faces == 123
+    assert faces_in(folder) == faces_in(whole)
+    raw = make_workspace(tmp_path / "raw", media / CORRIDOR)
+    extract(raw, smooth=0)
+    moved = [
+        float(
+            np.abs(
+                read_record(aligned(raw) / name).source_landmarks
+                - read_record(aligned(whole) / name).source_landmarks
+            ).max()
+        )
+        for name in faces_in(raw)
+    ]
+    assert 0.02 < float(np.median(moved)) < 1.0
+
+
+def test_a_gap_is_filled_and_marked(media: Path, tmp_path: Path, monkeypatch) -> None:
+    """The finder is made blind for the second face in two frames."""
+    from faceloom.detect import FaceFinder
+
+    seen = FaceFinder.find
+    frames = iter(range(1000))
+
+    def blind(self, image, previous=(), **settings):
+        faces = seen(self, image, previous, **settings)
+        if settings.get("detections") == []:
+            return faces
+        return faces[:1] + faces[2:] if next(frames) in (10, 11) else faces
+
+    monkeypatch.setattr(FaceFinder, "find", blind)
+    folder = make_workspace(tmp_path / "w", media / CORRIDOR)
+    result = extract(folder, image_size=96)
+    assert (result.faces, result.filled, result.tracks, result.joined) == (123, 2, 3, 0)
+    assert "2 faces in gaps filled" in result.lines()[0]
+    gaps = [r for _, r in Faceset(aligned(folder)) if r.own and r.own.detector == "gap"]
+    assert [r.own.frame_index for r in gaps if r.own] == [10, 11]
+    assert all(r.own and r.own.score == 0 and r.own.track in (0, 1, 2) for r in gaps)
+
+
 def test_debug_pictures_and_fewer_faces(media: Path, tmp_path: Path) -> None:
     pictures = tmp_path / "pictures"
     pictures.mkdir()

@@ -30,7 +30,9 @@ Wanted = Callable[[Sequence[Vector]], bool]
 
 SAME_TRACK = 0.40
 """Mean cosine above which a track goes on with a person's number: a little stricter than for a
-pair of faces, for two persons on one number do more harm than one person on two."""
+pair of faces, for two persons on one number do more harm than one person on two. Of 800 pairs of
+stretches of one person's clip (three faces each) none is below 0.49; of 14 600 pairs of different
+persons' none is above 0.36."""
 _FIRST_LOOKS = 3
 _LATER_LOOKS = 5
 _MOST_VECTORS = 24
