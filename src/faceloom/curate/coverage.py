@@ -74,7 +74,7 @@ class Coverage:
     light_offset: NDArray[np.float64]
     """m 3: dst's light less the mean one of the src faces of that pose."""
     size_near: NDArray[np.float64]
-    """m: size of the `enough`-th largest src face of that pose."""
+    """m: size of the largest src face of that pose; NaN for none."""
     used: Bools
     """n: whether some dst face looks about the same way."""
     pose_with_flip: Bools
@@ -125,12 +125,35 @@ def compare(
         state.look(rows)
         progress.advance(len(rows))
     progress.finish()
-    return state.result(src, _mirror_covers(src, dst, settings))
+    with_flip = _mirror_covers(src, dst, settings, state.covered["pose"])
+    return state.result(src, with_flip)
 
 
 def _chunk(others: int) -> int:
     """How many faces to compare at once with `others`."""
     return max(8, min(256, _PAIRS // max(others, 1)))
+
+
+@dataclass(frozen=True, eq=False)
+class _Pairs:
+    """Faces of dst and src that look the same way, p pairs."""
+
+    dst: NDArray[np.intp]
+    """p: rows of dst."""
+    src: NDArray[np.intp]
+    """p: rows of src."""
+    which: NDArray[np.intp]
+    """p: the dst face's place among those looked at."""
+    looked_at: int
+
+    def count(self, chosen: Bools) -> NDArray[np.intp]:
+        """How many of each dst face's pairs are chosen."""
+        return np.bincount(self.which[chosen], minlength=self.looked_at)
+
+    def mean(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+        """The mean over each dst face's pairs; 0 for none."""
+        total = np.bincount(self.which, values, minlength=self.looked_at)
+        return total / np.maximum(np.bincount(self.which, minlength=self.looked_at), 1)
 
 
 class _State:
@@ -141,6 +164,7 @@ class _State:
         self._rows = rows[np.argsort(src.pose[rows, 0], kind="stable")]
         self._src, self._dst, self._settings = src, dst, settings
         self._yaw = src.pose[self._rows, 0]
+        self._light_known = known(dst.light) & self._src_knows("light")
         self._enough = min(settings.enough, len(self._rows))
         self._part_known: Bools = np.asarray(np.isfinite(src.expression).any(0), dtype=np.bool_)
         m, parts = len(dst), len(EXPRESSIONS)
@@ -172,66 +196,54 @@ class _State:
         self._judge(rows, candidates, distance <= self._settings.pose_tolerance_deg)
 
     def _judge(self, rows: NDArray[np.intp], candidates: NDArray[np.intp], pose: Bools) -> None:
-        """Which of the src faces near in pose (`pose`: dst x src) are near in all else."""
-        expression = self._expression(rows, candidates, pose)
-        light = self._light(rows, candidates, pose)
-        self._size(rows, candidates, pose)
-        step = np.abs(self._dst.brightness[rows, None] - self._src.brightness[None, candidates])
-        bright = np.asarray(pose & (step <= self._settings.brightness_tolerance), dtype=bool)
-        self.near[rows] = pose.sum(1)
-        found: dict[Dimension, Bools] = {
-            "pose": pose,
-            "expression": expression,
-            "light": light,
-            "brightness": bright,
-        }
-        for dimension, pairs in found.items():
-            self.covered[dimension][rows] = pairs.sum(1) >= self._enough
-        self.together[rows] = expression.sum(1) >= self._enough
+        """Of the pairs near in pose (`pose`: dst x src), which are near in all else."""
+        which, other = np.nonzero(pose)
+        near = np.bincount(which, minlength=len(rows))
+        self.near[rows] = near
+        self.covered["pose"][rows] = near >= self._enough
+        pairs = _Pairs(rows[which], candidates[other], which, len(rows))
+        expression = self._expression(rows, pairs, near)
+        self.covered["expression"][rows] = pairs.count(expression) >= self._enough
+        self.together[rows] = self.covered["expression"][rows]
+        light = self._light(rows, pairs)
+        self.covered["light"][rows] = pairs.count(light) >= self._enough
         # What is unknown of a dst face cannot be asked of src.
-        asked = (
-            known(self._dst.light[rows]) if self._src_knows("light") else np.zeros(len(rows), bool)
-        )
-        lit = expression & (light | ~np.asarray(asked, dtype=np.bool_)[:, None])
-        self.together_lit[rows] = lit.sum(1) >= self._enough
+        asked = self._light_known[pairs.dst]
+        lit = pairs.count(expression & (light | ~asked))
+        self.together_lit[rows] = lit >= self._enough
+        step = np.abs(self._dst.brightness[pairs.dst] - self._src.brightness[pairs.src])
+        bright = pairs.count(step <= self._settings.brightness_tolerance)
+        self.covered["brightness"][rows] = bright >= self._enough
+        self._size(rows, pairs)
 
-    def _expression(
-        self, rows: NDArray[np.intp], candidates: NDArray[np.intp], pose: Bools
-    ) -> Bools:
-        """Pairs near in pose and in every part of the expression that is known of the dst face."""
-        pairs = pose.copy()
-        near = np.maximum(pose.sum(1), 1)
-        there: Bools = np.asarray(pose.sum(1) >= self._enough, dtype=np.bool_)
+    def _expression(self, rows: NDArray[np.intp], pairs: _Pairs, near: NDArray[np.intp]) -> Bools:
+        """Pairs near in every part of the expression that is known of the dst face."""
+        fits = np.ones(len(pairs.dst), np.bool_)
+        there = near >= self._enough
         for number, tolerance in enumerate(_PART_TOLERANCES * self._settings.expression_tolerance):
-            wanted = self._dst.expression[rows, number]
-            step = wanted[:, None] - self._src.expression[None, candidates, number]
-            close: Bools = np.asarray(np.abs(step) <= tolerance, dtype=np.bool_)
-            unknown: Bools = np.asarray(np.isnan(wanted), dtype=np.bool_)
-            if self._part_known[number]:
-                pairs &= close | np.expand_dims(unknown, 1)
-            else:
-                unknown[:] = True
-            lacking: Bools = np.asarray((close & pose).sum(1) < self._enough, dtype=np.bool_)
-            self.missing[rows, number] = lacking & ~unknown & there
-            self.part_offset[rows, number] = np.where(pose, np.nan_to_num(step), 0).sum(1) / near
-        return pairs
+            if not self._part_known[number]:
+                continue
+            wanted = self._dst.expression[:, number]
+            step = wanted[pairs.dst] - self._src.expression[pairs.src, number]
+            close = np.abs(step) <= tolerance
+            fits &= close | np.isnan(wanted[pairs.dst])
+            lacking = (pairs.count(close) < self._enough) & ~np.isnan(wanted[rows])
+            self.missing[rows, number] = lacking & there
+            self.part_offset[rows, number] = pairs.mean(np.nan_to_num(step))
+        return fits
 
-    def _light(self, rows: NDArray[np.intp], candidates: NDArray[np.intp], pose: Bools) -> Bools:
-        step = self._dst.light[rows, None] - self._src.light[None, candidates]
-        near = np.maximum(pose.sum(1), 1)[:, None]
-        weighed = np.where(pose[..., None], np.nan_to_num(step), 0)
-        self.light_offset[rows] = weighed.sum(1) / near
-        close = np.linalg.norm(step, axis=2) <= self._settings.light_tolerance
-        return np.asarray(pose & close, dtype=bool)
+    def _light(self, rows: NDArray[np.intp], pairs: _Pairs) -> Bools:
+        step = self._dst.light[pairs.dst] - self._src.light[pairs.src]
+        for axis in range(3):
+            self.light_offset[rows, axis] = pairs.mean(np.nan_to_num(step[:, axis]))
+        apart = np.linalg.norm(step, axis=1)
+        return np.asarray(apart <= self._settings.light_tolerance, dtype=np.bool_)
 
-    def _size(self, rows: NDArray[np.intp], candidates: NDArray[np.intp], pose: Bools) -> None:
-        sizes = np.where(pose, np.nan_to_num(self._src.size_px[None, candidates]), 0.0)
-        place = sizes.shape[1] - self._enough
-        if place >= 0:
-            largest = np.partition(sizes, place, axis=1)[:, place]
-            self.size_near[rows] = largest
-            wanted = self._dst.size_px[rows] * self._settings.size_ratio
-            self.covered["size"][rows] = (largest >= wanted) & (largest > 0)
+    def _size(self, rows: NDArray[np.intp], pairs: _Pairs) -> None:
+        sizes = self._src.size_px[pairs.src]
+        large = sizes >= self._dst.size_px[pairs.dst] * self._settings.size_ratio
+        self.covered["size"][rows] = pairs.count(large) >= self._enough
+        np.fmax.at(self.size_near, pairs.dst, sizes)
 
     def result(self, src: Traits, with_flip: Bools) -> Coverage:
         pose_known = known(self._dst.pose)
@@ -295,15 +307,16 @@ def grid(pose: NDArray[np.float64], chosen: Bools) -> NDArray[np.intp]:
     return counts[::-1, ::-1].astype(np.intp)
 
 
-def _mirror_covers(src: Traits, dst: Traits, settings: CoverageSettings) -> Bools:
+def _mirror_covers(src: Traits, dst: Traits, settings: CoverageSettings, covered: Bools) -> Bools:
     """Whether src and its mirror images together cover each dst face's pose."""
     poses = np.concatenate([src.pose, src.mirrored().pose])
     poses = poses[known(poses)]
-    enough = min(settings.enough, len(poses))
-    near = np.zeros(len(dst), bool)
+    enough = min(settings.enough, int(known(src.pose).sum()))
+    result = covered.copy()
+    missing = np.flatnonzero(~covered)
     chunk = _chunk(len(poses))
-    for begin in range(0, len(dst), chunk):
-        rows = slice(begin, begin + chunk)
+    for begin in range(0, len(missing), chunk):
+        rows = missing[begin : begin + chunk]
         apart = np.hypot(*(dst.pose[rows, None, axis] - poses[None, :, axis] for axis in (0, 1)))
-        near[rows] = (apart <= settings.pose_tolerance_deg).sum(1) >= enough
-    return near
+        result[rows] = (apart <= settings.pose_tolerance_deg).sum(1) >= enough
+    return result
