@@ -232,8 +232,8 @@ def _best(table: FaceTable, context: SortContext) -> Ordering:
     whole = problem.value(everything)
     share = float(gains.sum()) / whole if whole > 0 else 1.0
     values = ["left out"] * len(table)
-    for place, row in enumerate(rows):
-        values[row] = f"{place + 1} · quality {problem.quality[row]:.2f}"
+    for row in rows:
+        values[row] = f"quality {problem.quality[row]:.2f}"
     return Ordering(
         rows,
         np.setdiff1d(np.arange(len(table)), rows),

@@ -168,5 +168,4 @@ def _joined(n: int, parts: Sequence[Rows], pieces: Sequence[Ordering]) -> Orderi
         np.sort(np.concatenate(trash)),
         np.empty(0, np.intp),
         tuple(values),
-        " ".join(piece.note for piece in pieces if piece.note)[:300],
     )

@@ -261,7 +261,7 @@ METHODS: Final = (
     SortMethod(
         "identity",
         "Faceloom",
-        "with --reference the most like that person; without, a chain of alike faces",
+        "the most like --reference; without it, each face beside the most alike one",
         ("embedding",),
         _identity,
         ("vggface", "person-likeness"),
