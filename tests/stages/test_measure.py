@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -267,3 +270,65 @@ def test_an_embedding_in_the_file_needs_no_network(tmp_path: Path, monkeypatch) 
     age(folder)
     found = table(folder, ["embedding"])
     np.testing.assert_allclose(found.column("embedding")[0], vector, atol=1e-6)
+
+
+def test_impossible_landmarks_and_tiny_pictures_stop_nothing(tmp_path: Path) -> None:
+    """What other programs, or somebody hostile, may have written into a face."""
+    folder = tmp_path / "aligned"
+    folder.mkdir()
+    plain = landmarks68(64)
+    rng = np.random.default_rng(2)
+    cases: dict[str, tuple[int, np.ndarray]] = {
+        "spot": (64, np.full((68, 2), 7.0)),
+        "line": (64, np.column_stack([np.arange(68.0), np.arange(68.0)])),
+        "far": (64, plain + 1e8),
+        "vast": (64, plain * 1e6),
+        "minute": (64, plain * 1e-4),
+        "random": (64, rng.normal(0, 500, (68, 2))),
+        "mirror": (64, plain * (-1, 1)),
+        "pixel": (1, plain),
+        "small": (9, plain / 8),
+    }
+    for name, (size, points) in cases.items():
+        record = synthetic_record(points.astype(np.float32), "a.png")
+        image = rng.integers(0, 256, (size, size, 3), np.uint8)
+        write_face(folder / f"{name}.png", image, record)
+    wide = synthetic_record(plain, "a.png", face_type="mark_only")
+    write_face(folder / "wide.png", rng.integers(0, 256, (20, 90, 3), np.uint8), wide)
+    age(folder)
+    progress = NullProgress()
+    found = table(folder, CHEAP, progress=progress)
+    assert len(found) == len(cases) + 1
+    assert np.isfinite(found.column("brightness")).all()
+    spot = [path.stem for path in found.paths].index("spot")
+    assert np.isnan(found.column("sharpness")[spot]) and np.isnan(found.column("yaw_deg")[spot])
+    assert any("spot.png" in note for note in progress.notes)
+
+
+def test_a_kill_loses_no_more_than_a_batch(tmp_path: Path) -> None:
+    folder = write_faceset(tmp_path / "aligned", 1, size=48)
+    (source,) = sorted(folder.glob("*.png"))
+    for copy in range(3 * BATCH):
+        shutil.copy(source, folder / f"copy{copy:04}.png")
+    age(folder)
+    program = (
+        "import os, signal, sys, pathlib\n"
+        "from faceloom.core import Cancel, NullProgress\n"
+        "from faceloom.stages.measure import BATCH, measure_faces\n"
+        "class Killing(NullProgress):\n"
+        "    done = None\n"
+        "    def start(self, stage, *rest, **more):\n"
+        "        self.done = 0 if stage == 'measuring' else None\n"
+        "    def advance(self, items=1):\n"
+        "        if self.done is not None:\n"
+        "            self.done += items\n"
+        "            if self.done == 2 * BATCH + 50:\n"
+        "                os.kill(os.getpid(), signal.SIGKILL)\n"
+        "measure_faces(pathlib.Path(sys.argv[1]), ['hue'], workers=1,\n"
+        "              progress=Killing(), cancel=Cancel())\n"
+    )
+    ended = subprocess.run([sys.executable, "-c", program, str(folder)], check=False)
+    assert ended.returncode == -signal.SIGKILL
+    progress = Counting()
+    assert np.isfinite(table(folder, ["hue"], progress=progress).column("hue")).all()
+    assert progress.stages[-1] == ("measuring", 3 * BATCH + 1, 2 * BATCH)
