@@ -11,8 +11,9 @@ from typing import Any, Final, Literal
 
 from pydantic import Field, field_validator
 
-from faceloom.core import Cancel, FaceloomError, FormatError, InputError, Progress, Settings
-from faceloom.faces import FaceRecord, Faceset, OwnMetadata, encode_face, encoded_size, read_face
+from faceloom.core import Cancel, FaceloomError, InputError, Progress, Settings
+from faceloom.faces import FaceRecord, Faceset, OwnMetadata, encode_face, read_face
+from faceloom.faces.files import picture_size
 from faceloom.faces.moves import recover_moves
 from faceloom.faces.recrop import (
     Recrop,
@@ -40,9 +41,6 @@ MAX_SIZE_PX: Final = 2048
 _FOLDER = "resized"
 _BORDER_SHARE = 0.01
 """So much of a new picture may lie outside the old one and still count as covered."""
-_HEADER_BYTES = 64 << 10
-_FAR_FRAMES = 64
-"""Frames that are decoded in vain rather than sought."""
 
 
 class ResizeConfig(Settings):
@@ -214,12 +212,15 @@ def _plans(
     progress.start("looking", len(records), "faces")
     for path, record in records.items():
         cancel.check()
+        size = picture_size(path)
         try:
-            plan = _plan(config, record, _picture_size(path))
+            plan = _plan(config, record, size)
         except FaceloomError as error:
             raise type(error)(f"{path}: {error}") from None
-        if plan is not None or config.to is not None:
-            plans[path] = plan or _as_it_is(record, _picture_size(path))
+        if plan is None and config.to is not None:
+            plan = plan_resize(record, size, size[0])
+        if plan is not None:
+            plans[path] = plan
         progress.advance()
     progress.finish()
     if config.source == "face" and not config.allow_borders:
@@ -248,10 +249,6 @@ def _plan(config: ResizeConfig, record: FaceRecord, old: tuple[int, int]) -> Rec
     return plan_recrop(record, old, size_px, kind)
 
 
-def _as_it_is(record: FaceRecord, old: tuple[int, int]) -> Recrop:
-    return plan_resize(record, old, old[0])
-
-
 def _refuse_borders(folder: Path, plans: Mapping[Path, Recrop]) -> None:
     """`InputError` where a picture does not show all of its new crop."""
     bare = {path: uncovered(plan) for path, plan in plans.items()}
@@ -265,19 +262,6 @@ def _refuse_borders(folder: Path, plans: Mapping[Path, Recrop]) -> None:
         f"{bare[worst]:.0%} is missing); --from footage cuts them from the frames, "
         "--allow-borders leaves black there"
     )
-
-
-def _picture_size(path: Path) -> tuple[int, int]:
-    """(h, w) of a face's picture, from its header."""
-    try:
-        with path.open("rb") as file:
-            head = file.read(_HEADER_BYTES)
-            try:
-                return encoded_size(head)
-            except FormatError:
-                return encoded_size(head + file.read())
-    except OSError as error:
-        raise InputError(f"cannot be read: {error.strerror or error}") from None
 
 
 # --- where the frames are

@@ -74,8 +74,8 @@ class FrameFeed:
             self._run = iter(self._footage.frames(index))
         for frame in self._run:
             self._next = frame.index + 1
+            self._keep(frame)  # Those on the way too: a thread that lags may ask for them.
             if frame.index >= index:
-                self._keep(frame)
                 return
         self._stop()
 
