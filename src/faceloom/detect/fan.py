@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from faceloom.core import InputError, Progress
-from faceloom.detect.foreign_weights import fit, read_weights
+from faceloom.detect.foreign_weights import best_device, fit, read_weights
 from faceloom.detect.pixels import unturned
 from faceloom.detect.points import box_of_region, quarter_turn, region_of_landmarks
 from faceloom.detect.s3fd import S3fd
@@ -54,7 +54,8 @@ class FanLandmarker:
     `second` is the detector of that second look, which happens where it sees exactly one face in
     the crop; without it there is none. FAN has no say on whether there is a face: the presence of
     its faces is 40 times the mean height of the heat maps' peaks less 4, so that where no point
-    stands out it falls below 0. Thread-safe.
+    stands out it falls below 0. `device` is PyTorch's name of one; unset, a graphics card if there
+    is one. Thread-safe.
 
     Raises `WeightsError` when there is no file, `FormatError` when it is no FAN.
     """
@@ -65,12 +66,12 @@ class FanLandmarker:
         model: Path | None = None,
         *,
         second: Detector | None = None,
-        device: str = "cpu",
+        device: str | None = None,
     ) -> None:
         self._name = name
-        self._network: Any = load_fan(model or owned_path(name)).to(device)
+        self._device = best_device(device)
+        self._network: Any = load_fan(model or owned_path(name)).to(self._device)
         self._second = second
-        self._device = device
         self._lock = threading.Lock()
 
     @property

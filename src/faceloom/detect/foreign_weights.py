@@ -40,6 +40,13 @@ class ForeignWeights:
     """Kernels are height, width, in, out (TensorFlow's order), not out, in, height, width."""
 
 
+def best_device(device: str | None) -> str:
+    """`device`, or where that is None the graphics card if PyTorch has one, else the processor."""
+    import torch
+
+    return device or ("cuda" if torch.cuda.is_available() else "cpu")
+
+
 def read_weights(path: Path) -> ForeignWeights:
     """The tensors in one of the files above; which kind it is its first bytes tell.
 

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from faceloom.detect.boxes import suppressed
-from faceloom.detect.foreign_weights import fit, read_weights
+from faceloom.detect.foreign_weights import best_device, fit, read_weights
 from faceloom.detect.points import points_in_box
 from faceloom.detect.types import Detection, UInt8Image
 from faceloom.weights import owned_path
@@ -42,7 +42,8 @@ class S3fd:
 
     The picture's longer side is brought to `long_side_px` where it has twice as many pixels or
     more, otherwise to half of what it has. Boxes of less than `min_side_px` in the picture are
-    left out. S3FD gives no points: those of a mean face take their place. Thread-safe.
+    left out. S3FD gives no points: those of a mean face take their place. `device` is PyTorch's
+    name of one; unset, a graphics card if there is one. Thread-safe.
 
     Raises `WeightsError` when there is no file, `FormatError` when it is no S3FD.
     """
@@ -55,12 +56,12 @@ class S3fd:
         *,
         long_side_px: int = 640,
         min_side_px: int = 40,
-        device: str = "cpu",
+        device: str | None = None,
     ) -> None:
-        self._network: Any = load_s3fd(model or owned_path("s3fd")).to(device)
+        self._device = best_device(device)
+        self._network: Any = load_s3fd(model or owned_path("s3fd")).to(self._device)
         self._long_side_px = long_side_px
         self._min_side_px = min_side_px
-        self._device = device
         self._lock = threading.Lock()
 
     def detect(self, images: Sequence[UInt8Image]) -> list[list[Detection]]:
