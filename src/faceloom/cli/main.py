@@ -32,6 +32,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "List, pack, unpack, rename, resize, enhance, import and export facesets.",
     ),
     "sort": ("faceloom.cli.sort:sort", "Order a faceset by what its faces show; keep the best."),
+    "dedupe": ("faceloom.cli.dedupe:dedupe", "Move near-duplicates out of a faceset."),
+    "cluster": ("faceloom.cli.cluster:cluster", "Group faces by person; name, keep or move them."),
     "coverage": (
         "faceloom.cli.coverage:coverage",
         "What dst shows that src lacks, and what to film.",
