@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sqlite3
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -198,6 +199,18 @@ def test_index_held_by_another_process(folder: Path, monkeypatch: pytest.MonkeyP
             assert sorted(cache.read("a", 1, NAMES)) == NAMES
         finally:
             holder.close()
+
+
+def test_several_write_at_once(folder: Path):
+    def work(number: int) -> None:
+        for i in range(10):
+            with MeasureCache(folder) as cache:
+                cache.write(f"kind{number}", 1, {name: np.float32(number + i) for name in NAMES})
+
+    with ThreadPoolExecutor(4) as threads:
+        list(threads.map(work, range(4)))
+    for number in range(4):
+        assert read(folder, f"kind{number}") == dict.fromkeys(NAMES, number + 9)
 
 
 def test_missing_folder(tmp_path: Path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import random
@@ -217,6 +218,57 @@ def test_file_that_appears_at_a_target_meanwhile_stays(tmp_path: Path):
     assert moved.renamed == [(folder / "new.jpg", folder / "new~2.jpg")]
     undo_moves(folder)
     assert listing(folder) == {"new.jpg": "intruder", "a.jpg": "a.jpg", "b.jpg": "b.jpg"}
+
+
+def test_file_system_without_second_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """As FAT and some network folders are: a rename would overwrite, so it is looked first."""
+
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(errno.EPERM, "no links here")
+
+    monkeypatch.setattr(os, "link", refuse)
+    folder = fill(tmp_path / "aligned", ["a.jpg", "b.jpg", "c.jpg"])
+
+    class Intruder(NullProgress):
+        def start(self, stage: str, total: int | None, unit: str, done: int = 0) -> None:
+            (folder / "new.jpg").write_text("intruder")
+
+    mapping = {
+        "aligned/a.jpg": "aligned/b.jpg",
+        "aligned/b.jpg": "aligned/a.jpg",
+        "aligned/c.jpg": "aligned/new.jpg",
+    }
+    move_faces(folder, moves(tmp_path, mapping), label="x", progress=Intruder())
+    assert listing(folder) == {
+        "a.jpg": "b.jpg",
+        "b.jpg": "a.jpg",
+        "new.jpg": "intruder",
+        "new~2.jpg": "c.jpg",
+    }
+    undo_moves(folder)
+    assert listing(folder) == {n: n for n in ("a.jpg", "b.jpg", "c.jpg")} | {"new.jpg": "intruder"}
+
+
+def test_face_that_cannot_be_moved_holds_up_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """As on Windows while another program shows a picture."""
+    link = os.link
+
+    def stubborn(source: str, target: str, **options: bool) -> None:
+        if Path(source).read_text() == "b.jpg":
+            raise OSError(errno.EACCES, "in use")
+        link(source, target, **options)
+
+    monkeypatch.setattr(os, "link", stubborn)
+    folder = fill(tmp_path / "aligned", ["a.jpg", "b.jpg", "c.jpg"])
+    mapping = {f"aligned/{a}.jpg": f"aligned/{b}.jpg" for a, b in ("ab", "bc", "cd")}
+    moved = move_faces(folder, moves(tmp_path, mapping), label="x")
+    assert listing(folder) == {"b.jpg": "b.jpg", "b~2.jpg": "a.jpg", "d.jpg": "c.jpg"}
+    assert moved.moved == 2 and moved.failed == [(folder / "b.jpg", "in use")]
+    assert not recover_moves(folder)
+    undo_moves(folder)
+    assert listing(folder) == {f"{name}.jpg": f"{name}.jpg" for name in "abc"}
 
 
 # --- refusals

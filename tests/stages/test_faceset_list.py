@@ -95,6 +95,22 @@ def test_list_for_people(folder: Path, capsys: pytest.CaptureFixture[str]):
         assert piece in out
 
 
+def test_a_packed_faceset_is_listed_as_it_is(folder: Path, capsys: pytest.CaptureFixture[str]):
+    config = ListConfig(faceset=str(folder))
+    loose = run(config, progress=NullProgress(), cancel=Cancel()).as_dict()
+    assert run_command(["faceset", "pack", str(folder), "--remove"]) == 0
+    assert not (folder / "a.jpg").exists()
+    for _ in range(2):
+        packed = run(config, progress=NullProgress(), cancel=Cancel()).as_dict()
+        assert packed == loose
+    capsys.readouterr()
+    assert run_command(["faceset", "list", str(folder), "--json"]) == 0
+    faces = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [face["source_file"] for face in faces] == ["00001.png", "00001.png", "00002.png", ""]
+    assert run_command(["faceset", "rename", str(folder)]) == 1
+    assert "unpack it first" in capsys.readouterr().err
+
+
 def test_original_names_come_back_and_go_again(folder: Path, capsys: pytest.CaptureFixture[str]):
     before = {path.name: path.read_bytes() for path in folder.glob("*.jpg")}
     assert run_command(["faceset", "rename", str(folder), "--json"]) == 0

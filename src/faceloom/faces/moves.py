@@ -200,8 +200,9 @@ def _held(root: Path) -> Generator[str | None]:
                 yield "an extraction is writing there; wait until it has ended"
             else:
                 yield None
-    except PermissionError as error:
-        raise InputError(f"{root}: cannot be written: {error.strerror or error}") from None
+    except OSError as error:
+        where = error.filename or root
+        raise InputError(f"{where}: faces cannot be moved: {error.strerror or error}") from None
 
 
 def _prepare(

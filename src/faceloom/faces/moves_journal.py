@@ -24,7 +24,7 @@ JOURNAL_FOLDER: Final = ".faceloom-moves"
 VERSION: Final = 1
 KEPT_OPERATIONS: Final = 20
 _NAME = re.compile(r"(\d{6,12})\.(todo|done|undo)\.jsonl")
-_MAX_BYTES = 1 << 30
+_MAX_BYTES = 128 << 20
 
 State = Literal["todo", "done", "undo"]
 
