@@ -85,6 +85,7 @@ def test_the_pictures_from_before_are_kept_and_come_back(tmp_path):
     assert not (folder.parent / "aligned_resized").exists()
     undo_moves(folder)
     assert {name: (folder / name).read_bytes() for name in _names(folder)} == before
+    assert not result.originals.exists()
 
 
 def test_a_kill_at_any_change_leaves_old_or_new_and_the_same_command_ends_it(tmp_path):
@@ -185,12 +186,24 @@ def test_faces_of_other_footage_are_refused_before_anything_is_written(tmp_path)
     [
         ({}, "nothing to do"),
         ({"face_type": "mark_only"}, "mark_only"),
+        ({"size": 100, "source": "footage", "faceset": "data_src/aligned"}, "--footage names"),
     ],
 )
-def test_what_cannot_be_is_told_in_a_line(tmp_path, values, words):
+def test_what_cannot_be_is_told_in_a_line(tmp_path, monkeypatch, values, words):
     _make(tmp_path)
+    monkeypatch.chdir(tmp_path)
     with pytest.raises(InputError, match=words):
         _run(tmp_path, **values)
+
+
+@pytest.mark.parametrize("size", ["20", "4096", "big", "-5", "٣٠٠"])
+def test_sizes_that_cannot_be_are_wrong_usage(tmp_path, capsys, size):
+    from faceloom.cli.main import run_command
+
+    _make(tmp_path)
+    assert run_command(["faceset", "resize", "src", "-w", str(tmp_path), f"--size={size}"]) == 2
+    line = capsys.readouterr().err
+    assert line.count("\n") == 1 and "resize settings: size: " in line
 
 
 def test_a_real_clip_cut_anew_is_what_extraction_cuts(tmp_path, media):

@@ -81,7 +81,6 @@ def replace_faces(
                 Move(staging / name, folder / name),
             )
         ]
-        originals.mkdir(exist_ok=True)
         move_faces(folder, moves, label=label, progress=progress)
     _close_job(staging)
     return Replaced(

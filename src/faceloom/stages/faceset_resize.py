@@ -76,12 +76,17 @@ class ResizeConfig(Settings):
     def _long_name(cls, value: object) -> object:
         return SHORT.get(value, value) if isinstance(value, str) else value
 
-    @field_validator("size")
+    @field_validator("size", mode="before")
     @classmethod
-    def _in_range(cls, value: int | str) -> int | str:
-        if isinstance(value, int) and not MIN_SIZE_PX <= value <= MAX_SIZE_PX:
+    def _in_range(cls, value: object) -> object:
+        if value in ("estimated", "same"):
+            return value
+        text = str(value)
+        if not text.isascii() or not text.isdigit():
+            raise ValueError("expected a number of pixels, estimated or same")
+        if not MIN_SIZE_PX <= int(text) <= MAX_SIZE_PX:
             raise ValueError(f"faces are {MIN_SIZE_PX} to {MAX_SIZE_PX} pixels large")
-        return value
+        return int(text)
 
 
 @dataclass(frozen=True)
