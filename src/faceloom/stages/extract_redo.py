@@ -42,7 +42,8 @@ _TAKEN = 0.35
 """Overlap from which a face found is one that is there."""
 _SEEK = 12
 """Frames between two wanted ones that are rather decoded than leapt over."""
-_INHERITED = ("face_type", "image_size", "format", "jpeg_quality", "max_faces", "who", "tracking")
+_OF_FACES = ("face_type", "image_size", "format", "jpeg_quality", "max_faces", "who", "tracking")
+_OF_FINDING = ("detector", "landmarker", "min_face_px", "turns", "detector_size")
 """Settings that are those of the extraction unless others are given."""
 
 
@@ -177,9 +178,13 @@ def _inherit(config: ExtractConfig, done: Done) -> ExtractConfig:
     fields = ExtractConfig.model_fields
     taken: dict[str, Any] = {
         key: before[key]
-        for key in _INHERITED
+        for key in (*_OF_FACES, *_OF_FINDING)
         if key in before and getattr(config, key) == fields[key].default
     }
+    # What size suits is a matter of the detector, and several have several.
+    other = before.get("detector") != taken.get("detector", config.detector)
+    if other or not isinstance(taken.get("detector_size"), int):
+        taken.pop("detector_size", None)
     if "tracking" in taken:
         taken["tracking"] = "on" if taken["tracking"] else "off"
     values = {**config.model_dump(), **taken}

@@ -90,8 +90,8 @@ class TrackNamer:
         if self._identifier is not None:
             if any(face.track is not None for face in faces):
                 learned = self._recognise(settled)
+                keep = [self._kept.get(face.track or 0, True) for face in faces]
                 faces = [replace(f, track=self._persons[f.track or 0]) for f in faces]
-                keep = [self._keeps(face.track or 0) for face in faces]
             elif self._wanted is not None:
                 keep = [self._wanted([self._look(settled.frame, face)]) for face in faces]
         kept = [face for face, good in zip(faces, keep, strict=True) if good]
@@ -136,13 +136,15 @@ class TrackNamer:
             if person not in rivals
         }
         best = max(likeness, key=lambda person: likeness[person], default=None)
-        joined = best is not None and likeness[best] >= SAME_TRACK
         item: dict[str, Any] = {"track": track, "new": True}
-        item["number"] = best if joined else len(self._vectors)
-        if joined:
-            item["joined"] = True
+        number = len(self._vectors)
+        if best is not None and likeness[best] >= SAME_TRACK:
+            item["joined"], number = True, best
+        item["number"] = number
         item["time"] = str(settled.frame.time)
         item["vectors"] = [_to_text(vector) for vector in vectors]
+        if self._wanted is not None:
+            item["kept"] = self._wanted([*self._vectors.get(number, ()), *vectors])
         self._learn(item)
         return item
 
@@ -154,7 +156,11 @@ class TrackNamer:
         face = next(face for face in settled.faces if face.track == track)
         if _clarity(face) < _CLEAR or len(self._vectors[self._persons[track]]) >= _MOST_VECTORS:
             return []
-        item = {"track": track, "vectors": [_to_text(self._look(settled.frame, face))]}
+        vector, known = self._look(settled.frame, face), self._vectors[self._persons[track]]
+        item: dict[str, Any] = {"track": track, "vectors": [_to_text(vector)]}
+        if self._wanted is not None and not known:
+            # Nothing could be told by the faces that it began with.
+            item["kept"] = self._wanted([vector])
         self._learn(item)
         return [item]
 
@@ -172,14 +178,8 @@ class TrackNamer:
         known = self._vectors[self._persons[track]]
         known += [_from_text(text) for text in item.get("vectors", ())]
         del known[_MOST_VECTORS:]
-        self._kept.pop(self._persons[track], None)
-
-    def _keeps(self, person: int) -> bool:
-        if self._wanted is None:
-            return True
-        if person not in self._kept:
-            self._kept[person] = self._wanted(self._vectors[person])
-        return self._kept[person]
+        if "kept" in item:
+            self._kept[track] = bool(item["kept"])
 
     def _look(self, frame: Frame, face: FoundFace) -> Vector:
         assert self._identifier is not None, "nobody is asked for"
