@@ -5,12 +5,12 @@ from __future__ import annotations
 import cv2
 import numpy as np
 import pytest
-from measured_faces import MESH, as_jpeg, crop, portraits
 
 from faceloom.curate.aligned import luma
 from faceloom.curate.detail import spectral_sharpness
 from faceloom.detect import mesh_to_68
 from faceloom.geometry import mirror_landmarks
+from measured_faces import MESH, as_jpeg, crop, portraits
 
 NAMES = ("man_black_27.jpg", "woman_white_54.jpg", "astronaut.png")
 
@@ -79,6 +79,22 @@ def test_it_is_the_same_in_other_crops_sizes_and_the_mirror(media, need_weights)
         mirrored = np.ascontiguousarray(face[:, ::-1])
         other = sharpness(mirrored, mirror_landmarks(points, 384), scale)
         assert other == pytest.approx(whole, rel=0.05)
+
+
+@pytest.mark.media
+def test_a_smaller_face_of_equal_focus_is_less_sharp(media, need_weights) -> None:
+    """Enlarged in its picture or not: what counts is the size that it had in the frame."""
+    need_weights("yunet", "face-landmarker")
+    ((image, landmarks),) = portraits(media, ("man_black_27.jpg",)).values()
+    values = []
+    for factor in (5, 10, 20):
+        small = cv2.resize(image, None, fx=1 / factor, fy=1 / factor, interpolation=cv2.INTER_AREA)
+        points = ((landmarks + 0.5) / factor - 0.5).astype(np.float32)
+        values.append(sharpness(*crop(small, points, "whole_face", 256)))
+        other = sharpness(*crop(small, points, "full_face", 384))
+        assert other == pytest.approx(values[-1], rel=0.3), factor
+    assert values == sorted(values, reverse=True)
+    assert values[2] < 0.5 * values[0]
 
 
 def test_one_colour_holds_no_detail() -> None:

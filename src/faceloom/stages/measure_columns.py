@@ -49,7 +49,7 @@ _KINDS = (
     Kind("cpbd", 1, "<f4", (), "pixels"),
     Kind("cpbd-whole", 1, "<f4", (), "pixels"),
     Kind("motion-blur", 1, "<f8", (), "pixels"),
-    Kind("sharpness", 1, "<f4", (), "pixels"),
+    Kind("sharpness", 3, "<f4", (), "pixels"),
     Kind("tone", 1, "<f8", (3,), "pixels"),
     Kind("hist", 1, "<f2", (768,), "pixels"),
     Kind("hist-gray", 1, "<f2", (256,), "pixels"),
