@@ -5,9 +5,25 @@ from __future__ import annotations
 from cyclopts import App
 
 app = App(name="faceset", help_format="markdown")
-app.help = """List, pack, unpack, rename, resize, enhance, import and export facesets.
+# The commands are loaded when they are called, so their own words are not at hand for the overview.
+app.help = """What is in a faceset, and what can be done with its files.
 
 A faceset is called `src` or `dst`, or by the path of any folder of faces.
+
+* `list`: what is in it, in sums, or face by face with `--json`
+* `rename`, `undo`: original names back; take the last renaming or moving back
+* `pack`, `unpack`: one file for all faces, and back
+* `metadata`: save it, restore it into edited pictures
+* `import`, `export`: from and for DeepFaceLab and Machine Video Editor
+* `resize`, `enhance`: another size or face type; sharper faces
+* `tracks`, `people`: who is in it, and when
+* `masks`, `debug`: masks and landmarks as pictures
+
+**Example**
+
+    faceloom faceset list src
+
+    faceloom faceset undo src
 """
 
 SUBCOMMANDS: dict[str, str] = {
