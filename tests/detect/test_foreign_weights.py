@@ -27,7 +27,7 @@ from faceloom.detect.foreign_weights import read_weights
 from faceloom.detect.s3fd import load_s3fd
 from faceloom.detect.s3fd_network import S3fdNetwork
 
-NARROW, WIDTH = 16, 16
+NARROW, WIDTH = 16, 8
 
 
 def write_fan(kind: str, path: Path, state: dict[str, torch.Tensor]) -> Path:
@@ -57,6 +57,8 @@ def test_fan_reads_every_form_and_computes_what_the_reference_does(tmp_path, kin
     network = load_fan(write_fan(kind, tmp_path / "fan", state), FanNetwork(WIDTH))
     for name, value in state.items():
         assert torch.equal(network.state_dict()[name], value), name
+    if kind not in ("dfl", "stacked"):
+        return  # the same tensors in the same network: the same outputs
     x = torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(2))
     with torch.inference_mode():
         ours, theirs = network(x), fan_forward(state, x)
