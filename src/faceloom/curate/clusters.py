@@ -1,7 +1,7 @@
 """Group faces by person: no number of persons given, no table of all pairs.
 
 Vectors of one person lie within a cosine of 0.7 of their mean nearly always, means of two persons
-within 0.31 of each other at most (35 persons, SFace). So groups are grown on means: first small
+within 0.31 of each other at most (37 persons, SFace). So groups are grown on means: first small
 tight ones, then, nearest first, those whose means are near. Faces whose vector cannot be trusted
 (blurred, tiny, hidden) take no part in that, since they are near to each other whoever they show
 and would bridge two persons; they join a group afterwards, by their track or by nearness.

@@ -16,12 +16,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 BLANK_LIMIT: Final = 0.30
-"""Blankness above which a vector says little of who it is. Of 6800 faces of 35 persons none was
+"""Blankness above which a vector says little of who it is. Of 6800 faces of 37 persons none was
 above 0.24. Of 23 portraits shrunk to 16, 12, 8 pixels (of SFace's 112) 1, 11, 20 are above the
 limit: it is a sign that a face cannot be told, and none that it can."""
 
-# The mean vector of 630 faces of 35 persons after shrinking to 8 pixels, and after a blur of
-# sigma 6, at SFace's 112 pixels: `bench/clusters.py --blank` makes it again. 128 little-endian
+# The mean vector of 630 faces of 37 persons after shrinking to 8 pixels, and after a blur of
+# sigma 6, at SFace's 112 pixels: `bench/clusters.py --blank` makes one like it. 128 little-endian
 # float16.
 _DIRECTION: Final = (
     "HqmrrM4spikjLhowK66krBi007GsL2Ipua50nDOwEaE9KTOqpaZAsHku2CderI8vGiYvMMOg06ujKOsujCmhKE4p7CN6"

@@ -73,7 +73,7 @@ class Person:
     def matches(self, embedding: ArrayLike) -> bool:
         """Whether a face with this vector is taken for this person's.
 
-        Measured on 35 persons in 15 clips and 29 photos, with eight or more references from
+        Measured on 37 persons in 15 clips and 29 photos, with eight or more references from
         another clip than the face: no face was missed, profiles included, and 1 in 10 000 of
         strangers passed. Of faces that were then blurred, covered or shrunk to 16 pixels, every
         seventh was missed.

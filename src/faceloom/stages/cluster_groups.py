@@ -67,7 +67,7 @@ def group_faces(
 
     Raises `CancelledError`.
     """
-    embeddings = np.asarray(table.column("embedding"), dtype=np.float32).reshape(len(table), -1)
+    embeddings = np.asarray(table.column("embedding"), dtype=np.float32).reshape(-1, 128)
     trust = face_trust(
         blankness=blankness(embeddings),
         face_px=face_sizes_px(table.records),
