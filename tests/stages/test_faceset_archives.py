@@ -26,6 +26,7 @@ from faceloom.stages.faceset_transfer import (
     run_export,
     run_import,
 )
+from faceloom.stages.merge import _usable_faces
 from killed_writes import Killed, killer
 from synthetic_faces import write_faceset
 
@@ -87,6 +88,7 @@ def test_training_and_merging_open_a_packed_faceset(folder: Path):
     assert list(again) == list(frames) and len(frames) == 5
     for stem, (known,) in again.items():
         assert (known.source_landmarks == frames[stem][0].source_landmarks).all()
+    assert list(_usable_faces(folder, NullProgress())) == list(frames)
 
 
 def test_packing_again_adds_what_is_new(folder: Path):
