@@ -2,22 +2,14 @@
 
 from __future__ import annotations
 
+from importlib import import_module
+
 from cyclopts import App
 
 app = App(name="faceset", help_format="markdown")
-# The commands are loaded when they are called, so their own words are not at hand for the overview.
 app.help = """What is in a faceset, and what can be done with its files.
 
 A faceset is called `src` or `dst`, or by the path of any folder of faces.
-
-* `list`: what is in it, in sums, or face by face with `--json`
-* `rename`, `undo`: original names back; take the last renaming or moving back
-* `pack`, `unpack`: one file for all faces, and back
-* `metadata`: save it, restore it into edited pictures
-* `import`, `export`: from and for DeepFaceLab and Machine Video Editor
-* `resize`, `enhance`: another size or face type; sharper faces
-* `tracks`, `people`: who is in it, and when
-* `masks`, `debug`: masks and landmarks as pictures
 
 **Example**
 
@@ -45,4 +37,6 @@ SUBCOMMANDS: dict[str, str] = {
 """Name → where its function lives."""
 
 for _name, _place in SUBCOMMANDS.items():
-    app.command(_place, name=_name)
+    # Loaded at once, and light: only so does the overview say what each is for.
+    _module, _, _attribute = _place.partition(":")
+    app.command(getattr(import_module(_module), _attribute), name=_name)
