@@ -13,21 +13,30 @@ from pathlib import Path
 
 from rich.console import Console
 
+from faceloom.cli.faceset import SUBCOMMANDS as FACESET_COMMANDS
 from faceloom.cli.main import COMMANDS, build_app
 from faceloom.core import Settings
 from faceloom.core.config import settings_table
 from faceloom.models import AmpSettings, Quick96Settings, SaehdSettings, XsegSettings
+from faceloom.stages.cluster import ClusterConfig
+from faceloom.stages.coverage import CoverageConfig
+from faceloom.stages.dedupe import DedupeConfig
 from faceloom.stages.demo import DemoConfig
 from faceloom.stages.encode import EncodeConfig
 from faceloom.stages.extract import ExtractConfig
+from faceloom.stages.faceset_enhance import EnhanceConfig
+from faceloom.stages.faceset_resize import ResizeConfig
+from faceloom.stages.faceset_tracks import TracksConfig
 from faceloom.stages.frames import FramesConfig
 from faceloom.stages.merge import MergeConfig
 from faceloom.stages.new import NewConfig
 from faceloom.stages.run import RunConfig
+from faceloom.stages.sort import SortConfig
 from faceloom.stages.train import TrainConfig
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 SUBCOMMANDS = {
+    "faceset": tuple(FACESET_COMMANDS),
     "weights": ("list", "fetch", "add"),
     "model": (
         *("list", "summary", "rename", "copy", "delete", "snapshot", "snapshots", "forget"),
@@ -42,6 +51,13 @@ SECTIONS: tuple[tuple[str, str, type[Settings]], ...] = (
     ("run", "`faceloom run`, table `[run]`", RunConfig),
     ("frames", "`faceloom frames`, table `[frames]`", FramesConfig),
     ("extract", "`faceloom extract`, table `[extract]`", ExtractConfig),
+    ("sort", "`faceloom sort`, table `[sort]`", SortConfig),
+    ("dedupe", "`faceloom dedupe`, table `[dedupe]`", DedupeConfig),
+    ("cluster", "`faceloom cluster`, table `[cluster]`", ClusterConfig),
+    ("coverage", "`faceloom coverage`, table `[coverage]`", CoverageConfig),
+    ("tracks", "`faceloom faceset tracks`, table `[tracks]`", TracksConfig),
+    ("resize", "`faceloom faceset resize`, table `[resize]`", ResizeConfig),
+    ("enhance", "`faceloom faceset enhance`, table `[enhance]`", EnhanceConfig),
     ("train", "`faceloom train`, table `[train]`", TrainConfig),
     ("SAEHD", "A SAEHD model: `faceloom train SAEHD --set key=value`", SaehdSettings),
     ("AMP", "An AMP model: `faceloom train AMP --set key=value`", AmpSettings),

@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     from faceloom.stages.workspace import Workspace as Workspace
 
 _STAGES = (
+    "cluster",
+    "coverage",
+    "dedupe",
     "demo",
     "doctor",
     "encode",
@@ -36,6 +39,7 @@ _STAGES = (
     "merge",
     "new",
     "run",
+    "sort",
     "train",
 )
 _HOMES = {
