@@ -31,6 +31,8 @@ _SIDE_PX = 256
 _POINTS = 478
 _HOPELESS = -12.0
 """Below this logit in the first pass the second one is not worth its time."""
+_STDERR = threading.Lock()
+"""Held by the thread that has closed off standard error."""
 
 Network = Callable[[NDArray[np.float32]], tuple[NDArray[np.float32], float]]
 """From `256 256 3` RGB in [0, 1] to the mesh `478 3` in pixels of that square, and the logit."""
@@ -187,13 +189,17 @@ def _open_opencv(content: bytes) -> Network:
 def _quiet_stderr() -> Generator[None]:
     """LiteRT writes a line about its delegate straight to file descriptor 2, with no way to ask
     it not to. Nothing of ours prints, so for the moment of loading that descriptor is closed off.
+
+    One thread at a time: another would take the closed descriptor for the real one, and put that
+    back at the end, so that no message or error was seen from then on.
     """
-    saved = os.dup(2)
-    sink = os.open(os.devnull, os.O_WRONLY)
-    try:
-        os.dup2(sink, 2)
-        yield
-    finally:
-        os.dup2(saved, 2)
-        os.close(saved)
-        os.close(sink)
+    with _STDERR:
+        saved = os.dup(2)
+        sink = os.open(os.devnull, os.O_WRONLY)
+        try:
+            os.dup2(sink, 2)
+            yield
+        finally:
+            os.dup2(saved, 2)
+            os.close(saved)
+            os.close(sink)
