@@ -182,3 +182,38 @@ def test_what_cannot_be_redone_is_told(media: Path, done: Path, tmp_path: Path) 
     set_footage(create_workspace(folder), "dst", media / CORRIDOR)
     with pytest.raises(InputError, match="no finished extraction"):
         extract(folder, redo="faces")
+
+
+def test_what_was_moved_aside_is_not_missing(done: Path) -> None:
+    """Trash, duplicates and groups: only the face that was really deleted comes back."""
+    moved = {
+        "00003_0.jpg": "aligned_trash",
+        "00010_1.jpg": "aligned_trash",
+        "00015_2.jpg": "aligned_duplicates/3",
+        "00030_0.jpg": "aligned_berta",
+    }
+    for number, (name, target) in enumerate(moved.items()):
+        (done / "data_dst" / target).mkdir(parents=True, exist_ok=True)
+        (aligned(done) / name).rename(done / "data_dst" / target / f"{number:05d}.jpg")
+    shutil.copytree(aligned(done), done / "data_dst" / "aligned_resized")
+    (aligned(done) / "00010_2.jpg").unlink()
+    before = faces_in(done)
+    result = extract(done, redo="faces")
+    assert (result.again, result.added) == (1, 1)
+    assert faces_in(done).keys() - before.keys() == {"00010_1.jpg"}
+    assert extract(done, redo="faces", detector_size=1280).again == 0
+    (done / "data_dst" / "aligned_debug" / "00003.jpg").unlink()
+    assert extract(done, redo="debug").added == 3
+
+
+def test_a_journal_that_is_being_written_is_left_alone(done: Path) -> None:
+    """A line that another process has written half of is not cut off."""
+    from faceloom.stages.extract_journal import locked
+
+    path = aligned(done) / JOURNAL_NAME
+    head = path.read_bytes().split(b"\n")[0]
+    path.write_bytes(head + b'\n{"frame":0,"stem":"00001","fa')
+    half = path.read_bytes()
+    with locked(aligned(done)), pytest.raises(InputError, match="another process"):
+        extract(done, redo="faces")
+    assert path.read_bytes() == half

@@ -21,8 +21,7 @@ from faceloom.core import Cancel, InputError, Progress
 from faceloom.core.config import validate
 from faceloom.core.paths import list_images, sweep_temporary
 from faceloom.detect import FoundFace
-from faceloom.detect.points import bounds, overlap
-from faceloom.faces import FaceRecord, Faceset
+from faceloom.detect.points import bounds
 from faceloom.faces.moves import Move, move_faces
 from faceloom.media import Footage, Frame
 from faceloom.stages.extract_begin import check_redo, follows
@@ -31,6 +30,7 @@ from faceloom.stages.extract_faces import FaceWriter
 from faceloom.stages.extract_journal import Done, Journal, locked, read_journal
 from faceloom.stages.extract_neighbours import Neighbours
 from faceloom.stages.extract_pipeline import BusyTimes, found_frames, opencv_threads
+from faceloom.stages.extract_present import Present, is_among
 from faceloom.stages.extract_tools import Tools, open_tools, open_writer
 from faceloom.stages.extract_tracks import TrackNamer
 from faceloom.stages.extract_window import Settled
@@ -38,8 +38,6 @@ from faceloom.stages.faceset_folder import beside
 from faceloom.stages.side_footage import open_side
 from faceloom.stages.workspace import Workspace
 
-_TAKEN = 0.35
-"""Overlap from which a face found is one that is there."""
 _SEEK = 12
 """Frames between two wanted ones that are rather decoded than leapt over."""
 _OF_FACES = ("face_type", "image_size", "format", "jpeg_quality", "max_faces", "who", "tracking")
@@ -69,25 +67,39 @@ def redo(config: ExtractConfig, *, progress: Progress, cancel: Cancel) -> Redone
     workspace = Workspace.open(config.workspace)
     footage = open_side(workspace, config.side)
     folder = workspace.aligned(config.side)
-    journal = read_journal(folder) if folder.is_dir() else None
-    if journal is None or not journal.done.finished:
-        raise InputError(
-            f"{folder}: no finished extraction to redo frames of; run `faceloom extract "
-            f"{config.side}` to its end first"
-        )
-    config = _inherit(config, journal.done)
-    check_redo(folder, config, footage, journal.done)
-    # Tracks are told by the faces around, not by identity.
-    tools = open_tools(config.model_copy(update={"join": False}), workspace, footage, progress)
-    there = _present(folder)
-    how = _how(config)
-    chosen = _choose(config, workspace, footage, journal.done, there)
-    chosen = [index for index in chosen if journal.done.redone.get(index) != how]
+    if not folder.is_dir():
+        raise InputError(_unfinished(folder, config))
+    # Nobody else may write meanwhile: reading the journal mends what a kill left of it. But moving
+    # faces asks for the same lock.
+    with locked(folder):
+        journal = _finished(folder, config)
+        config = _inherit(config, journal.done)
+        check_redo(folder, config, footage, journal.done)
+        # Tracks are told by the faces around, not by identity.
+        tools = open_tools(config.model_copy(update={"join": False}), workspace, footage, progress)
+        there = Present(folder)
+        how = _how(config)
+        chosen = _choose(config, workspace, footage, journal.done, there)
+        chosen = [index for index in chosen if journal.done.redone.get(index) != how]
     moved = _clear(folder, config, footage, chosen, there, progress)
     with locked(folder):
         sweep_temporary(folder)
-        run = _Run(config, workspace, footage, tools, journal, there)
+        run = _Run(config, workspace, footage, tools, _finished(folder, config), there)
         return run.all(chosen, how, moved, progress, cancel)
+
+
+def _finished(folder: Path, config: ExtractConfig) -> Journal:
+    journal = read_journal(folder)
+    if journal is None or not journal.done.finished:
+        raise InputError(_unfinished(folder, config))
+    return journal
+
+
+def _unfinished(folder: Path, config: ExtractConfig) -> str:
+    return (
+        f"{folder}: no finished extraction to redo frames of; run `faceloom extract "
+        f"{config.side}` to its end first"
+    )
 
 
 class _Run:
@@ -100,7 +112,7 @@ class _Run:
         footage: Footage,
         tools: Tools,
         journal: Journal,
-        there: dict[str, list[tuple[Path, FaceRecord]]],
+        there: Present,
     ) -> None:
         self._config, self._footage, self._tools, self._journal = config, footage, tools, journal
         self._there = there
@@ -109,8 +121,7 @@ class _Run:
             config.model_copy(update={"debug": debug}), workspace, footage
         )
         self._taken = {path.stem for path in list_images(self._writer.folder)}
-        records = (record for faces in there.values() for _, record in faces)
-        self._neighbours = Neighbours(records) if follows(config, footage) else None
+        self._neighbours = Neighbours(there.records()) if follows(config, footage) else None
         self._namer = TrackNamer(
             tools.identifier,
             wanted=tools.wanted,
@@ -161,15 +172,17 @@ class _Run:
 
     def _one(self, frame: Frame, faces: list[FoundFace]) -> tuple[int, int]:
         """Write what is missing of a frame: (faces written, faces that it has now)."""
-        records = [record for _, record in self._there.get(PurePath(frame.name).stem, ())]
+        stem = PurePath(frame.name).stem
+        here = self._there.here(stem)
+        known = [*here, *self._there.aside(stem)]
         named = self._namer.name(Settled(frame, faces, {}, 0))
-        new = [face for face in named.faces if not _is_there(face, records)]
+        new = [face for face in named.faces if not is_among(bounds(face.landmarks), known)]
         if self._neighbours is not None:
-            new = self._neighbours.number(frame, new, records)
-        written = self._writer.add(frame, new, records, taken=self._taken)
+            new = self._neighbours.number(frame, new, known)
+        written = self._writer.add(frame, new, here, taken=self._taken)
         if self._neighbours is not None:
             self._neighbours.learn(written)
-        return len(written), len(records) + len(written)
+        return len(written), len(known) + len(written)
 
 
 def _inherit(config: ExtractConfig, done: Done) -> ExtractConfig:
@@ -197,22 +210,12 @@ def _how(config: ExtractConfig) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
-def _present(folder: Path) -> dict[str, list[tuple[Path, FaceRecord]]]:
-    """Stem of the source frame → the faces of it that are in the faceset."""
-    if (folder / "faceset.pak").exists():
-        raise InputError(f"{folder}: the faceset is packed; unpack it first")
-    there: dict[str, list[tuple[Path, FaceRecord]]] = {}
-    for path, record in Faceset(folder):
-        there.setdefault(record.source_stem, []).append((path, record))
-    return there
-
-
 def _choose(
     config: ExtractConfig,
     workspace: Workspace,
     footage: Footage,
     done: Done,
-    there: dict[str, list[tuple[Path, FaceRecord]]],
+    there: Present,
 ) -> list[int]:
     """Numbers of the frames to extract again, in order."""
     if config.redo == "debug":
@@ -224,7 +227,7 @@ def _choose(
         return [i for i in frames if PurePath(footage.name_of(i)).stem not in drawn]
     stems = {i: PurePath(footage.name_of(i)).stem for i in range(len(footage))}
     counts = done.counts or _counts_of_old(workspace.aligned(config.side), done, stems, there)
-    number = {i: len(there.get(stems[i], ())) for i in counts if i in stems}
+    number = {i: there.count(stems[i]) for i in counts if i in stems}
     if config.redo == "faces":
         return sorted(i for i, has in number.items() if has < counts[i])
     return sorted(i for i, has in number.items() if counts[i] == 0 and has == 0)
@@ -234,10 +237,10 @@ def _counts_of_old(
     folder: Path,
     done: Done,
     stems: dict[int, str],
-    there: dict[str, list[tuple[Path, FaceRecord]]],
+    there: Present,
 ) -> dict[int, int]:
     """Faces of each frame, of a journal that did not keep them: only when none can be missing."""
-    counts = {i: len(there.get(stem, ())) for i, stem in stems.items() if i < done.next_index}
+    counts = {i: there.count(stem) for i, stem in stems.items() if i < done.next_index}
     if len(counts) != done.frames or sum(counts.values()) != done.faces:
         raise InputError(
             f"{folder}: was extracted by an earlier version, which did not note each frame's "
@@ -251,14 +254,14 @@ def _clear(
     config: ExtractConfig,
     footage: Footage,
     chosen: Iterable[int],
-    there: dict[str, list[tuple[Path, FaceRecord]]],
+    there: Present,
     progress: Progress,
 ) -> int:
     """Move the faces of frames that are done anew out of the way; how many."""
     if config.redo != "debug":
         return 0
     stems = [PurePath(footage.name_of(index)).stem for index in chosen]
-    faces = [path for stem in stems for path, _ in there.pop(stem, ())]
+    faces = [path for stem in stems for path in there.forget(stem)]
     if not faces:
         return 0
     target = beside(folder, "redone")
@@ -279,8 +282,3 @@ def _stretches(chosen: Sequence[int]) -> Iterator[tuple[int, int]]:
             last = index
     if first is not None and last is not None:
         yield first, last
-
-
-def _is_there(face: FoundFace, records: Iterable[FaceRecord]) -> bool:
-    box = bounds(face.landmarks)
-    return any(overlap(box, bounds(record.source_landmarks)) >= _TAKEN for record in records)
