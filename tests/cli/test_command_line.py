@@ -69,7 +69,7 @@ def test_every_command_shows_an_example(
         (["new", "w", "--src", "a", "--dst", "b"], "--src-rights is needed"),
         (["inspect"], "FILE"),
         (["extract", "src", "--set", "bogus=1"], "faceloom extract --help"),
-        (["extract", "src", "--restart", "--set", "detector=s3fd"], "known: yunet"),
+        (["extract", "src", "--restart", "--set", "detector=ssd"], "unknown detector 'ssd'"),
         (["encode", "--preset", "foo"], "ultrafast"),
         (["encode", "--codec", "ffv1", "--crf", "3"], "fixed quality"),
         (["merge", "--set", "codec=h265"], "add --to-video"),

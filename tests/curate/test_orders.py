@@ -209,7 +209,18 @@ def test_groups_of_yaw_are_ten_degrees_and_ordered_inside():
     assert found.groups[-1] == ("face-yaw: unknown", 1)
     assert ("face-yaw: around −20°", (cells == -2).sum()) in found.groups
     backwards = sort_faces(table, parse_keys("yaw,sharpness"), SortContext(), reverse=True)
-    assert backwards.ordering.rows.tolist() == expected[::-1]
+    assert backwards.ordering.rows.tolist() == [*expected[-2::-1], 5]
+    assert backwards.groups[-1] == ("face-yaw: unknown", 1)
+    assert backwards.groups[:-1] == found.groups[-2::-1]
+
+
+def test_unknown_groups_stay_behind_in_groups_of_groups():
+    track = np.array([0, 0, 0, 0, 1, 1, np.nan, np.nan])
+    yaw = np.array([40, np.nan, 40, -40, 0, np.nan, 0, np.nan])
+    table = made_table(8, track=track, yaw_deg=yaw)
+    assert ordering(table, "track,yaw,frame").rows.tolist() == [0, 2, 3, 1, 4, 5, 6, 7]
+    turned = ordering(table, "track,yaw,frame", reverse=True).rows.tolist()
+    assert turned == [4, 5, 3, 2, 0, 1, 6, 7]
 
 
 def test_groups_in_groups():

@@ -85,7 +85,7 @@ def sort_faces(
 
     All keys but the last cut into groups, the later ones inside the earlier; faces without a
     group come last. A `count` is shared out by the groups' sizes. `reverse` turns everything
-    round but the faces whose measure is unknown, which stay behind the others.
+    round but the faces whose measure or group is unknown, which stay behind the others.
     """
     needed = columns_needed(keys, likeness=context.likeness is not None)
     if not len(table):
@@ -95,7 +95,7 @@ def sort_faces(
     pieces: list[Ordering] = []
     parts: list[Rows] = []
     names: list[str] = []
-    groups = _cut(lean, np.arange(len(lean)), keys[:-1], context)
+    groups = _cut(lean, np.arange(len(lean)), keys[:-1], context, reverse=reverse)
     counts = _share(context.count, [len(rows) for _, rows in groups])
     for (name, rows), count in zip(groups, counts, strict=True):
         context.cancel.check()
@@ -107,17 +107,24 @@ def sort_faces(
         parts.append(rows)
         names.append(name)
     if reverse:
-        pieces = [dataclasses.replace(piece, rows=piece.rows[::-1]) for piece in pieces[::-1]]
-        parts, names = parts[::-1], names[::-1]
+        pieces = [dataclasses.replace(piece, rows=piece.rows[::-1]) for piece in pieces]
     kept = [len(piece.kept) for piece in pieces]
     groups_told = tuple((name, size) for name, size in zip(names, kept, strict=True) if size)
     return Sorted(_joined(len(table), parts, pieces), groups_told)
 
 
 def _cut(
-    table: FaceTable, rows: Rows, keys: Sequence[SortKey], context: SortContext
+    table: FaceTable,
+    rows: Rows,
+    keys: Sequence[SortKey],
+    context: SortContext,
+    *,
+    reverse: bool,
 ) -> list[tuple[str, Rows]]:
-    """(name, rows) of the groups, in order; the rows of a group in the order of the table."""
+    """(name, rows) of the groups, in order; the rows of a group in the order of the table.
+
+    With `reverse` the last first, but for the faces without a group: these stay behind.
+    """
     if not keys or not len(rows):
         return [("", rows)]
     key, *others = keys
@@ -127,9 +134,10 @@ def _cut(
     grouping = key.method.group(table if whole else table.take(rows), inside)
     found: list[tuple[str, Rows]] = []
     labels = [int(label) for label in np.unique(grouping.labels)]
-    for label in sorted(labels, key=lambda label: (label < 0, label)):
+    for label in sorted(labels, key=lambda label: (label < 0, -label if reverse else label)):
         name = f"{key}: {grouping.names(label)}"
-        for inner, part in _cut(table, rows[grouping.labels == label], others, context):
+        mine = rows[grouping.labels == label]
+        for inner, part in _cut(table, mine, others, context, reverse=reverse):
             found.append((f"{name}, {inner}" if inner else name, part))
     return found
 
