@@ -25,7 +25,7 @@ from faceloom.identify import (
 )
 from faceloom.stages.cluster_groups import COLUMNS, Group, Grouped, chosen_groups, group_faces
 from faceloom.stages.cluster_show import write_groups_sheet
-from faceloom.stages.faceset_folder import beside, faceset_folder
+from faceloom.stages.faceset_folder import beside, faceset_folder, undo_command
 from faceloom.stages.measure import measure_faces
 
 _DIGITS: Final = 5
@@ -80,7 +80,6 @@ class ClusterResult:
     """The groups, as they were before anything was moved, and what was done."""
 
     folder: Path
-    faceset: str
     faces: int
     groups: tuple[GroupRow, ...]
     named: tuple[Path, ...]
@@ -91,6 +90,8 @@ class ClusterResult:
     trouble: tuple[str, ...]
     sheet: Path | None
     dry_run: bool
+    undo: str
+    """The command that takes it back."""
 
     def as_dict(self) -> dict[str, Any]:
         """Plain data for `--json`."""
@@ -110,6 +111,7 @@ class ClusterResult:
             "trouble": list(self.trouble),
             "sheet": None if self.sheet is None else str(self.sheet),
             "dry_run": self.dry_run,
+            "undo": self.undo,
         }
 
     def lines(self) -> list[str]:
@@ -130,7 +132,7 @@ class ClusterResult:
             where += " …" if len(self.targets) > 8 else ""
             lines.append(f"{self.moved} faces {would}moved or renamed: {where}")
             if not self.dry_run:
-                lines.append(f"`faceloom faceset undo {self.faceset}` takes it back")
+                lines.append(f"`{self.undo}` takes it back")
         return lines + list(self.trouble[:5])
 
 
@@ -250,7 +252,6 @@ def _result(
     trouble += [f"{wanted.name} was taken: {given}" for wanted, given in moved.renamed]
     return ClusterResult(
         folder=table.folder,
-        faceset=config.faceset,
         faces=len(table),
         groups=tuple(_row(table, group) for group in grouped.groups),
         named=tuple(named),
@@ -259,4 +260,5 @@ def _result(
         trouble=tuple(trouble),
         sheet=config.sheet,
         dry_run=config.dry_run,
+        undo=undo_command(config.workspace, config.faceset),
     )

@@ -29,7 +29,7 @@ from faceloom.curate.drawing import to_pixels
 from faceloom.curate.traits import TRAIT_COLUMNS, traits
 from faceloom.faces import read_face
 from faceloom.faces.moves import Move, move_faces
-from faceloom.stages.faceset_folder import beside, faceset_folder
+from faceloom.stages.faceset_folder import beside, faceset_folder, undo_command
 from faceloom.stages.measure import measure_faces
 from faceloom.stages.workspace import SIDES
 
@@ -72,6 +72,8 @@ class CoverageResult:
     png: Path
     moved: int
     """src faces that were moved to the trash."""
+    undo: str
+    """The command that takes it back."""
 
     def as_dict(self) -> dict[str, Any]:
         """Plain data for `--json`."""
@@ -91,6 +93,7 @@ class CoverageResult:
             "html": str(self.html),
             "png": str(self.png),
             "moved": self.moved,
+            "undo": self.undo,
         }
 
     def _gap(self, gap: Gap) -> dict[str, Any]:
@@ -107,7 +110,8 @@ class CoverageResult:
         lines = self.advice.lines()
         if self.moved:
             trash = beside(self.src.folder, _TRASH)
-            lines.append(f"{self.moved} faces moved to {trash}; `faceset undo` brings them back")
+            lines.append(f"{self.moved} faces moved to {trash}")
+            lines.append(f"`{self.undo}` brings them back")
         return [*lines, f"heat maps: {self.html} and {self.png}"]
 
 
@@ -143,7 +147,8 @@ def run(config: CoverageConfig, *, progress: Progress, cancel: Cancel) -> Covera
     )
     _write(html, text.encode())
     moved = _to_trash(src, advice, progress, cancel) if config.trash_unused else 0
-    return CoverageResult(coverage, advice, src, dst, html, png, moved)
+    undo = undo_command(config.workspace, config.src)
+    return CoverageResult(coverage, advice, src, dst, html, png, moved, undo)
 
 
 def _name(config: CoverageConfig, table: FaceTable, word: str) -> str:

@@ -17,7 +17,7 @@ from faceloom.curate.track_list import TRACK_COLUMNS, list_tracks
 from faceloom.faces.moves import Move, Moved, move_faces
 from faceloom.stages.cluster_groups import face_sizes_px
 from faceloom.stages.cluster_show import write_pairs_sheet
-from faceloom.stages.faceset_folder import beside, faceset_folder
+from faceloom.stages.faceset_folder import beside, faceset_folder, undo_command
 from faceloom.stages.measure import measure_faces
 
 COLUMNS: Final = (
@@ -59,7 +59,6 @@ class DedupeResult:
     """What was dropped, and for which faces."""
 
     folder: Path
-    faceset: str
     strength: int
     faces: int
     pairs: tuple[tuple[str, str], ...]
@@ -70,6 +69,8 @@ class DedupeResult:
     trouble: tuple[str, ...]
     sheet: Path | None
     dry_run: bool
+    undo: str
+    """The command that takes it back."""
 
     def as_dict(self) -> dict[str, Any]:
         """Plain data for `--json`."""
@@ -83,6 +84,7 @@ class DedupeResult:
             "trouble": list(self.trouble),
             "sheet": None if self.sheet is None else str(self.sheet),
             "dry_run": self.dry_run,
+            "undo": self.undo,
         }
 
     def lines(self) -> list[str]:
@@ -96,7 +98,7 @@ class DedupeResult:
             lines.append(f"what is kept and dropped: {self.sheet}")
         if self.moved:
             lines.append(f"{self.moved} moved to {self.target}")
-            lines.append(f"`faceloom faceset undo {self.faceset}` brings them back")
+            lines.append(f"`{self.undo}` brings them back")
         return lines + list(self.trouble[:5])
 
 
@@ -128,7 +130,6 @@ def run(config: DedupeConfig, *, progress: Progress, cancel: Cancel) -> DedupeRe
     names = [path.name for path in table.paths]
     return DedupeResult(
         folder=folder,
-        faceset=config.faceset,
         strength=config.strength,
         faces=len(table),
         pairs=tuple((names[row], names[int(found.kept_for[row])]) for row in dropped),
@@ -137,6 +138,7 @@ def run(config: DedupeConfig, *, progress: Progress, cancel: Cancel) -> DedupeRe
         trouble=tuple(trouble),
         sheet=sheet,
         dry_run=config.dry_run,
+        undo=undo_command(config.workspace, config.faceset),
     )
 
 

@@ -18,7 +18,7 @@ from faceloom.faces import FaceRecord, Faceset, OwnMetadata, encode_face, read_f
 from faceloom.faces.moves import recover_moves
 from faceloom.faces.rescale import scaled_record
 from faceloom.geometry import crop_area
-from faceloom.stages.faceset_folder import faceset_folder
+from faceloom.stages.faceset_folder import faceset_folder, undo_command
 from faceloom.stages.faceset_replace import replace_faces
 from faceloom.training.device import choose_device, choose_precision, computing
 
@@ -64,6 +64,8 @@ class EnhanceResult:
     failed: int
     originals: Path | None
     """Where the pictures from before are."""
+    undo: str
+    """The command that takes it back."""
 
     def as_dict(self) -> dict[str, Any]:
         """Plain data for `--json`."""
@@ -79,7 +81,8 @@ class EnhanceResult:
             text += f", {self.failed} could not be"
         if self.originals is None:
             return [text]
-        return [text, f"the old pictures are in {self.originals}; `faceset undo` brings them back"]
+        where = f"the old pictures are in {self.originals}"
+        return [text, where, f"`{self.undo}` brings them back"]
 
 
 def run(config: EnhanceConfig, *, progress: Progress, cancel: Cancel) -> EnhanceResult:
@@ -114,7 +117,14 @@ def run(config: EnhanceConfig, *, progress: Progress, cancel: Cancel) -> Enhance
             cancel=cancel,
         )
     before = len(faceset) - len(chosen)
-    return EnhanceResult(folder, done.replaced, before, done.failed, done.originals)
+    return EnhanceResult(
+        folder=folder,
+        enhanced=done.replaced,
+        before=before,
+        failed=done.failed,
+        originals=done.originals,
+        undo=undo_command(config.workspace, config.faceset),
+    )
 
 
 def _make(config: EnhanceConfig, enhancer: Enhancer) -> Callable[[Path], bytes]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shlex
 from pathlib import Path
 
 from faceloom.core import InputError
@@ -27,3 +29,13 @@ def beside(folder: Path, ending: str) -> Path:
     """The folder `<folder>_<ending>` beside a faceset, as DFL names them (`aligned_trash`)."""
     resolved = folder.resolve()
     return resolved.with_name(f"{resolved.name}_{ending}")
+
+
+def undo_command(workspace: Path, faceset: str) -> str:
+    """What to type to take an operation on `faceset` back, from the same folder, in this shell."""
+    words = ["faceloom", "faceset", "undo", faceset]
+    if faceset in SIDES and workspace != Path():
+        words += ["-w", str(workspace)]
+    if os.name == "nt":
+        return " ".join(f'"{word}"' if " " in word else word for word in words)
+    return shlex.join(words)

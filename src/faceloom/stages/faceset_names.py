@@ -15,7 +15,7 @@ from pydantic import field_validator
 from faceloom.core import Cancel, Progress, Settings
 from faceloom.faces import Faceset, Move, Operation, move_faces, operations, undo_moves
 from faceloom.faces.plain_names import is_plain_name
-from faceloom.stages.faceset_folder import faceset_folder
+from faceloom.stages.faceset_folder import faceset_folder, undo_command
 
 _DIGITS = re.compile(r"(\d+)")
 
@@ -48,6 +48,8 @@ class NamesResult:
     """Faces that had the name already."""
     unknown: int
     """Faces that do not know their source file's name, or one that is no file name here."""
+    undo: str
+    """The command that takes it back."""
 
     def as_dict(self) -> dict[str, Any]:
         """Plain data for `--json`."""
@@ -56,6 +58,7 @@ class NamesResult:
             "renamed": self.renamed,
             "right": self.right,
             "unknown": self.unknown,
+            "undo": self.undo,
         }
 
     def lines(self) -> list[str]:
@@ -65,7 +68,7 @@ class NamesResult:
             text += f", {self.right} were already"
         if self.unknown:
             text += f", {self.unknown} do not know theirs"
-        return [text, *(["`faceloom faceset undo` takes it back"] if self.renamed else [])]
+        return [text, *([f"`{self.undo}` takes it back"] if self.renamed else [])]
 
 
 def run(config: NamesConfig, *, progress: Progress, cancel: Cancel) -> NamesResult:
@@ -83,7 +86,8 @@ def run(config: NamesConfig, *, progress: Progress, cancel: Cancel) -> NamesResu
     for wanted, given in moved.renamed:
         progress.note(f"{wanted.name}: taken by another file; the face is {given.name}")
     right = len(found) - len(unknown) - moved.moved - len(moved.missing) - len(moved.failed)
-    return NamesResult(folder, moved.moved, right, len(unknown))
+    undo = undo_command(config.workspace, config.faceset)
+    return NamesResult(folder, moved.moved, right, len(unknown), undo)
 
 
 def original_names(

@@ -26,7 +26,7 @@ from faceloom.faces.recrop import (
 )
 from faceloom.geometry import SHORT, FaceType
 from faceloom.media import Footage, open_footage
-from faceloom.stages.faceset_folder import faceset_folder
+from faceloom.stages.faceset_folder import faceset_folder, undo_command
 from faceloom.stages.faceset_replace import gather_faces, replace_faces
 from faceloom.stages.frame_feed import FrameFeed
 from faceloom.stages.side_footage import open_side
@@ -100,6 +100,8 @@ class ResizeResult:
     failed: int
     originals: Path | None
     """Where the pictures from before are; None when they are where they were."""
+    undo: str
+    """The command that takes it back."""
 
     def as_dict(self) -> dict[str, Any]:
         """Plain data for `--json`."""
@@ -115,7 +117,8 @@ class ResizeResult:
             text += f", {self.failed} could not be"
         if self.originals is None:
             return [text]
-        return [text, f"the pictures from before are in {self.originals}; `faceset undo` is back"]
+        where = f"the pictures from before are in {self.originals}"
+        return [text, where, f"`{self.undo}` brings them back"]
 
 
 def run(config: ResizeConfig, *, progress: Progress, cancel: Cancel) -> ResizeResult:
@@ -182,8 +185,14 @@ def _write(
     else:
         done = gather_faces(order, make, target=config.to, label=label, **common)
     unchanged = len(records) - len(plans) + done.unchanged
-    place = config.to or folder
-    return ResizeResult(place, done.replaced, unchanged, done.failed, done.originals)
+    return ResizeResult(
+        folder=config.to or folder,
+        resized=done.replaced,
+        unchanged=unchanged,
+        failed=done.failed,
+        originals=done.originals,
+        undo=undo_command(config.workspace, config.faceset),
+    )
 
 
 def _marked(record: FaceRecord, from_frame: bool) -> FaceRecord:

@@ -18,7 +18,7 @@ from faceloom.curate.sheet import contact_sheet
 from faceloom.curate.track_list import TRACK_COLUMNS, Track, chosen_tracks, list_tracks
 from faceloom.faces import read_face
 from faceloom.faces.moves import Move, move_faces
-from faceloom.stages.faceset_folder import beside, faceset_folder
+from faceloom.stages.faceset_folder import beside, faceset_folder, undo_command
 from faceloom.stages.measure import measure_faces
 
 TRASH = "trash"
@@ -53,6 +53,8 @@ class TracksResult:
     sheet: Path | None
     moved: int
     """Faces that were moved to the trash."""
+    undo: str
+    """The command that takes it back."""
 
     def as_dict(self) -> dict[str, Any]:
         """Plain data for `--json`."""
@@ -61,6 +63,7 @@ class TracksResult:
             "tracks": [_track_dict(track) for track in self.tracks],
             "sheet": None if self.sheet is None else str(self.sheet),
             "moved": self.moved,
+            "undo": self.undo,
         }
 
     def lines(self) -> list[str]:
@@ -72,10 +75,8 @@ class TracksResult:
         if self.sheet is not None:
             lines.append(f"their faces: {self.sheet}")
         if self.moved:
-            lines.append(
-                f"{self.moved} faces moved to {beside(self.folder, TRASH)}; "
-                "`faceset undo` brings them back"
-            )
+            lines.append(f"{self.moved} faces moved to {beside(self.folder, TRASH)}")
+            lines.append(f"`{self.undo}` brings them back")
         return lines
 
 
@@ -106,7 +107,8 @@ def run(config: TracksConfig, *, progress: Progress, cancel: Cancel) -> TracksRe
         names = ", ".join(track.label for track in dropped)
         label = f"drop tracks {names}"
         moved = move_faces(folder, moves, label=label, progress=progress, cancel=cancel).moved
-    return TracksResult(folder, tracks, config.sheet, moved)
+    undo = undo_command(config.workspace, config.faceset)
+    return TracksResult(folder, tracks, config.sheet, moved, undo)
 
 
 def _write_sheet(

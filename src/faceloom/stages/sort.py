@@ -14,7 +14,7 @@ from faceloom.curate import FaceTable
 from faceloom.curate.order import Sorted, SortKey, columns_needed, parse_keys, sort_faces
 from faceloom.curate.ordering import SortContext
 from faceloom.faces.moves import Move, Moved, move_faces
-from faceloom.stages.faceset_folder import beside, faceset_folder
+from faceloom.stages.faceset_folder import beside, faceset_folder, undo_command
 from faceloom.stages.measure import measure_faces
 from faceloom.stages.sort_people import likeness_to, people_groups
 from faceloom.stages.sort_show import write_list, write_sheet
@@ -61,7 +61,6 @@ class SortResult:
     """What became of the faces."""
 
     folder: Path
-    faceset: str
     by: str
     first: str
     """What comes first."""
@@ -88,6 +87,8 @@ class SortResult:
     written: tuple[Path, ...]
     """The sheet and the list."""
     dry_run: bool
+    undo: str
+    """The command that takes it back."""
 
     def as_dict(self) -> dict[str, Any]:
         """Plain data for `--json`."""
@@ -125,7 +126,7 @@ class SortResult:
         lines += list(self.trouble[:5])
         lines += [f"written: {path}" for path in self.written]
         if self.moved:
-            lines.append(f"`faceloom faceset undo {self.faceset}` takes it back")
+            lines.append(f"`{self.undo}` takes it back")
         return lines
 
 
@@ -224,7 +225,6 @@ def _result(
     first = keys[-1].method.first
     return SortResult(
         folder=table.folder,
-        faceset=config.faceset,
         by=config.by,
         first=f"what came last ({first})" if config.reverse else first,
         faces=len(table),
@@ -240,4 +240,5 @@ def _result(
         note=ordering.note,
         written=written,
         dry_run=config.dry_run,
+        undo=undo_command(config.workspace, config.faceset),
     )
