@@ -193,11 +193,10 @@ def read_journal(folder: Path) -> Journal | None:
     """
     path = folder / JOURNAL_NAME
     try:
-        data = path.read_bytes()
+        done, length = _sum_up(path)
     except FileNotFoundError:
         return None
-    done, length = _sum_up(path, data)
-    if length < len(data):
+    if length < path.stat().st_size:
         with path.open("rb+") as file:
             file.truncate(length)
     return Journal(folder, done)
@@ -208,26 +207,29 @@ def read_done(folder: Path) -> Done | None:
 
     None when there is none. Raises `FormatError` as `read_journal` does.
     """
-    path = folder / JOURNAL_NAME
     try:
-        return _sum_up(path, path.read_bytes())[0]
+        return _sum_up(folder / JOURNAL_NAME)[0]
     except FileNotFoundError:
         return None
 
 
-def _sum_up(path: Path, data: bytes) -> tuple[Done, int]:
-    """A journal's sum, and the length of its lines that are whole."""
-    lines = data.split(b"\n")[:-1]
-    header = _parse(lines[0]) if lines else None
-    if header is None or header.get("faceloom_extract") != VERSION:
-        raise FormatError(
-            f"{path}: damaged, or written by another version; --restart extracts anew"
-        )
-    done, length = Done(header), len(lines[0]) + 1
-    for line in lines[1:]:
-        if not _count(done, _parse(line)):
-            break
-        length += len(line) + 1
+def _sum_up(path: Path) -> tuple[Done, int]:
+    """A journal's sum, and the length of its lines that are whole.
+
+    Line by line: that of a film that is not finished has hundreds of megabytes.
+    """
+    with path.open("rb") as file:
+        head = file.readline()
+        header = _parse(head) if head.endswith(b"\n") else None
+        if header is None or header.get("faceloom_extract") != VERSION:
+            raise FormatError(
+                f"{path}: damaged, or written by another version; --restart extracts anew"
+            )
+        done, length = Done(header), len(head)
+        for line in file:
+            if not line.endswith(b"\n") or not _count(done, _parse(line)):
+                break
+            length += len(line)
     return done, length
 
 
