@@ -268,6 +268,22 @@ def test_ctrl_c_saves_then_aborts(tmp_path: Path, stops: bool) -> None:
     assert ("faceloom: cancelled" in result.stderr) is stops
 
 
+def test_ctrl_c_while_the_parser_loads_is_no_traceback(tmp_path: Path) -> None:
+    (tmp_path / "cyclopts.py").write_text(
+        "import os, signal, time\nos.kill(os.getpid(), signal.SIGINT)\ntime.sleep(30)\n"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", "from faceloom.cli.main import main; main()", "doctor"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=20,
+        check=False,
+    )
+    assert (result.returncode, result.stderr) == (130, "faceloom: cancelled\n")
+
+
 def test_commands_name_functions_that_exist() -> None:
     for name in COMMANDS:
         assert build_app(name)[name] is not None

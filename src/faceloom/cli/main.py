@@ -65,7 +65,11 @@ def main() -> None:
         with contextlib.suppress(AttributeError, ValueError):
             stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     wait_briefly()
-    code = run_command(sys.argv[1:])
+    try:
+        code = run_command(sys.argv[1:])
+    except KeyboardInterrupt:
+        # Pressed while the parser was still loading.
+        code = _fail("cancelled", 130)
     try:
         sys.stdout.flush()
     except BrokenPipeError:
