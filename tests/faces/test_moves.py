@@ -19,7 +19,6 @@ import pytest
 from faceloom.core import Cancel, CancelledError, InputError, NullProgress, file_lock
 from faceloom.faces import Faceset
 from faceloom.faces.moves import (
-    EXTRACT_LOCK,
     Move,
     move_faces,
     operations,
@@ -27,6 +26,7 @@ from faceloom.faces.moves import (
     undo_moves,
 )
 from faceloom.faces.moves_journal import JOURNAL_FOLDER
+from faceloom.faces.moves_lock import EXTRACT_LOCK
 from faceloom.faces.moves_plan import plan_moves
 from faceloom.stages.extract_journal import LOCK_NAME
 

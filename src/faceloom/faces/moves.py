@@ -16,21 +16,18 @@ from collections.abc import Generator, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from stat import S_ISDIR
-from typing import Final
 
-from faceloom.core import Cancel, FormatError, InputError, NullProgress, Progress, file_lock
+from faceloom.core import Cancel, FormatError, InputError, NullProgress, Progress
 from faceloom.core.paths import sweep_temporary
 from faceloom.faces import moves_journal as journal
 from faceloom.faces.index import INDEX_NAME
 from faceloom.faces.index_moves import follow_moves
 from faceloom.faces.moves_journal import Header, Step
+from faceloom.faces.moves_lock import held
 from faceloom.faces.moves_plan import plan_moves
 from faceloom.faces.moves_run import Outcome, carry_out, steps_done
 from faceloom.faces.pack import folder_pack
 
-EXTRACT_LOCK: Final = ".faceloom-extract.lock"
-"""What an extraction holds while it writes faces (`faceloom.stages.extract_journal`)."""
-_LOCK = "lock"
 _LONGEST_LABEL = 200
 
 
@@ -86,9 +83,9 @@ def move_faces(
     """
     show = NullProgress() if progress is None else progress
     root = _root(folder)
-    with _held(root) as held:
-        if held is not None:
-            raise InputError(f"{folder}: {held}")
+    with held(root) as why:
+        if why is not None:
+            raise InputError(f"{folder}: {why}")
         _recover(root)
         if cancel is not None:
             cancel.check()
@@ -98,11 +95,10 @@ def move_faces(
             return result
         if cancel is not None:
             cancel.check()
-        number = max((entry[0] for entry in journal.entries(root)), default=0) + 1
+        number = journal.next_number(root)
         todo = journal.entry_path(root, number, "todo")
+        _make_folders(root, steps)
         journal.write_steps(todo, header, steps)
-        for made in header.made:
-            (root / made).mkdir(parents=True, exist_ok=True)
         show.start("moving", len(steps), "faces")
         outcome = carry_out(root, todo, steps, {}, 0, show)
         _finish(root, number, header, outcome)
@@ -121,9 +117,9 @@ def undo_moves(folder: Path, *, progress: Progress | None = None) -> str:
     root = _root(folder)
     if not journal.entries(root):
         raise InputError(f"{folder}: nothing was moved or renamed that could be undone")
-    with _held(root) as held:
-        if held is not None:
-            raise InputError(f"{folder}: {held}")
+    with held(root) as why:
+        if why is not None:
+            raise InputError(f"{folder}: {why}")
         _recover(root)
         done = [(number, path) for number, state, path in journal.entries(root) if state == "done"]
         if not done:
@@ -136,9 +132,8 @@ def undo_moves(folder: Path, *, progress: Progress | None = None) -> str:
         if steps:
             todo = journal.entry_path(root, number, "undo")
             undoing = Header(undoing.id, header.label, header.time, len(steps), header.made)
+            _make_folders(root, steps)
             journal.write_steps(todo, undoing, steps)
-            for target in {os.path.dirname(step.target) for step in steps}:  # noqa: PTH120
-                (root / target).mkdir(parents=True, exist_ok=True)
             show.start("moving back", len(steps), "faces")
             outcome = carry_out(root, todo, steps, {}, 0, show)
             _finish_undo(root, number, undoing, outcome)
@@ -169,8 +164,25 @@ def recover_moves(folder: Path) -> bool:
     if not _interrupted(folder):
         return False
     root = _root(folder)
-    with _held(root) as held:
-        return held is None and _recover(root)
+    with held(root) as why:
+        return why is None and _recover(root)
+
+
+@contextlib.contextmanager
+def hold_faces(folder: Path) -> Generator[None]:
+    """Hold a faceset for a tool that rewrites or deletes its faces; `move_faces` does so itself.
+
+    Within, faces keep their names: nothing else moves, packs or extracts there. What a kill left
+    of earlier moves is finished first. Raises `InputError` while something else works there, or
+    where the folder cannot be written.
+    """
+    root = folder.resolve()
+    with held(root) as why:
+        if why is not None:
+            raise InputError(f"{folder}: {why}")
+        if folder_pack(root) is None:
+            _recover(root)
+        yield
 
 
 # --- before the first rename
@@ -184,25 +196,6 @@ def _root(folder: Path) -> Path:
     if pack is not None:
         raise InputError(f"{folder}: the faceset is packed ({pack.name}); unpack it first")
     return root
-
-
-@contextlib.contextmanager
-def _held(root: Path) -> Generator[str | None]:
-    """Hold the folder against other tools and extractions; yields why that failed, or None."""
-    try:
-        (root / journal.JOURNAL_FOLDER).mkdir(exist_ok=True)
-        lock = file_lock(root / journal.JOURNAL_FOLDER / _LOCK, wait=False)
-        extraction = file_lock(root / EXTRACT_LOCK, wait=False)
-        with lock as ours, extraction as free:
-            if not ours:
-                yield "another process is moving faces there"
-            elif not free:
-                yield "an extraction is writing there; wait until it has ended"
-            else:
-                yield None
-    except OSError as error:
-        where = error.filename or root
-        raise InputError(f"{where}: faces cannot be moved: {error.strerror or error}") from None
 
 
 def _prepare(
@@ -237,6 +230,12 @@ def _prepare(
         steps.append(Step(source, target, stat.st_ino, stat.st_size, stat.st_mtime_ns))
     head = Header(uuid.uuid4().hex, label[:_LONGEST_LABEL], time.time(), plan.moved, made)
     return head, steps
+
+
+def _make_folders(root: Path, steps: Sequence[Step]) -> None:
+    """The folders that steps lead to: made before the journal, which no failure may outlive."""
+    for folder in {os.path.dirname(step.target) for step in steps}:  # noqa: PTH120
+        (root / folder).mkdir(parents=True, exist_ok=True)
 
 
 class _Relative:
@@ -358,10 +357,10 @@ def _recover(root: Path) -> bool:
         if state == "todo" and journal.entry_path(root, number, "done").exists():
             path.unlink()
             continue
-        for folder in {os.path.dirname(step.target) for step in steps}:  # noqa: PTH120
-            (root / folder).mkdir(parents=True, exist_ok=True)
+        with contextlib.suppress(OSError):  # faces without their folder stay where they are
+            _make_folders(root, steps)
         done = steps_done(root, steps, elsewhere)
-        outcome = carry_out(root, path, steps, elsewhere, done, NullProgress())
+        outcome = carry_out(root, path, steps, elsewhere, done, NullProgress(), recovering=True)
         finish = _finish if state == "todo" else _finish_undo
         finish(root, number, header, outcome)
     return bool(found)

@@ -14,16 +14,17 @@ import os
 import re
 from collections.abc import Generator, Iterable, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any, Final, Literal, NamedTuple
 
-from faceloom.core import FormatError, atomic_write
+from faceloom.core import FormatError, InputError, atomic_write
 from faceloom.core.paths import IMAGE_SUFFIXES
 
 JOURNAL_FOLDER: Final = ".faceloom-moves"
 VERSION: Final = 1
 KEPT_OPERATIONS: Final = 20
-_NAME = re.compile(r"(\d{6,12})\.(todo|done|undo)\.jsonl")
+_LAST_NUMBER: Final = 99_999_999
+_NAME = re.compile(r"(\d{6,8})\.(todo|done|undo)\.jsonl")
 _MAX_BYTES = 128 << 20
 
 State = Literal["todo", "done", "undo"]
@@ -57,6 +58,8 @@ class Header:
 def entries(root: Path) -> list[tuple[int, State, Path]]:
     """The journal's files by number; empty when there are none."""
     found: list[tuple[int, State, Path]] = []
+    if (root / JOURNAL_FOLDER).is_symlink():
+        return found  # not ours: it may lead anywhere
     with contextlib.suppress(OSError):
         for path in (root / JOURNAL_FOLDER).iterdir():
             match = _NAME.fullmatch(path.name)
@@ -64,6 +67,17 @@ def entries(root: Path) -> list[tuple[int, State, Path]]:
                 state: Any = match[2]
                 found.append((int(match[1]), state, path))
     return sorted(found)
+
+
+def next_number(root: Path) -> int:
+    """A number for the next operation; `InputError` where foreign files have used them up."""
+    number = max((entry[0] for entry in entries(root)), default=0) + 1
+    if number > _LAST_NUMBER:
+        raise InputError(
+            f"{root / JOURNAL_FOLDER}: has no number left; move this folder away (what was moved "
+            "before cannot be undone then)"
+        )
+    return number
 
 
 def entry_path(root: Path, number: int, state: State) -> Path:
@@ -90,7 +104,8 @@ def _write(path: Path, header: Header, rows: Iterable[Sequence[Any]]) -> None:
 def note_target(path: Path, step: int, target: str) -> None:
     """Note that `step` leads elsewhere than planned, on the disk when this returns."""
     with path.open("a", encoding="ascii") as file:
-        file.write(json.dumps({"step": step, "target": target}) + "\n")
+        # On a line of its own, whatever a kill left of the one before.
+        file.write("\n" + json.dumps({"step": step, "target": target}) + "\n")
         file.flush()
         os.fsync(file.fileno())
 
@@ -125,8 +140,8 @@ def read_steps(path: Path, root: Path) -> tuple[Header, list[Step], dict[int, st
         steps: list[Step] = []
         elsewhere: dict[int, str] = {}
         for line in lines[1:]:
-            # The last line may have been cut by a kill.
-            row = _parsed(line) if line is not lines[-1] else _parsed_or_none(line)
+            # A note may have been cut by a kill.
+            row = _parsed_or_none(line) if line.startswith(b"{") or not line else _parsed(line)
             if isinstance(row, dict):
                 elsewhere[int(row["step"])] = checked(str(row["target"]), root.name)
             elif row is not None:
@@ -153,12 +168,23 @@ def checked(path: str, folder_name: str) -> str:
     """`path` if it names a picture in the faceset or a folder beside it; `FormatError` else."""
     parts = path.split("/")
     if parts[0] == ".." and len(parts) > 2 and parts[1].startswith(f"{folder_name}_"):
-        parts = parts[2:]
-    plain = all(part not in ("", ".", "..") and not set(part) & set("\\\0") for part in parts)
+        parts = parts[1:]
+    plain = all(map(_is_one_part, parts))
     name = parts[-1]
     if not plain or name.startswith(".") or os.path.splitext(name)[1].lower() not in IMAGE_SUFFIXES:  # noqa: PTH122
         raise FormatError(f"{path!r:.80} names no picture of the faceset")
     return path
+
+
+def _is_one_part(part: str) -> bool:
+    """Whether it names something in one folder and nothing else, on this system."""
+    if part in ("", ".", "..") or set(part) & set("\\\0") or PurePath(part).name != part:
+        return False
+    try:
+        os.fsencode(part)
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 @contextlib.contextmanager
@@ -183,7 +209,7 @@ def _header(line: bytes) -> Header:
         raise FormatError("not a journal of this version")
     return Header(
         id=str(values["id"])[:64],
-        label=str(values["label"])[:200],
+        label="".join(c if c.isprintable() else " " for c in str(values["label"])[:200]),
         time=float(values["time"]),
         count=int(values["count"]),
         made=tuple(str(folder) for folder in values["made"]),

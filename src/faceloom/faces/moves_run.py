@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 from collections.abc import Mapping, Sequence
@@ -42,11 +43,15 @@ def carry_out(
     elsewhere: Mapping[int, str],
     done: int,
     progress: Progress,
+    *,
+    recovering: bool = False,
 ) -> Outcome:
     """Do `steps`, of which the first `done` were done before; report where everything is.
 
     `elsewhere` holds the steps that had to lead to another target than planned. A step whose
-    file is gone or cannot be moved is left out; the others are done all the same.
+    file is gone or cannot be moved is left out; the others are done all the same. When
+    `recovering`, so is one whose file is not the one that the journal tells of: it was put there
+    since, or the journal is another faceset's.
     """
     outcome = Outcome()
     given: dict[str, str] = {}
@@ -55,7 +60,10 @@ def carry_out(
         source = given.pop(step.source, step.source)
         before = outcome.at.pop(source, source)
         target = elsewhere.get(i, step.target)
-        if i >= done:
+        if i >= done and recovering and not _is(_stat(root / source), step, inode=False):
+            outcome.missing.append(source)
+            target = None
+        elif i >= done:
             target = _do(root, journal, i, source, target, outcome)
         if target is not None:
             if target != step.target:
@@ -105,41 +113,72 @@ def rename_free(source: str, target: str) -> None:
             raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), target) from None
         os.rename(source, target)  # noqa: PTH104
         return
-    os.unlink(source)  # noqa: PTH108
+    try:
+        os.unlink(source)  # noqa: PTH108
+    except FileNotFoundError:
+        return  # Somebody else removed it: the target is the only name that the file has left.
+    except OSError:
+        with contextlib.suppress(OSError):
+            os.unlink(target)  # noqa: PTH108
+        raise
 
 
 def steps_done(root: Path, steps: Sequence[Step], elsewhere: Mapping[int, str]) -> int:
     """How many of the steps were done before a kill; one that was half done is finished.
 
-    Steps go in order, so all before the last one that shows in the folder are done. A file is
-    known by its inode; where none is found again (the folder was copied since), by its stamp.
+    Steps go in order, so the folder looks as after some number of them, but for what was changed
+    by hand since: the number that leaves the fewest files out of place counts. A file is known by
+    its inode, size and time stamp; where no inode is found again (the folder was copied since, or
+    the file system has none) by its stamp. Several names of one file do no harm.
     """
-    sources: list[os.stat_result | None] = []
-    targets: list[os.stat_result | None] = []
-    paths: list[str] = []
-    given: dict[str, str] = {}
-    for i, step in enumerate(steps):
-        paths.append(given.pop(step.source, step.source))
-        target = elsewhere.get(i, step.target)
-        if target != step.target:
-            given[step.target] = target
-        sources.append(_stat(root / paths[-1]))
-        targets.append(_stat(root / target))
-    same = [_is(stat, step) for stat, step in zip(targets, steps, strict=True)]
-    if not any(same) and not any(map(_is, sources, steps)):
-        same = [
-            stat is not None and (stat.st_size, stat.st_mtime_ns) == (step.size, step.mtime_ns)
-            for stat, step in zip(targets, steps, strict=True)
-        ]
-    done = max((i + 1 for i, there in enumerate(same) if there), default=0)
-    source, target = (sources[done - 1], targets[done - 1]) if done else (None, None)
-    if source is not None and target is not None and os.path.samestat(source, target):
-        (root / paths[done - 1]).unlink()
+    ways = _ways(steps, elsewhere)
+    found = {path: _stat(root / path) for way in ways for path in way}
+    inode = any(
+        _is(found[path], step, inode=True)
+        for way, step in zip(ways, steps, strict=True)
+        for path in way
+    )
+    done = misplaced = fewest = 0
+    for i, ((source, target), step) in enumerate(zip(ways, steps, strict=True)):
+        # Before the step its file is to be at the source and nothing at the target; then the other
+        # way round.
+        before = (not _is(found[source], step, inode=inode)) + (found[target] is not None)
+        after = (found[source] is not None) + (not _is(found[target], step, inode=inode))
+        misplaced += after - before
+        if misplaced < fewest:
+            done, fewest = i + 1, misplaced
+    if done < len(steps) and _is_half_done(found, ways[done], steps[done]):
+        (root / ways[done][0]).unlink()
+        done += 1
     return done
 
 
-def _is(stat: os.stat_result | None, step: Step) -> bool:
-    return stat is not None and stat.st_ino == step.inode
+def _ways(steps: Sequence[Step], elsewhere: Mapping[int, str]) -> list[tuple[str, str]]:
+    """Source and target of each step, as they came to be."""
+    ways: list[tuple[str, str]] = []
+    given: dict[str, str] = {}
+    for i, step in enumerate(steps):
+        target = elsewhere.get(i, step.target)
+        ways.append((given.pop(step.source, step.source), target))
+        if target != step.target:
+            given[step.target] = target
+    return ways
+
+
+def _is_half_done(
+    found: Mapping[str, os.stat_result | None], way: tuple[str, str], step: Step
+) -> bool:
+    """Whether the step's file has both names."""
+    source, target = found[way[0]], found[way[1]]
+    if source is None or target is None or not _is(source, step, inode=False):
+        return False
+    return os.path.samestat(source, target)
+
+
+def _is(stat: os.stat_result | None, step: Step, *, inode: bool) -> bool:
+    if stat is None or (stat.st_size, stat.st_mtime_ns) != (step.size, step.mtime_ns):
+        return False
+    return not inode or stat.st_ino == step.inode
 
 
 def _stat(path: Path) -> os.stat_result | None:
