@@ -60,7 +60,9 @@ def find_person(
     path = Path(who).expanduser()
     if not path.exists():
         known = ", ".join(people) or "nobody"
-        raise InputError(f"{option} {who}: no picture or folder, and no such person; known: {known}")
+        raise InputError(
+            f"{option} {who}: no picture or folder, and no such person; known: {known}"
+        )
     pictures = list_images(path) if path.is_dir() else [path]
     step = max(1, -(-len(pictures) // _MOST_PICTURES))
     vectors: list[Vector] = []
