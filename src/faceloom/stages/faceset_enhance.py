@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
@@ -15,7 +16,7 @@ from pydantic import Field
 from faceloom.core import Cancel, Progress, Settings
 from faceloom.enhance import Enhancer
 from faceloom.faces import FaceRecord, Faceset, OwnMetadata, encode_face, read_face
-from faceloom.faces.moves import recover_moves
+from faceloom.faces.moves import hold_faces, recover_moves
 from faceloom.faces.rescale import scaled_record
 from faceloom.geometry import crop_area
 from faceloom.stages.faceset_folder import faceset_folder, undo_command
@@ -93,14 +94,18 @@ def run(config: EnhanceConfig, *, progress: Progress, cancel: Cancel) -> Enhance
     """
     folder = faceset_folder(config.workspace, config.faceset)
     recover_moves(folder)
-    faceset = Faceset(folder)
-    chosen = [path for path, record in faceset if config.again or _strength(record) is None]
     device = choose_device(config.device)
     precision = choose_precision(config.precision, device)
     threads = config.threads or os.cpu_count() or 1
     # On a CPU, faces side by side use the cores better than the threads of one convolution.
     workers = threads if device.type == "cpu" else 2
-    with computing(device=device, precision=precision, threads=1):
+    with (
+        ExitStack() as hold,
+        computing(device=device, precision=precision, threads=1),
+    ):
+        hold.enter_context(hold_faces(folder))
+        faceset = Faceset(folder, progress=progress, cancel=cancel)
+        chosen = [path for path, record in faceset if config.again or _strength(record) is None]
         enhancer = Enhancer(device=device, precision=precision, progress=progress)
         done = replace_faces(
             folder,
@@ -115,6 +120,7 @@ def run(config: EnhanceConfig, *, progress: Progress, cancel: Cancel) -> Enhance
             workers=workers,
             progress=progress,
             cancel=cancel,
+            hold=hold,
         )
     before = len(faceset) - len(chosen)
     return EnhanceResult(

@@ -2,30 +2,34 @@
 
 New files gather in a folder beside the faceset. When all are there, they change places with the
 old ones in one step that can be undone. Until then the faceset is as it was: a stop or a kill
-loses nothing, and the same command goes on with what is there.
+loses nothing, and the same command goes on with what is there. Meanwhile the faceset is held
+against tools that rename its faces.
 """
 
 from __future__ import annotations
 
-import json
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from faceloom.core import Cancel, FaceloomError, InputError, Progress, atomic_write
-from faceloom.core.paths import list_images, sweep_temporary
+from faceloom.core import Cancel, FaceloomError, InputError, MediaError, Progress
 from faceloom.faces.moves import Move, move_faces
 from faceloom.stages.faceset_folder import beside
+from faceloom.stages.faceset_staging import Staging, content_key
 
-JOB_NAME: Final = ".faceloom-job.json"
 ORIGINALS: Final = "original"
 """Ending of the folder that old pictures are moved to."""
 
 Make = Callable[[Path], bytes | None]
 """From a face's file to its new content; None leaves the face as it is. Must be thread-safe."""
+
+
+_Stamp = tuple[int, int, int]
+"""Inode, size and time of a file."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +47,8 @@ class Replaced:
 
 @dataclass
 class _Counts:
-    made: list[str]
+    made: dict[Path, _Stamp]
+    """Faces with a new picture, and what their files were when it was made."""
     unchanged: int = 0
     failed: int = 0
 
@@ -59,33 +64,36 @@ def replace_faces(
     workers: int,
     progress: Progress,
     cancel: Cancel,
+    hold: ExitStack,
 ) -> Replaced:
     """Replace the faces `paths` of `folder` by what `make` makes of them.
 
     `ending` names the folder where new pictures gather (`enhanced`: `aligned_enhanced`), and
-    `settings` are what a run that goes on must have in common with the one before. Raises
-    `InputError` for new pictures of other settings there, `CancelledError` on `cancel`.
+    `settings` are what a run that goes on must have in common with the one before; pictures of
+    other settings there are set aside. `hold` is the caller's hold of the folder (`hold_faces`),
+    from before it looked at the faces; it is given up for the exchange. Raises `CancelledError`
+    on `cancel`.
     """
     faces = list(paths)
     if any(path.parent != folder for path in faces):
         raise InputError(f"{folder}: packed; `faceloom faceset unpack` first")
-    staging = beside(folder, ending)
-    counts = _gather(faces, staging, make, settings, label, workers, progress, cancel)
+    staging = Staging(beside(folder, ending), settings, set_aside=True, progress=progress)
+    counts = _gather(faces, staging, make, label, workers, progress, cancel)
     originals = beside(folder, ORIGINALS)
-    if counts.made:
+    hold.close()
+    made = _unchanged_since(counts, progress)
+    if made:
         moves = [
             move
-            for name in counts.made
+            for path in made
             for move in (
-                Move(folder / name, originals / name),
-                Move(staging / name, folder / name),
+                Move(path, originals / path.name),
+                Move(staging.folder / path.name, path),
             )
         ]
         move_faces(folder, moves, label=label, progress=progress)
-    _close_job(staging)
-    return Replaced(
-        len(counts.made), counts.unchanged, counts.failed, originals if counts.made else None
-    )
+    staging.close()
+    return Replaced(len(made), counts.unchanged, counts.failed, originals if made else None)
 
 
 def gather_faces(
@@ -101,33 +109,35 @@ def gather_faces(
 ) -> Replaced:
     """Write what `make` makes of the faces `paths` into the folder `target`; they stay.
 
-    Goes on, and raises, as `replace_faces`.
+    Goes on as `replace_faces`. Raises `InputError` for pictures of other settings in `target`,
+    `CancelledError` on `cancel`.
     """
     faces = list(paths)
-    counts = _gather(faces, target, make, settings, label, workers, progress, cancel)
+    staging = Staging(target, settings, set_aside=False, progress=progress)
+    counts = _gather(faces, staging, make, label, workers, progress, cancel)
     return Replaced(len(counts.made), counts.unchanged, counts.failed, None)
 
 
 def _gather(
     faces: list[Path],
-    staging: Path,
+    staging: Staging,
     make: Make,
-    settings: dict[str, Any],
     label: str,
     workers: int,
     progress: Progress,
     cancel: Cancel,
 ) -> _Counts:
     """Make what is not in `staging` yet."""
-    _open_job(staging, settings)
-    counts = _Counts([])
-    progress.start(label, len(faces), "faces")
-    for path, made in _made(faces, staging, make, workers, cancel):
+    counts = _Counts(_made_before(faces, staging, cancel))
+    todo = [path for path in faces if path not in counts.made]
+    # Those count as done from the start: at their pace the rest would seem to take no time.
+    progress.start(label, len(faces), "faces", done=len(counts.made))
+    for path, made in _made(todo, staging, make, workers, cancel):
         if isinstance(made, FaceloomError):
             counts.failed += 1
             progress.note(str(made))
-        elif made:
-            counts.made.append(path.name)
+        elif made is not None:
+            counts.made[path] = made
         else:
             counts.unchanged += 1
         progress.advance()
@@ -136,24 +146,37 @@ def _gather(
     return counts
 
 
-def _made(
-    faces: list[Path], staging: Path, make: Make, workers: int, cancel: Cancel
-) -> Iterator[tuple[Path, bool | FaceloomError]]:
-    """Each face with whether it has a new picture in `staging`, or why it has none, in order."""
+def _made_before(faces: list[Path], staging: Staging, cancel: Cancel) -> dict[Path, _Stamp]:
+    """The faces whose new pictures an earlier run has left in `staging`."""
+    found: dict[Path, _Stamp] = {}
+    for path in faces:
+        if staging.knows(path.name):
+            cancel.check()
+            with suppress(FaceloomError):
+                stamp, source = _stamp(path), content_key(_read(path))
+                if staging.has(path.name, source):
+                    found[path] = stamp
+    return found
 
-    def one(path: Path) -> bool | FaceloomError:
-        target = staging / path.name
+
+def _made(
+    faces: list[Path], staging: Staging, make: Make, workers: int, cancel: Cancel
+) -> Iterator[tuple[Path, _Stamp | FaceloomError | None]]:
+    """Each face, in order, with what its file was when its new picture was made, or why there is
+    none; None for a face that needs none."""
+
+    def one(path: Path) -> _Stamp | FaceloomError | None:
         try:
-            if _is_newer(target, path):
-                return True
+            stamp, source = _stamp(path), content_key(_read(path))
             data = make(path)
-            if data is not None:
-                atomic_write(target, data, durable=False)
+            if data is None:
+                return None
+            staging.add(path.name, source, data)
         except FaceloomError as error:
             return error
-        return data is not None
+        return stamp
 
-    waiting: deque[tuple[Path, Future[bool | FaceloomError]]] = deque()
+    waiting: deque[tuple[Path, Future[_Stamp | FaceloomError | None]]] = deque()
     with ThreadPoolExecutor(workers, thread_name_prefix="faceloom-faces") as pool:
         for path in faces:
             if cancel.is_set:
@@ -166,32 +189,32 @@ def _made(
             yield path, future.result()
 
 
-def _is_newer(target: Path, source: Path) -> bool:
+def _unchanged_since(counts: _Counts, progress: Progress) -> list[Path]:
+    """The faces whose files are still those that the new pictures were made of."""
+    same: list[Path] = []
+    for path, stamp in counts.made.items():
+        try:
+            there = _stamp(path) == stamp
+        except MediaError:
+            there = False
+        if there:
+            same.append(path)
+        else:
+            counts.failed += 1
+            progress.note(f"{path}: changed, moved or deleted meanwhile; left alone")
+    return same
+
+
+def _stamp(path: Path) -> _Stamp:
     try:
-        return target.stat().st_mtime_ns >= source.stat().st_mtime_ns
-    except FileNotFoundError:
-        return False
+        stat = path.stat()
+    except OSError as error:
+        raise MediaError(f"{path}: {error.strerror or error}") from None
+    return stat.st_ino, stat.st_size, stat.st_mtime_ns
 
 
-def _open_job(staging: Path, settings: dict[str, Any]) -> None:
-    """Make the folder, or check that what is in it was made with the same settings."""
-    text = json.dumps(settings, sort_keys=True)
-    staging.mkdir(parents=True, exist_ok=True)
-    sweep_temporary(staging)
-    note = staging / JOB_NAME
-    if list_images(staging):
-        before = note.read_text("utf-8", "replace") if note.is_file() else None
-        if before != text:
-            raise InputError(
-                f"{staging}: holds pictures of other settings or of another program; move them "
-                "away, or give the settings that they were made with"
-            )
-    atomic_write(note, text)
-
-
-def _close_job(staging: Path) -> None:
-    """Remove the folder where it is empty now."""
-    if not list_images(staging):
-        (staging / JOB_NAME).unlink(missing_ok=True)
-    if not any(staging.iterdir()):
-        staging.rmdir()
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise MediaError(f"{path}: {error.strerror or error}") from None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
@@ -14,7 +15,7 @@ from pydantic import Field, field_validator
 from faceloom.core import Cancel, FaceloomError, InputError, Progress, Settings
 from faceloom.faces import FaceRecord, Faceset, OwnMetadata, encode_face, read_face
 from faceloom.faces.files import picture_size
-from faceloom.faces.moves import recover_moves
+from faceloom.faces.moves import hold_faces, recover_moves
 from faceloom.faces.recrop import (
     Recrop,
     frame_size_px,
@@ -134,18 +135,21 @@ def run(config: ResizeConfig, *, progress: Progress, cancel: Cancel) -> ResizeRe
     if config.to is not None and config.to.resolve() == folder.resolve():
         raise InputError(f"{folder}: is the faceset itself; without --to it is changed in place")
     recover_moves(folder)
-    records = dict(Faceset(folder))
-    if not records:
-        raise InputError(f"{folder}: holds no faces")
-    plans = _plans(config, folder, records, progress, cancel)
-    if config.source == "face":
-        return _write(config, folder, records, list(plans), plans, None, progress, cancel)
-    with FrameFeed(_footage(config)) as feed:
-        frames = _frames_of(folder, records, plans, feed)
-        # In the order of the frames, so that each is decoded once.
-        order = sorted(plans, key=frames.__getitem__)
-        pictures = {path: (feed, frames[path]) for path in order}
-        return _write(config, folder, records, order, plans, pictures, progress, cancel)
+    with ExitStack() as hold:
+        if config.to is None:
+            hold.enter_context(hold_faces(folder))
+        records = dict(Faceset(folder, progress=progress, cancel=cancel))
+        if not records:
+            raise InputError(f"{folder}: holds no faces")
+        plans = _plans(config, folder, records, progress, cancel)
+        if config.source == "face":
+            return _write(config, folder, records, list(plans), plans, None, progress, cancel, hold)
+        with FrameFeed(_footage(config)) as feed:
+            frames = _frames_of(folder, records, plans, feed)
+            # In the order of the frames, so that each is decoded once.
+            order = sorted(plans, key=frames.__getitem__)
+            pictures = {path: (feed, frames[path]) for path in order}
+            return _write(config, folder, records, order, plans, pictures, progress, cancel, hold)
 
 
 def _write(
@@ -157,6 +161,7 @@ def _write(
     pictures: Mapping[Path, tuple[FrameFeed, int]] | None,
     progress: Progress,
     cancel: Cancel,
+    hold: ExitStack,
 ) -> ResizeResult:
     """Make the new faces and put them in their place."""
 
@@ -181,7 +186,8 @@ def _write(
     common: Any = {"settings": settings, "workers": workers, "progress": progress, "cancel": cancel}
     label = f"resize {folder.name}"
     if config.to is None:
-        done = replace_faces(folder, order, make, ending=_FOLDER, label=label, **common)
+        common |= {"ending": _FOLDER, "hold": hold}
+        done = replace_faces(folder, order, make, label=label, **common)
     else:
         done = gather_faces(order, make, target=config.to, label=label, **common)
     unchanged = len(records) - len(plans) + done.unchanged
