@@ -8,6 +8,7 @@ a number of the file, so that a rename changes one short row, however much is kn
 from __future__ import annotations
 
 import contextlib
+import os
 import sqlite3
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from itertools import islice
@@ -39,6 +40,8 @@ _SCHEMA = (
 )
 _PAGE_BYTES = 8192
 _MAX_REST = 4 << 20
+_JOURNAL_MAGIC = bytes.fromhex("d9d505f920a163d7")
+"""What SQLite's journals begin with, and end with where they name another file."""
 _POINTS = 68 * 2 * 4
 _NO_MATRIX = 2 * _POINTS + 16
 _MOST_NAMES = 500
@@ -76,10 +79,17 @@ class FaceIndex:
 
     def known(self) -> dict[str, tuple[Stamp, str | None]]:
         """File name → (stamp, why it is no face or None)."""
-        query = "SELECT name, size, mtime_ns, reason FROM files WHERE judged = 1"
+        # Of another program's index, only what can be shown on a line.
+        query = (
+            "SELECT name, size, mtime_ns, substr(reason, 1, 300) FROM files WHERE judged = 1 "
+            "AND typeof(name) = 'text' AND typeof(reason) IN ('text', 'null')"
+        )
         try:
             rows = self.connection.execute(query)
-            return {name: (Stamp(size, mtime), reason) for name, size, mtime, reason in rows}
+            return {
+                name: (Stamp(size, mtime), None if reason is None else _one_line(reason))
+                for name, size, mtime, reason in rows
+            }
         except sqlite3.Error:
             return {}
 
@@ -132,6 +142,10 @@ def open_index(folder: Path) -> FaceIndex | None:
     None where there can be none: a folder that cannot be written, or a locked index.
     """
     path = folder / INDEX_NAME
+    try:
+        _remove_traps(path)
+    except OSError:
+        return None
     for _ in range(2):
         try:
             connection = sqlite3.connect(
@@ -153,6 +167,30 @@ def open_index(folder: Path) -> FaceIndex | None:
         except OSError:
             return None
     return None
+
+
+def _remove_traps(path: Path) -> None:
+    """Delete what would have SQLite touch files elsewhere: no index of ours looks so.
+
+    A link leads to another file. A journal that names a file over several databases makes SQLite
+    delete that file, whichever it is.
+    """
+    journal = path.with_name(f"{path.name}-journal")
+    for ours in (path, journal, path.with_name(f"{path.name}-wal")):
+        if ours.is_symlink():
+            ours.unlink(missing_ok=True)
+    trapped = False
+    with contextlib.suppress(FileNotFoundError), journal.open("rb") as file:
+        size = file.seek(0, os.SEEK_END)
+        file.seek(max(0, size - len(_JOURNAL_MAGIC)))
+        trapped = size > len(_JOURNAL_MAGIC) and file.read() == _JOURNAL_MAGIC
+    if trapped:
+        path.unlink(missing_ok=True)  # It may be half written.
+        journal.unlink(missing_ok=True)
+
+
+def _one_line(text: str) -> str:
+    return "".join(c if c.isprintable() else " " for c in text)
 
 
 def _prepare(connection: sqlite3.Connection) -> bool:

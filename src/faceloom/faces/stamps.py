@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 from collections.abc import Mapping
@@ -22,15 +23,18 @@ def list_stamps(folder: Path) -> dict[str, Stamp]:
 
     With those of a pack in the folder, as `faceloom.faces.packed` names them.
     """
+    found: list[tuple[str, os.stat_result]] = []
     try:
         with os.scandir(folder) as entries:
-            found = [
-                (entry.name, entry.stat())
-                for entry in entries
-                if os.path.splitext(entry.name)[1].lower() in IMAGE_SUFFIXES  # noqa: PTH122
-                and not entry.name.startswith(".")
-                and entry.is_file()
-            ]
+            for entry in entries:
+                if (
+                    os.path.splitext(entry.name)[1].lower() in IMAGE_SUFFIXES  # noqa: PTH122
+                    and not entry.name.startswith(".")
+                    and entry.is_file()
+                ):
+                    # Another tool may just move it away.
+                    with contextlib.suppress(FileNotFoundError):
+                        found.append((entry.name, entry.stat()))
     except OSError as error:
         raise InputError(f"{folder}: no faceset there: {error.strerror or error}") from None
     found.sort(key=lambda item: item[0])
