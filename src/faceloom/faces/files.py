@@ -199,12 +199,7 @@ def _named(path: Path, error: FaceloomError) -> FaceloomError:
 
 def decode_picture(data: bytes) -> NDArray[np.uint8]:
     """The pixels of an encoded JPEG or PNG, h w 3 RGB uint8; its size is checked beforehand."""
-    h, w = encoded_size(data)
-    if h < 1 or w < 1 or h * w > MAX_PIXELS:
-        raise MediaError(f"a picture of {w}x{h} pixels; at most {MAX_PIXELS} are decoded")
-    # A decoder goes over the whole picture for each scan, and thousands fit in a small file.
-    if h * w * (1 + data.count(b"\xff\xda")) > _MAX_SCANNED_PIXELS and jpeg.is_jpeg(data):
-        raise MediaError(f"a picture of {w}x{h} pixels in too many scans to be decoded")
+    check_decodable(data)
     flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
     try:
         image = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
@@ -213,6 +208,21 @@ def decode_picture(data: bytes) -> NDArray[np.uint8]:
     if image is None:
         raise MediaError("the picture is damaged and cannot be decoded")
     return np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), dtype=np.uint8)
+
+
+def check_decodable(data: bytes) -> None:
+    """`MediaError` for a picture that would take too much memory or time to decode."""
+    h, w = _bounded(encoded_size(data))
+    # A decoder goes over the whole picture for each scan, and thousands fit in a small file.
+    if h * w * (1 + data.count(b"\xff\xda")) > _MAX_SCANNED_PIXELS and jpeg.is_jpeg(data):
+        raise MediaError(f"a picture of {w}x{h} pixels in too many scans to be decoded")
+
+
+def _bounded(size: tuple[int, int]) -> tuple[int, int]:
+    h, w = size
+    if h < 1 or w < 1 or h * w > MAX_PIXELS:
+        raise MediaError(f"a picture of {w}x{h} pixels; at most {MAX_PIXELS} are decoded")
+    return size
 
 
 def encoded_size(data: bytes) -> tuple[int, int]:
@@ -225,15 +235,14 @@ def encoded_size(data: bytes) -> tuple[int, int]:
 def picture_size(path: Path) -> tuple[int, int]:
     """(h, w) of a face's file, from its header alone where that is short; as `encoded_size`.
 
-    Raises `InputError` when it cannot be read.
+    Raises `MediaError` for a size that no face has, `InputError` when it cannot be read.
     """
     try:
-        return encoded_size(_read(path, _FIRST_READ))
-    except FormatError:
-        pass  # The header goes on.
-    try:
-        return encoded_size(_read(path))
-    except FormatError as error:
+        try:
+            return _bounded(encoded_size(_read(path, _FIRST_READ)))
+        except FormatError:
+            return _bounded(encoded_size(_read(path)))  # The header goes on.
+    except (FormatError, MediaError) as error:
         raise _named(path, error) from None
 
 

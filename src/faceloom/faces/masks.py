@@ -8,13 +8,12 @@ import cv2
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from faceloom.core import FaceloomError, FormatError
-from faceloom.faces.files import encoded_size
+from faceloom.core import FaceloomError, FormatError, MediaError
+from faceloom.faces.files import check_decodable
 from faceloom.faces.record import FaceRecord
 from faceloom.geometry import hull_mask
 
 MAX_MASK_BYTES: Final = 50_000
-_MAX_SIDE_PX = 8192
 
 
 def encode_mask(mask: ArrayLike) -> bytes:
@@ -36,8 +35,10 @@ def encode_mask(mask: ArrayLike) -> bytes:
 
 def decode_mask(data: bytes) -> NDArray[np.float32]:
     """The stored mask, h w float32 in [0, 1] at its own size; `FormatError` when damaged."""
-    if max(encoded_size(data)) > _MAX_SIDE_PX:
-        raise FormatError(f"a stored mask larger than {_MAX_SIDE_PX} pixels")
+    try:
+        check_decodable(data)
+    except MediaError as error:
+        raise FormatError(f"the stored mask: {error}") from None
     try:
         image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_GRAYSCALE)
     except cv2.error:

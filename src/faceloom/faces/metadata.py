@@ -20,6 +20,7 @@ import numpy as np
 
 from faceloom.core import FormatError, InputError, atomic_path
 from faceloom.faces.files import (
+    MAX_PIXELS,
     decode_picture,
     encode_picture,
     encoded_size,
@@ -43,7 +44,6 @@ _FORMAT = "faceloom metadata"
 _VERSION = 1
 _MAX_LINE = 4 << 20
 _MAX_BLOCK = 1 << 20
-_MAX_SIDE_PX = 1 << 16
 _JPEG_QUALITY = 100
 _SAME_SHAPE = 0.01
 
@@ -164,7 +164,7 @@ def _size(value: Any) -> tuple[int, int]:
     if len(sides) not in (2, 3) or any(type(n) is not int for n in sides):
         raise FormatError("damaged metadata: a picture without a size")
     h, w = sides[:2]
-    if not (0 < h < _MAX_SIDE_PX and 0 < w < _MAX_SIDE_PX):
+    if not (h > 0 and w > 0 and h * w <= MAX_PIXELS):
         raise FormatError(f"damaged metadata: a picture of {shown((h, w))} pixels")
     return h, w
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from itertools import chain
 from pathlib import Path, PurePath
 from typing import Any, Literal
 
@@ -21,6 +22,7 @@ from faceloom.faces.metadata import (
     write_meta_dat,
     write_saved,
 )
+from faceloom.faces.moves import hold_faces
 from faceloom.faces.pack import pack_of
 from faceloom.stages.faceset_folder import faceset_folder
 
@@ -98,7 +100,8 @@ class RestoreResult:
 def run_save(config: SaveConfig, *, progress: Progress, cancel: Cancel) -> SaveResult:
     """Save the metadata of a faceset's loose faces in its folder, in place of what was saved.
 
-    Raises `InputError` when there are none.
+    What was saved of a picture that has lost its metadata since, in an editor, stays. Raises
+    `InputError` when there are none, `FormatError` when what was saved is damaged.
     """
     folder = faceset_folder(config.workspace, config.faceset)
     faceset = Faceset(folder)
@@ -112,7 +115,9 @@ def run_save(config: SaveConfig, *, progress: Progress, cancel: Cancel) -> SaveR
     for kind in kinds:
         file = folder / (OWN_NAME if kind == "faceloom" else DFL_NAME)
         write = write_saved if kind == "faceloom" else write_meta_dat
-        write(file, _saved(paths, progress, cancel))
+        bare = {path.name for path, _ in skipped if path.is_file()}
+        lost = _kept(file, bare) if bare and file.is_file() else ()
+        write(file, chain(_saved(paths, progress, cancel), lost))
         files.append(file)
     progress.finish()
     return SaveResult(len(paths), files, skipped)
@@ -131,6 +136,13 @@ def _saved(
         progress.advance()
 
 
+def _kept(file: Path, names: Collection[str]) -> Iterator[tuple[str, SavedFace]]:
+    """What was saved before of these pictures."""
+    for name, saved in read_saved(file):
+        if name in names:
+            yield name, saved
+
+
 # --- restore
 
 
@@ -139,13 +151,20 @@ def run_restore(config: RestoreConfig, *, progress: Progress, cancel: Cancel) ->
 
     A picture is found by its name, or by its stem when an editor stored it in another format.
     Each file is replaced whole or not at all; a run that was stopped goes on. What was saved stays.
-    Raises `InputError` when nothing was saved.
+    Raises `InputError` when nothing was saved, or while something else changes faces there.
     """
     folder = faceset_folder(config.workspace, config.faceset)
     file = config.file or _file_in(folder)
+    with hold_faces(folder):
+        return _restore_all(folder, file, config.keep_size, progress, cancel)
+
+
+def _restore_all(
+    folder: Path, file: Path, keep_size: bool, progress: Progress, cancel: Cancel
+) -> RestoreResult:
     pictures = list_images(folder)
     by_name = {path.name: path for path in pictures}
-    by_stem = _by_stem(pictures)
+    by_stem = _by_stem(pictures, {name for name, _ in read_saved(file)})
     waiting = set(pictures)
     counts = {"restored": 0, "unchanged": 0, "gone": 0}
     failed: list[tuple[Path, str]] = []
@@ -158,7 +177,7 @@ def run_restore(config: RestoreConfig, *, progress: Progress, cancel: Cancel) ->
             continue
         waiting.discard(path)
         try:
-            changed = _restore(path, saved, keep_size=config.keep_size)
+            changed = _restore(path, saved, keep_size=keep_size)
             counts["restored" if changed else "unchanged"] += 1
         except FaceloomError as error:
             failed.append((path, str(error).removeprefix(f"{path}: ")))
@@ -177,11 +196,13 @@ def _file_in(folder: Path) -> Path:
     )
 
 
-def _by_stem(pictures: Sequence[Path]) -> Mapping[str, Path]:
-    """Stem → picture, of stems that only one picture has."""
+def _by_stem(pictures: Sequence[Path], saved: Collection[str]) -> Mapping[str, Path]:
+    """Stem → picture, of stems that only one picture has of which nothing was saved."""
     found: dict[str, Path] = {}
     several: set[str] = set()
     for path in pictures:
+        if path.name in saved:
+            continue
         if path.stem in found:
             several.add(path.stem)
         found[path.stem] = path
