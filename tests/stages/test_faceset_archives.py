@@ -15,7 +15,7 @@ import torch
 from dfl_packs import dfl_config, dfl_open_pack, dfl_pack
 from faceloom.cli.main import run_command
 from faceloom.core import Cancel, FormatError, InputError, NullProgress
-from faceloom.faces import INDEX_NAME, Faceset, read_face, read_record
+from faceloom.faces import Faceset, read_face, read_record
 from faceloom.faces.dfl_form import dfl_form
 from faceloom.samples.store import load_samples
 from faceloom.stages.faceset_metadata import RestoreConfig, SaveConfig, run_restore, run_save
@@ -36,11 +36,11 @@ def do(stage: Any, config: Any) -> Any:
 
 
 def contents(folder: Path) -> dict[str, bytes]:
-    """Relative names and contents of all but the index."""
+    """Relative names and contents of all but what Faceloom keeps for itself."""
     return {
         path.relative_to(folder).as_posix(): path.read_bytes()
         for path in sorted(folder.rglob("*"))
-        if path.is_file() and path.name != INDEX_NAME
+        if path.is_file() and ".faceloom" not in path.as_posix()
     }
 
 

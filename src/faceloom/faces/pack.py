@@ -47,6 +47,8 @@ class Pack:
     """(n + 1) where each file begins in the pack, and where the last one ends."""
     stamp: tuple[int, int]
     """Size and time of change, in ns, of the pack when it was opened."""
+    inode: int
+    """Of the pack when it was opened."""
     rows: Mapping[str, int]
     """Name → row."""
 
@@ -62,6 +64,8 @@ class Pack:
         wanted = self.size(row) if limit is None else min(limit, self.size(row))
         try:
             with self.path.open("rb") as handle:
+                if not self._is_of(os.fstat(handle.fileno())):
+                    raise FormatError(f"{self.path}: was changed while it was read")
                 handle.seek(int(self.offsets[row]))
                 data = handle.read(wanted)
         except OSError as error:
@@ -69,6 +73,16 @@ class Pack:
         if len(data) != wanted:
             raise FormatError(f"{self.path}: ends too early; it was changed while it was read")
         return data
+
+    def is_current(self) -> bool:
+        """Whether the file is still the one that was opened."""
+        try:
+            return self._is_of(self.path.stat())
+        except OSError:
+            return False
+
+    def _is_of(self, stat: os.stat_result) -> bool:
+        return (stat.st_size, stat.st_mtime_ns, stat.st_ino) == (*self.stamp, self.inode)
 
 
 def person_and_name(packed: str) -> tuple[str | None, str]:
@@ -98,13 +112,25 @@ def read_packed(pack: Path, name: str, *, limit: int | None = None, most: int) -
     Raises `InputError` when the pack has no such file, `FormatError` when it is damaged or the
     whole file is wanted and has more than `most` bytes.
     """
+    opened, row = _find(pack, name, limit, most)
+    try:
+        return opened.read(row, limit)
+    except FormatError:
+        if opened.is_current():
+            raise
+    # Another pack has taken its place since, in which the face lies elsewhere.
+    opened, row = _find(pack, name, limit, most)
+    return opened.read(row, limit)
+
+
+def _find(pack: Path, name: str, limit: int | None, most: int) -> tuple[Pack, int]:
     opened = open_pack(pack)
     row = opened.rows.get(name)
     if row is None:
         raise InputError(f"{pack}: has no face {shown(name)}")
     if limit is None and opened.size(row) > most:
         raise FormatError(f"{pack}: {shown(name)} is larger than {most >> 20} MiB")
-    return opened.read(row, limit)
+    return opened, row
 
 
 def open_pack(path: Path) -> Pack:
@@ -117,15 +143,16 @@ def open_pack(path: Path) -> Pack:
         stat = path.stat()
     except OSError as error:
         raise _unreadable(path, error) from None
-    return _opened(path, stat.st_size, stat.st_mtime_ns)
+    return _opened(path, stat.st_size, stat.st_mtime_ns, stat.st_ino)
 
 
 @functools.lru_cache(maxsize=4)
-def _opened(path: Path, size: int, mtime_ns: int) -> Pack:
-    """The pack of that size and time: what it is asked for is what it is kept under."""
+def _opened(path: Path, size: int, mtime_ns: int, inode: int) -> Pack:
+    """The pack of that size, time and inode: what it is asked for is what it is kept under."""
     try:
         with path.open("rb") as handle:
-            if os.fstat(handle.fileno()).st_size != size:
+            stat = os.fstat(handle.fileno())
+            if (stat.st_size, stat.st_mtime_ns, stat.st_ino) != (size, mtime_ns, inode):
                 raise FormatError("changed while it was opened")
             names, offsets = _read_table(handle, size)
     except OSError as error:
@@ -133,7 +160,7 @@ def _opened(path: Path, size: int, mtime_ns: int) -> Pack:
     except FormatError as error:
         raise FormatError(f"{path}: {error}") from None
     rows = {name: row for row, name in enumerate(names)}
-    return Pack(path, names, offsets, (size, mtime_ns), rows)
+    return Pack(path, names, offsets, (size, mtime_ns), inode, rows)
 
 
 def _unreadable(path: Path, error: OSError) -> InputError:

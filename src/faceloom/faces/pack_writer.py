@@ -131,9 +131,12 @@ def _check_names(path: Path, faces: Sequence[PackFace]) -> None:
         for part in (face.name, face.person):
             if part is not None and not is_plain_name(part):
                 raise InputError(f"{path}: {shown(part)} cannot be a name in a pack; rename it")
-        if face.packed in seen:
-            raise InputError(f"{path}: two faces are called {shown(face.packed)}")
-        seen.add(face.packed)
+        # By capitals alone, they could not be unpacked on every system.
+        if face.packed.casefold() in seen:
+            raise InputError(
+                f"{path}: two faces are called {shown(face.packed)}, but for capitals; rename one"
+            )
+        seen.add(face.packed.casefold())
 
 
 def _table(

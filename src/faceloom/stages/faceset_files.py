@@ -46,6 +46,14 @@ def people_of(folder: Path) -> tuple[list[PackFace], list[tuple[Path, str]]]:
     return faces, skipped
 
 
+def make_folder(folder: Path) -> None:
+    """Make a folder where there is none; `InputError` where that fails."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"{folder}: cannot be made: {error.strerror or error}") from None
+
+
 def person_folders(folder: Path) -> list[Path]:
     """The folders in a faceset that have pictures in them, in the order of their names."""
     return sorted(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -14,12 +14,15 @@ from faceloom.core.paths import sweep_temporary
 from faceloom.faces import INDEX_NAME, Faceset
 from faceloom.faces.archive import Archive, open_archive
 from faceloom.faces.files import read_bytes
-from faceloom.faces.pack import PACK_NAMES, folder_pack, pack_of, person_and_name
+from faceloom.faces.moves import hold_faces
+from faceloom.faces.moves_journal import sync_folder
+from faceloom.faces.pack import PACK_NAMES, Pack, folder_pack, open_pack, pack_of, person_and_name
 from faceloom.faces.pack_writer import PackFace, verify_pack, write_pack
 from faceloom.faces.zipped import open_zip, write_zip
 from faceloom.stages.faceset_files import (
     faces_of,
     is_same_file,
+    make_folder,
     new_faceset_folder,
     people_of,
     person_folders,
@@ -113,12 +116,21 @@ def run(config: PackConfig, *, progress: Progress, cancel: Cancel) -> PackResult
 
     A pack that is there already goes into the new one, but for faces that are also loose: so
     packing again adds what is new, and one that was interrupted loses nothing. Raises `InputError`
-    when there is nothing to pack.
+    when there is nothing to pack, or while something else changes faces there.
     """
     folder = faceset_folder(config.workspace, config.faceset)
-    if config.remove and config.format != "pak":
-        raise InputError("only faceset.pak takes the place of the loose files; a zip file does not")
-    sweep_temporary(folder)
+    if config.format == "zip":
+        if config.remove:
+            raise InputError(
+                "only faceset.pak takes the place of the loose files; a zip file does not"
+            )
+        return _pack(config, folder, progress, cancel)
+    with hold_faces(folder):
+        sweep_temporary(folder)
+        return _pack(config, folder, progress, cancel)
+
+
+def _pack(config: PackConfig, folder: Path, progress: Progress, cancel: Cancel) -> PackResult:
     faceset = Faceset(folder)
     faces, skipped = faces_of(faceset), list(faceset.skipped)
     _refuse_damaged(folder, skipped)
@@ -131,8 +143,9 @@ def run(config: PackConfig, *, progress: Progress, cancel: Cancel) -> PackResult
         _note_folders(folder, progress)
     if not faces:
         raise InputError(f"{folder}: no faces to pack")
+    stamps = _stamps(faces) if config.remove else {}
     output, size = _write(folder, faces, config.format, progress, cancel)
-    removed = _remove(faces, progress, cancel) if config.remove else 0
+    removed = _remove(faces, stamps, progress, cancel) if config.remove else 0
     if config.format == "pak" and not removed:
         progress.note("the loose files are still there and are what is used; --remove deletes them")
     return PackResult(output, len(faces), size, removed, skipped)
@@ -170,6 +183,7 @@ def _write(
     # Before it takes the place of an older pack, out of which some of the faces may come.
     verify_pack(new, faces, progress=progress, cancel=cancel)
     new.replace(output)
+    sync_folder(folder)
     return output, size
 
 
@@ -182,24 +196,52 @@ def _verify_zip(output: Path, faces: Sequence[PackFace], cancel: Cancel) -> None
                 raise InputError(f"{output}: {face.packed} is not as in {face.path}; zip it again")
 
 
-def _remove(faces: Sequence[PackFace], progress: Progress, cancel: Cancel) -> int:
-    """Delete the loose files that were packed, and what they leave of persons' folders."""
-    loose = [face for face in faces if pack_of(face.path) is None]
+def _stamps(faces: Sequence[PackFace]) -> dict[Path, tuple[int, ...]]:
+    """By what the loose files are known again, before they are read."""
+    return {face.path: _stamp(face.path) for face in faces if pack_of(face.path) is None}
+
+
+def _stamp(path: Path) -> tuple[int, ...]:
+    try:
+        stat = path.stat()
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror or error}") from None
+    return stat.st_ino, stat.st_size, stat.st_mtime_ns
+
+
+def _remove(
+    faces: Sequence[PackFace],
+    stamps: Mapping[Path, tuple[int, ...]],
+    progress: Progress,
+    cancel: Cancel,
+) -> int:
+    """Delete the loose files that were packed, and what they leave of persons' folders.
+
+    A file that was changed since it was read stays: the pack has not what is in it now.
+    """
+    loose = [face for face in faces if face.path in stamps]
     progress.start("remove", len(loose), "files")
+    removed = 0
     for face in loose:
         cancel.check()
+        progress.advance()
+        if not face.path.exists():
+            continue
+        if _stamp(face.path) != stamps[face.path]:
+            progress.note(f"{face.path}: was changed while it was packed; the loose file stays")
+            continue
         try:
             face.path.unlink(missing_ok=True)
         except OSError as error:
             raise InputError(f"{face.path}: cannot be deleted: {error.strerror}") from None
-        progress.advance()
+        removed += 1
     for folder in {face.path.parent for face in loose if face.person is not None}:
         if {entry.name for entry in folder.iterdir()} <= {INDEX_NAME}:
             (folder / INDEX_NAME).unlink(missing_ok=True)
             with contextlib.suppress(OSError):
                 folder.rmdir()
     progress.finish()
-    return len(loose)
+    return removed
 
 
 # --- unpack
@@ -217,16 +259,27 @@ def run_unpack(config: UnpackConfig, *, progress: Progress, cancel: Cancel) -> U
     path = config.archive or own
     if path is None:
         raise InputError(f"{folder}: no {PACK_NAMES[0]} there; --archive names another file")
+    pack = open_pack(path) if path == own else None
     with open_archive(path) as archive:
-        written = _unpack(archive, folder, progress, cancel)
-        removed = None
-        if own is not None and path == own and not config.keep and not archive.ignored:
-            if hasattr(os, "sync"):
-                os.sync()  # the loose files are on the disk before their pack is not
-            own.unlink()
-            removed = own
+        make_folder(folder)
+        with hold_faces(folder):
+            written = _unpack(archive, folder, progress, cancel)
+            removed = None
+            if pack is not None and not config.keep and not archive.ignored:
+                removed = _remove_pack(pack, progress)
         ignored = list(archive.ignored)
         return UnpackResult(folder, len(archive.names), written, removed, ignored)
+
+
+def _remove_pack(pack: Pack, progress: Progress) -> Path | None:
+    """Delete a pack that is loose now, if it is still the one that was unpacked."""
+    if hasattr(os, "sync"):
+        os.sync()  # the loose files are on the disk before their pack is not
+    if not pack.is_current():
+        progress.note(f"{pack.path}: was changed while it was unpacked; it stays")
+        return None
+    pack.path.unlink()
+    return pack.path
 
 
 def _unpack(archive: Archive, folder: Path, progress: Progress, cancel: Cancel) -> int:
@@ -240,7 +293,6 @@ def _unpack(archive: Archive, folder: Path, progress: Progress, cancel: Cancel) 
                 f"{target}: is there already, and is not the packed one; nothing was unpacked. "
                 "Move it away, or pack to keep the loose files"
             )
-    folder.mkdir(parents=True, exist_ok=True)
     sweep_temporary(folder)
     progress.start("unpack", len(targets), "faces")
     written = 0

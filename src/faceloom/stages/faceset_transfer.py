@@ -16,17 +16,22 @@ from faceloom.faces import Faceset
 from faceloom.faces.archive import open_archive
 from faceloom.faces.dfl_form import dfl_form
 from faceloom.faces.files import decode_picture, read_bytes, record_from_bytes
+from faceloom.faces.moves import hold_faces
 from faceloom.faces.pack_writer import PackFace, verify_pack, write_pack
 from faceloom.faces.png import is_png
 from faceloom.faces.zipped import write_zip
 from faceloom.stages.faceset_files import (
     faces_of,
     free_path,
+    make_folder,
     new_faceset_folder,
     people_of,
     put_face,
 )
 from faceloom.stages.faceset_folder import faceset_folder
+
+_LONGEST_STEM = 200
+"""Bytes of UTF-8: with a number behind and a temporary file's prefix before, a name still fits."""
 
 
 class ImportFacesConfig(Settings):
@@ -116,23 +121,35 @@ def run_import(config: ImportFacesConfig, *, progress: Progress, cancel: Cancel)
         raise InputError(f"{source}: is the faceset itself; unpack makes its pack loose")
     with _open_source(source) as opened:
         counts = _Counts(skipped=list(opened.skipped))
-        folder.mkdir(parents=True, exist_ok=True)
-        sweep_temporary(folder)
-        progress.start("import", len(opened.names), "faces")
-        for name in opened.names:
-            cancel.check()
-            try:
-                data = _checked(opened.read(name))
-            except FaceloomError as error:
-                counts.skipped.append((name, str(error).removeprefix(f"{source / name}: ")))
-            else:
-                _put(folder, name, data, counts)
-            progress.advance()
-        progress.finish()
+        make_folder(folder)
+        with hold_faces(folder):
+            _take_over(opened, source, folder, counts, progress, cancel)
     if not counts.faces:
         reason = f": {counts.skipped[0][0]}: {counts.skipped[0][1]}" if counts.skipped else ""
         raise InputError(f"{source}: no faces that can be taken over{reason}")
     return TransferResult(folder, **vars(counts))
+
+
+def _take_over(
+    opened: _Source,
+    source: Path,
+    folder: Path,
+    counts: _Counts,
+    progress: Progress,
+    cancel: Cancel,
+) -> None:
+    sweep_temporary(folder)
+    progress.start("import", len(opened.names), "faces")
+    for name in opened.names:
+        cancel.check()
+        try:
+            data = _checked(opened.read(name))
+        except FaceloomError as error:
+            counts.skipped.append((name, str(error).removeprefix(f"{source / name}: ")))
+        else:
+            _put(folder, name, data, counts)
+        progress.advance()
+    progress.finish()
 
 
 @contextmanager
@@ -158,7 +175,10 @@ def _checked(data: bytes) -> bytes:
 
 def _put(folder: Path, name: str, data: bytes, counts: _Counts) -> None:
     suffix = ".png" if is_png(data) else ".jpg"
-    plain = Path(name.replace("/", "_")).with_suffix(suffix)
+    stem = Path(name.replace("/", "_")).stem
+    while len(stem.encode("utf-8", "surrogateescape")) > _LONGEST_STEM:
+        stem = stem[:-1]
+    plain = Path(f"{stem}{suffix}")
     path = free_path(folder / plain, frozenset(), data)
     if path.name != plain.name:
         counts.renamed.append((name, path.name))
@@ -253,7 +273,7 @@ def _write_folder(
     cancel: Cancel,
 ) -> int:
     """Write the faces into a folder, persons into folders of theirs; how many were not there."""
-    target.mkdir(parents=True, exist_ok=True)
+    make_folder(target)
     sweep_temporary(target)
     progress.start("export", len(faces), "faces")
     written = 0
