@@ -15,16 +15,15 @@ from fractions import Fraction
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from faceloom.core import FormatError
 from faceloom.detect import FoundFace
 from faceloom.detect.gaps import GAP_DETECTOR
 from faceloom.identify import BLANK_LIMIT, Identifier, blankness
 from faceloom.media import Frame
+from faceloom.stages.extract_gallery import MOST_VECTORS, Gallery, Vector
 from faceloom.stages.extract_window import Settled
 
-Vector = NDArray[np.float32]
 Wanted = Callable[[Sequence[Vector]], bool]
 """Whether faces with these identities (of one person) are to be kept."""
 
@@ -35,8 +34,6 @@ stretches of one person's clip (three faces each) none is below 0.49; of 14 600 
 persons' none is above 0.36."""
 _FIRST_LOOKS = 3
 _LATER_LOOKS = 5
-_MOST_VECTORS = 24
-"""Identities kept of a person."""
 _LEAST_SIDE_PX = 24.0
 _CLEAR = 0.75
 
@@ -72,7 +69,7 @@ class TrackNamer:
         self._identifier, self._wanted = identifier, wanted
         self._max_faces, self._aspect = max_faces, pixel_aspect
         self._persons: dict[int, int] = {}
-        self._vectors: dict[int, list[Vector]] = {}
+        self._gallery = Gallery()
         self._begun: dict[int, tuple[Fraction, int]] = {}
         self._kept: dict[int, bool] = {}
         try:
@@ -112,7 +109,7 @@ class TrackNamer:
         taken: set[int] = set()
         for track in sorted({face.track for face in settled.faces if face.track is not None}):
             if self._persons[track] in taken:
-                learned.append({"track": track, "number": len(self._vectors)})
+                learned.append({"track": track, "number": len(self._gallery)})
                 self._learn(learned[-1])
             taken.add(self._persons[track])
         return learned
@@ -130,21 +127,17 @@ class TrackNamer:
         rivals = {self._persons[other] for other in beside if other in self._persons}
         vectors = [self._look(frame, face) for frame, face in _clearest(track, frames)]
         vectors = [vector for vector in vectors if blankness(vector)[0] <= BLANK_LIMIT]
-        likeness = {
-            person: _likeness(vectors, known)
-            for person, known in self._vectors.items()
-            if person not in rivals
-        }
-        best = max(likeness, key=lambda person: likeness[person], default=None)
+        likeness = self._gallery.likeness(vectors)
+        likeness[list(rivals)] = -1
         item: dict[str, Any] = {"track": track, "new": True}
-        number = len(self._vectors)
-        if best is not None and likeness[best] >= SAME_TRACK:
-            item["joined"], number = True, best
+        number = len(self._gallery)
+        if number and likeness.max() >= SAME_TRACK:
+            item["joined"], number = True, int(likeness.argmax())
         item["number"] = number
         item["time"] = str(settled.frame.time)
         item["vectors"] = [_to_text(vector) for vector in vectors]
         if self._wanted is not None:
-            item["kept"] = self._wanted([*self._vectors.get(number, ()), *vectors])
+            item["kept"] = self._wanted([*self._gallery.of(number), *vectors])
         self._learn(item)
         return item
 
@@ -154,9 +147,10 @@ class TrackNamer:
         if looks >= _LATER_LOOKS or settled.frame.time - begun < 4**looks:
             return []
         face = next(face for face in settled.faces if face.track == track)
-        if _clarity(face) < _CLEAR or len(self._vectors[self._persons[track]]) >= _MOST_VECTORS:
+        known = self._gallery.of(self._persons[track])
+        if _clarity(face) < _CLEAR or len(known) >= MOST_VECTORS:
             return []
-        vector, known = self._look(settled.frame, face), self._vectors[self._persons[track]]
+        vector = self._look(settled.frame, face)
         item: dict[str, Any] = {"track": track, "vectors": [_to_text(vector)]}
         if self._wanted is not None and not known:
             # Nothing could be told by the faces that it began with.
@@ -169,15 +163,13 @@ class TrackNamer:
         track = int(item["track"])
         if "number" in item:
             self._persons[track] = int(item["number"])
-            self._vectors.setdefault(self._persons[track], [])
         if "time" in item:
             self._begun[track] = Fraction(item["time"]), 0
         elif "vectors" in item:
             begun, looks = self._begun[track]
             self._begun[track] = begun, looks + 1
-        known = self._vectors[self._persons[track]]
-        known += [_from_text(text) for text in item.get("vectors", ())]
-        del known[_MOST_VECTORS:]
+        vectors = [_from_text(text) for text in item.get("vectors", ())]
+        self._gallery.add(self._persons[track], vectors)
         if "kept" in item:
             self._kept[track] = bool(item["kept"])
 
@@ -185,13 +177,6 @@ class TrackNamer:
         assert self._identifier is not None, "nobody is asked for"
         image = np.asarray(frame.image, dtype=np.uint8)
         return self._identifier.embed(image, face.landmarks, pixel_aspect=self._aspect)
-
-
-def _likeness(vectors: Sequence[Vector], known: Sequence[Vector]) -> float:
-    """Mean, over the faces of a track, of the cosine with the likest face of a person."""
-    if not vectors or not known:
-        return -1.0
-    return float((np.stack(vectors) @ np.stack(known).T).max(axis=1).mean())
 
 
 def _clearest(
