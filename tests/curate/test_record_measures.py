@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
+import sys
+from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 
+sys.path.insert(0, str(Path(__file__).parent))
+from made_tables import made_table
+
 from faceloom.curate.occlusion import occlusion
 from faceloom.curate.pose import dfl_pose, enlargement, legacy_pose, pose_deg, source_size_px
+from faceloom.curate.traits import traits
 from faceloom.faces import FaceRecord, OwnMetadata
 from faceloom.geometry import (
+    FACE_TYPES,
     MODEL_POINTS_3D,
     FaceType,
     crop_area,
@@ -99,6 +107,18 @@ def test_source_size_is_the_crops_side_in_the_frame(kind: FaceType) -> None:
         source_landmarks=face.source_landmarks,
     )
     assert enlargement(without) == pytest.approx(256 / expected, rel=1e-3)
+
+
+def test_one_face_is_as_large_in_every_kind_of_crop() -> None:
+    """Its size as a trait is that of a full_face crop, of uncut frames too."""
+    kinds: list[FaceType] = [kind for kind in FACE_TYPES if kind != "mark_only"]
+    records = [record(12, kind, 256) for kind in kinds]
+    uncut = dataclasses.replace(records[0], face_type="mark_only", image_to_face_mat=None)
+    records.append(dataclasses.replace(uncut, landmarks=uncut.source_landmarks))
+    table = made_table(len(records), source_size=np.array([source_size_px(r) for r in records]))
+    sizes = traits(dataclasses.replace(table, records=tuple(records))).size_px
+    matrix = frame_to_face(uncut.source_landmarks, 256, "full_face")
+    np.testing.assert_allclose(sizes, math.sqrt(crop_area(matrix, 256)), rtol=1e-3)
 
 
 def test_occlusion_rises_as_the_mesh_loses_the_face() -> None:

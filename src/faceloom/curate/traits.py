@@ -188,8 +188,10 @@ def _from_rest(values: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _to_full_face(table: FaceTable) -> NDArray[np.float64]:
-    """What makes a crop's side that of a full_face crop (pipeline.md 3.7); 1 for uncut frames."""
+    """What makes a crop's side that of a full_face crop (pipeline.md 3.7). Of an uncut frame
+    `source_size` is the side of a whole_face crop."""
     factors: dict[Any, float] = {
         kind: _FULL_FACE_SIDES / (1 + 2 * np.sqrt(2) * padding) for kind, padding in PADDING.items()
     }
-    return np.array([factors.get(record.face_type, 1.0) for record in table.records], np.float64)
+    factors["mark_only"] = factors["whole_face"]
+    return np.array([factors[record.face_type] for record in table.records], np.float64)

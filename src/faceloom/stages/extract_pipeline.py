@@ -130,21 +130,8 @@ def found_frames(
     except (KeyError, TypeError, ValueError):
         raise FormatError("the extraction's journal is damaged; --restart extracts anew") from None
 
-    def detect() -> Generator[Detected]:
-        decoded = prefetch(times.iterate("decode", frames), depth=_AHEAD)
-        with contextlib.closing(decoded):
-            for frame in decoded:
-                with times.measure("detect"):
-                    found = finder.detect(
-                        frame.image,
-                        pixel_aspect=pixel_aspect,
-                        frame_name=frame.name,
-                        frame_index=frame.index,
-                    )
-                    cut = cuts.update(frame.image) if tracking else False
-                yield Detected(frame, found, cut, cuts.state() if tracking else None)
-
-    detected = prefetch(detect(), depth=_AHEAD)
+    seen = _detected(frames, finder, cuts if tracking else None, pixel_aspect, times)
+    detected = prefetch(seen, depth=_AHEAD)
     with contextlib.closing(detected):
         for item in detected:
             with times.measure("landmarks"):
@@ -162,6 +149,28 @@ def found_frames(
                     faces = tracker.update(item.frame.time, faces)
             after = {"tracker": tracker.state(), "thumbnail": item.thumbnail} if tracking else {}
             yield Found(item.frame, faces, after)
+
+
+def _detected(
+    frames: Iterable[Frame],
+    finder: FaceFinder,
+    cuts: SceneCuts | None,
+    pixel_aspect: float,
+    times: BusyTimes,
+) -> Generator[Detected]:
+    """Frames with the detector's finds, and with `cuts` where shots begin."""
+    decoded = prefetch(times.iterate("decode", frames), depth=_AHEAD)
+    with contextlib.closing(decoded):
+        for frame in decoded:
+            with times.measure("detect"):
+                found = finder.detect(
+                    frame.image,
+                    pixel_aspect=pixel_aspect,
+                    frame_name=frame.name,
+                    frame_index=frame.index,
+                )
+                cut = cuts.update(frame.image) if cuts is not None else False
+            yield Detected(frame, found, cut, cuts.state() if cuts is not None else None)
 
 
 def written_frames(
