@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import os
 import pickle
+import subprocess
+import sys
 import zipfile
 from pathlib import Path
 
@@ -203,3 +205,71 @@ def test_views_do_not_reach_outside_of_their_storage(tmp_path: Path) -> None:
             new.writestr(name, content[:40] if name == storage else content)
     with pytest.raises(FormatError, match="damaged"):
         read_weights(path)
+
+
+def test_a_state_of_a_module_with_its_versions(tmp_path: Path) -> None:
+    """`torch.save(network.state_dict())` has a dictionary of a kind of its own, with an attribute
+    of versions."""
+    network = torch.nn.Sequential(torch.nn.Linear(3, 2), torch.nn.BatchNorm1d(2))
+    torch.save(network.state_dict(), tmp_path / "net.pth")
+    torch.save({"state_dict": network.state_dict()}, tmp_path / "wrapped.pth")
+    for name in ("net.pth", "wrapped.pth"):
+        arrays = read_weights(tmp_path / name).arrays
+        assert arrays.keys() == network.state_dict().keys()
+        for key, value in network.state_dict().items():
+            np.testing.assert_array_equal(arrays[key], value.numpy())
+
+
+def _laughs() -> bytes:
+    """A dictionary of two of the one before, forty times over."""
+    data = b"\x80\x02}q\x00"
+    for k in range(1, 30):
+        data += b"}q%c(K\x01h%cK\x02h%cu" % (k, k - 1, k - 1)
+    return data + b"."
+
+
+def _endless_key() -> bytes:
+    """A key of nested pairs, whose hash takes as long as its tree is large."""
+    data = b"\x80\x02}K\x01K\x01\x86q\x00"
+    for k in range(1, 60):
+        data += b"h%ch%c\x86q%c" % (k - 1, k - 1, k)
+    return data + b"Ns."
+
+
+def _many_copies() -> bytes:
+    """A list that TorchScript's helper is asked to make anew, again and again."""
+    data = b"\x80\x02](" + b"N" * 200_000 + b"eq\x00("
+    one = b"ctorch.jit._pickle\nbuild_intlist\nh\x00\x85R"
+    return data + one * 20_000 + b"l."
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs limits on a process's memory")
+@pytest.mark.parametrize("make", [_laughs, _endless_key, _many_copies])
+def test_small_lists_of_tensors_that_unfold_are_refused(tmp_path: Path, make) -> None:
+    """In a process with a time and memory of its own, since it would not come back."""
+    path = tmp_path / "net.pth"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("archive/data.pkl", make())
+    program = (
+        "import resource, sys; from pathlib import Path; from faceloom.core import FormatError;"
+        "from faceloom.detect.torch_archive import read_archive;"
+        "resource.setrlimit(resource.RLIMIT_AS, (2 << 30, 2 << 30));"
+        "resource.setrlimit(resource.RLIMIT_CPU, (20, 20));\n"
+        "try: read_archive(Path(sys.argv[1]).read_bytes(), 1 << 29)\n"
+        "except FormatError as error: print(error)"
+    )
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(path)],
+        capture_output=True, text=True, check=False, env=environment,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-300:]
+    assert done.stdout.count("\n") == 1 and "MemoryError" not in done.stdout
+
+
+def test_tensors_of_one_storage_take_its_memory_once(tmp_path: Path) -> None:
+    base = torch.zeros(1 << 20)
+    torch.save({f"view{i}": base for i in range(2000)}, tmp_path / "net.pth")
+    arrays = read_weights(tmp_path / "net.pth").arrays
+    assert len(arrays) == 2000
+    assert all(np.shares_memory(arrays["view0"], array) for array in arrays.values())

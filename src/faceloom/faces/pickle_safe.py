@@ -44,11 +44,14 @@ def loads(
     max_bytes: int = 65_533,
     max_operations: int | None = None,
     allow: Mapping[tuple[str, str], Builder] = FACE_GLOBALS,
+    operations: Mapping[int, Operation] = OPERATIONS,
     in_place: bool = False,
 ) -> Any:
     """The plain data (dict, list, tuple, str, bytes, numbers, NumPy arrays) in a pickle.
 
-    Protocols 0 to 5. `allow` maps (module, name) to a builder for every global that may occur.
+    Protocols 0 to 5. `allow` maps (module, name) to a builder for every global that may occur,
+    `operations` the bytes of the pickle language to what they do, where more than the usual ones
+    may occur.
     `in_place`: arrays of 4 KB and more are read-only windows on `data`, which they keep alive;
     long bytes outside of arrays are then refused.
     Raises `FormatError`, and runs nothing, on any other global, on operations that plain data
@@ -59,14 +62,15 @@ def loads(
         raise refused(f"{len(data)} bytes, where at most {max_bytes} are expected")
     try:
         machine = Machine(data if in_place else bytes(data), allow, in_place=in_place)
-        value = _run(machine, len(data) + 1 if max_operations is None else max_operations)
+        most = len(data) + 1 if max_operations is None else max_operations
+        value = _run(machine, most, operations)
         return _resolve(value, 0, [max(4096, 4 * len(data))])
     except _DAMAGE as error:
         raise FormatError(f"unsafe or damaged pickle: {type(error).__name__}") from None
 
 
-def _run(machine: Machine, max_operations: int) -> Any:
-    data, operation_of = machine.data, OPERATIONS.get
+def _run(machine: Machine, max_operations: int, operations: Mapping[int, Operation]) -> Any:
+    data, operation_of = machine.data, operations.get
     for _ in range(max_operations):
         code = data[machine.position]
         machine.position += 1
