@@ -260,7 +260,7 @@ def test_trash_of_groups_is_that_of_the_table():
 @pytest.mark.parametrize(
     ("by", "message"),
     [
-        ("sharp", "unknown sort method 'sharp'; known:"),
+        ("sharp", "unknown sort method 'sharp'; did you mean 'sharpness'"),
         ("yaw:3,blur", "nothing behind a colon"),
         ("final,blur", "cannot cut faces into groups"),
         ("", "unknown sort method ''"),

@@ -108,7 +108,7 @@ def test_a_packed_faceset_is_listed_as_it_is(folder: Path, capsys: pytest.Captur
     faces = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert [face["source_file"] for face in faces] == ["00001.png", "00001.png", "00002.png", ""]
     assert run_command(["faceset", "rename", str(folder)]) == 1
-    assert "unpack it first" in capsys.readouterr().err
+    assert "`faceloom faceset unpack` it first" in capsys.readouterr().err
 
 
 def test_original_names_come_back_and_go_again(folder: Path, capsys: pytest.CaptureFixture[str]):

@@ -231,7 +231,7 @@ def test_the_command(folder: Path, capsys: pytest.CaptureFixture[str]):
     for name in ("final-fast", "hist-dissim", "vggface", "best", "DFL 1.0:"):
         assert name in shown
     assert run_command(["sort"]) == 2
-    assert run_command(["sort", str(folder), "--by", "beauty"]) == 1
+    assert run_command(["sort", str(folder), "--by", "beauty"]) == 2
     assert "unknown sort method 'beauty'" in capsys.readouterr().err
 
 

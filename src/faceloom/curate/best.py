@@ -211,6 +211,7 @@ def choose(
         heapq.heappop(heap)
         rows[place], gains[place] = row, gain
         served += gain_of
+    progress.advance(count - max(0, count - 1) // 64 * 64)
     progress.finish()
     return rows, gains
 

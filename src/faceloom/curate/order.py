@@ -5,12 +5,13 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from faceloom.core import InputError, Registry
+from faceloom.core import Registry, UsageError
 from faceloom.curate import best, dfl_orders, own_orders
 from faceloom.curate.ordering import Grouping, Ordering, Rows, SortContext, SortMethod, no_rows
 from faceloom.curate.table import FaceTable
@@ -43,19 +44,25 @@ class SortKey:
 def parse_keys(by: str) -> tuple[SortKey, ...]:
     """The methods of `a,b,c`: all but the last cut the faces into groups, the last orders these.
 
-    Raises `InputError` for an unknown method, one that cannot cut, and an argument that is none.
+    Raises `UsageError` for an unknown method, one that cannot cut, and an argument that is none.
     """
     keys: list[SortKey] = []
     for word in by.split(","):
         name, _, argument = word.strip().partition(":")
+        if name not in SORTS:
+            near = get_close_matches(name, SORTS, n=1)
+            hint = f"did you mean {near[0]!r}? " if near else ""
+            raise UsageError(
+                f"unknown sort method {name!r}; {hint}`faceloom sort --list` shows all of them"
+            )
         method = SORTS[name]
         if argument and not method.takes_argument:
-            raise InputError(f"sort method {name!r} takes nothing behind a colon")
+            raise UsageError(f"sort method {name!r} takes nothing behind a colon")
         keys.append(SortKey(method, argument))
     for key in keys[:-1]:
         if key.method.group is None:
             can = ", ".join(method.name for method in METHODS if method.group is not None)
-            raise InputError(f"{key} cannot cut faces into groups; these can: {can}")
+            raise UsageError(f"{key} cannot cut faces into groups; these can: {can}")
     return tuple(keys)
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, cast
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from faceloom.core import InputError
+from faceloom.core import InputError, UsageError
 
 _GAP_PX = 4
 _TEXT_PX = 12
@@ -20,6 +21,12 @@ _BACK = 24
 _TEXT = (225, 225, 225)
 _MAX_SIDE_PX = 65_000
 """What JPEG can hold in a side; a larger sheet could not be stored."""
+
+
+def check_sheet_name(path: Path | None) -> None:
+    """`UsageError` for a sheet that no picture can be, before a tool has spent time on it."""
+    if path is not None and path.suffix.lower() not in (".png", ".jpg", ".jpeg"):
+        raise UsageError(f"{path}: a sheet is written as .png or .jpg")
 
 
 def contact_sheet(

@@ -14,6 +14,7 @@ from pydantic import Field
 from faceloom.core import Cancel, InputError, Progress, Settings
 from faceloom.curate import FaceTable
 from faceloom.curate.clusters import THRESHOLD
+from faceloom.curate.sheet import check_sheet_name
 from faceloom.faces.moves import Move, Moved, move_faces
 from faceloom.identify import (
     Person,
@@ -25,7 +26,13 @@ from faceloom.identify import (
 )
 from faceloom.stages.cluster_groups import COLUMNS, Group, Grouped, chosen_groups, group_faces
 from faceloom.stages.cluster_show import write_groups_sheet
-from faceloom.stages.faceset_folder import beside, faceset_folder, undo_command
+from faceloom.stages.faceset_folder import (
+    beside,
+    faceset_folder,
+    refuse_empty,
+    refuse_packed,
+    undo_command,
+)
 from faceloom.stages.measure import measure_faces
 
 _DIGITS: Final = 5
@@ -146,10 +153,14 @@ def run(config: ClusterConfig, *, progress: Progress, cancel: Cancel) -> Cluster
     """
     if sum((bool(config.keep), config.move, config.outliers)) > 1:
         raise InputError("cluster: keep, move and outliers do not go together")
+    check_sheet_name(config.sheet)
     names = _given_names(config.name)
     folder = faceset_folder(config.workspace, config.faceset)
+    if (config.keep or config.move or config.outliers) and not config.dry_run:
+        refuse_packed(folder)
     people = load_people(people_folder(config.workspace))
     table = measure_faces(folder, COLUMNS, workers=config.workers, progress=progress, cancel=cancel)
+    refuse_empty(folder, len(table), len(table.strangers))
     grouped = group_faces(
         table, people, threshold=config.threshold, progress=progress, cancel=cancel
     )

@@ -29,7 +29,13 @@ from faceloom.curate.drawing import to_pixels
 from faceloom.curate.traits import TRAIT_COLUMNS, traits
 from faceloom.faces import read_face
 from faceloom.faces.moves import Move, move_faces
-from faceloom.stages.faceset_folder import beside, faceset_folder, undo_command
+from faceloom.stages.faceset_folder import (
+    beside,
+    faceset_folder,
+    refuse_empty,
+    refuse_packed,
+    undo_command,
+)
 from faceloom.stages.measure import measure_faces
 from faceloom.stages.workspace import SIDES
 
@@ -123,6 +129,8 @@ def run(config: CoverageConfig, *, progress: Progress, cancel: Cancel) -> Covera
     network cannot be had, `CancelledError` on `cancel`.
     """
     folders = [faceset_folder(config.workspace, name) for name in (config.src, config.dst)]
+    if config.trash_unused:
+        refuse_packed(folders[0])
     src, dst = (
         measure_faces(
             folder, TRAIT_COLUMNS, workers=config.workers, progress=progress, cancel=cancel
@@ -130,8 +138,7 @@ def run(config: CoverageConfig, *, progress: Progress, cancel: Cancel) -> Covera
         for folder in folders
     )
     for table in (src, dst):
-        if not len(table):
-            raise InputError(f"{table.folder}: holds no faces")
+        refuse_empty(table.folder, len(table), len(table.strangers))
     coverage = compare(traits(src), traits(dst), config, progress=progress, cancel=cancel)
     advice = advise(coverage)
     title = f"Does {_name(config, src, config.src)} cover {_name(config, dst, config.dst)}?"

@@ -13,11 +13,18 @@ from pydantic import Field
 from faceloom.core import Cancel, Progress, Settings
 from faceloom.curate import FaceTable
 from faceloom.curate.duplicates import Duplicates, FaceTraits, find_duplicates, keep_order
+from faceloom.curate.sheet import check_sheet_name
 from faceloom.curate.track_list import TRACK_COLUMNS, list_tracks
 from faceloom.faces.moves import Move, Moved, move_faces
 from faceloom.stages.cluster_groups import face_sizes_px
 from faceloom.stages.cluster_show import write_pairs_sheet
-from faceloom.stages.faceset_folder import beside, faceset_folder, undo_command
+from faceloom.stages.faceset_folder import (
+    beside,
+    faceset_folder,
+    refuse_empty,
+    refuse_packed,
+    undo_command,
+)
 from faceloom.stages.measure import measure_faces
 
 COLUMNS: Final = (
@@ -109,8 +116,12 @@ def run(config: DedupeConfig, *, progress: Progress, cancel: Cancel) -> DedupeRe
     all files as they are and the measures kept. Raises `InputError` for no such folder or a packed
     faceset, `WeightsError`, `CancelledError`.
     """
+    check_sheet_name(config.sheet)
     folder = faceset_folder(config.workspace, config.faceset)
+    if not config.dry_run:
+        refuse_packed(folder)
     table = measure_faces(folder, COLUMNS, workers=config.workers, progress=progress, cancel=cancel)
+    refuse_empty(folder, len(table), len(table.strangers))
     found = duplicates_of(table, config, progress=progress, cancel=cancel)
     dropped = found.dropped.tolist()
     sheet = config.sheet if dropped else None

@@ -13,7 +13,7 @@ from pydantic import Field
 
 from faceloom.core import Cancel, Progress, Settings
 from faceloom.faces import Faceset, draw_landmarks, read_face
-from faceloom.stages.faceset_folder import beside, faceset_folder
+from faceloom.stages.faceset_folder import beside, faceset_folder, refuse_empty
 from faceloom.stages.faceset_pictures import Task, targets, write_pictures
 
 LANDMARKS = "landmarks"
@@ -70,6 +70,7 @@ def run(config: DebugConfig, *, progress: Progress, cancel: Cancel) -> DebugResu
     """
     folder = faceset_folder(config.workspace, config.faceset)
     faces = Faceset(folder, progress=progress, cancel=cancel)
+    refuse_empty(folder, len(faces), len(faces.skipped))
     target = beside(folder, LANDMARKS)
     target.mkdir(exist_ok=True)
     progress.start("drawing", len(faces), "faces")

@@ -19,7 +19,7 @@ from faceloom.faces import FaceRecord, Faceset, OwnMetadata, encode_face, read_f
 from faceloom.faces.moves import hold_faces, recover_moves
 from faceloom.faces.rescale import scaled_record
 from faceloom.geometry import crop_area
-from faceloom.stages.faceset_folder import faceset_folder, undo_command
+from faceloom.stages.faceset_folder import faceset_folder, refuse_empty, undo_command
 from faceloom.stages.faceset_replace import replace_faces
 from faceloom.training.device import choose_device, choose_precision, computing
 
@@ -105,6 +105,7 @@ def run(config: EnhanceConfig, *, progress: Progress, cancel: Cancel) -> Enhance
     ):
         hold.enter_context(hold_faces(folder))
         faceset = Faceset(folder, progress=progress, cancel=cancel)
+        refuse_empty(folder, len(faceset), len(faceset.skipped))
         chosen = [path for path, record in faceset if config.again or _strength(record) is None]
         enhancer = Enhancer(device=device, precision=precision, progress=progress)
         done = replace_faces(

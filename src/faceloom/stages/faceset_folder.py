@@ -7,6 +7,7 @@ import shlex
 from pathlib import Path
 
 from faceloom.core import InputError
+from faceloom.faces.pack import folder_pack
 from faceloom.stages.workspace import SIDES, Workspace
 
 
@@ -29,6 +30,20 @@ def beside(folder: Path, ending: str) -> Path:
     """The folder `<folder>_<ending>` beside a faceset, as DFL names them (`aligned_trash`)."""
     resolved = folder.resolve()
     return resolved.with_name(f"{resolved.name}_{ending}")
+
+
+def refuse_packed(folder: Path) -> None:
+    """`InputError` for a packed faceset, before a tool that moves faces has spent time on it."""
+    pack = folder_pack(folder)
+    if pack is not None:
+        raise InputError(f"{folder}: packed ({pack.name}); `faceloom faceset unpack` it first")
+
+
+def refuse_empty(folder: Path, faces: int, strangers: int = 0) -> None:
+    """`InputError` for a folder without faces, such as one of frames; `strangers`: its pictures."""
+    if not faces:
+        pictures = f", only {strangers} pictures that are none" if strangers else ""
+        raise InputError(f"{folder}: holds no faces{pictures}")
 
 
 def undo_command(workspace: Path, faceset: str) -> str:

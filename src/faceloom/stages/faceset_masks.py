@@ -15,7 +15,7 @@ from faceloom.faces import FaceRecord, Faceset, face_mask, has_polygons, polygon
 from faceloom.faces.files import picture_size
 from faceloom.faces.pack import folder_pack
 from faceloom.geometry import hull_mask
-from faceloom.stages.faceset_folder import beside, faceset_folder
+from faceloom.stages.faceset_folder import beside, faceset_folder, refuse_empty
 from faceloom.stages.faceset_pictures import Task, targets, write_pictures
 
 MASKS = "masks"
@@ -94,6 +94,7 @@ def run(config: MasksConfig, *, progress: Progress, cancel: Cancel) -> MasksResu
             "take them for faces"
         )
     faces = Faceset(folder, progress=progress, cancel=cancel)
+    refuse_empty(folder, len(faces), len(faces.skipped))
     suffix = f".{config.format or ('jpg' if inside else 'png')}"
     target = folder if inside else beside(folder, MASKS)
     target.mkdir(exist_ok=True)

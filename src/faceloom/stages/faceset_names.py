@@ -15,7 +15,7 @@ from pydantic import field_validator
 from faceloom.core import Cancel, Progress, Settings
 from faceloom.faces import Faceset, Move, Operation, move_faces, operations, undo_moves
 from faceloom.faces.plain_names import is_plain_name
-from faceloom.stages.faceset_folder import faceset_folder, undo_command
+from faceloom.stages.faceset_folder import faceset_folder, refuse_empty, refuse_packed, undo_command
 
 _DIGITS = re.compile(r"(\d+)")
 
@@ -78,7 +78,9 @@ def run(config: NamesConfig, *, progress: Progress, cancel: Cancel) -> NamesResu
     after 9. One operation, which `undo` takes back.
     """
     folder = faceset_folder(config.workspace, config.faceset)
+    refuse_packed(folder)
     faces = Faceset(folder, progress=progress, cancel=cancel)
+    refuse_empty(folder, len(faces), len(faces.skipped))
     found = [(path, record.source_stem) for path, record in faces]
     moves, unknown = original_names(found, prefix=config.prefix)
     label = "rename after source files"

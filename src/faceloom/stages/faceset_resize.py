@@ -27,7 +27,7 @@ from faceloom.faces.recrop import (
 )
 from faceloom.geometry import SHORT, FaceType
 from faceloom.media import Footage, open_footage
-from faceloom.stages.faceset_folder import faceset_folder, undo_command
+from faceloom.stages.faceset_folder import faceset_folder, refuse_empty, undo_command
 from faceloom.stages.faceset_replace import gather_faces, replace_faces
 from faceloom.stages.frame_feed import FrameFeed
 from faceloom.stages.side_footage import open_side
@@ -138,9 +138,9 @@ def run(config: ResizeConfig, *, progress: Progress, cancel: Cancel) -> ResizeRe
     with ExitStack() as hold:
         if config.to is None:
             hold.enter_context(hold_faces(folder))
-        records = dict(Faceset(folder, progress=progress, cancel=cancel))
-        if not records:
-            raise InputError(f"{folder}: holds no faces")
+        faceset = Faceset(folder, progress=progress, cancel=cancel)
+        refuse_empty(folder, len(faceset), len(faceset.skipped))
+        records = dict(faceset)
         plans = _plans(config, folder, records, progress, cancel)
         if config.source == "face":
             return _write(config, folder, records, list(plans), plans, None, progress, cancel, hold)

@@ -14,11 +14,17 @@ from pydantic import Field
 
 from faceloom.core import Cancel, InputError, MediaError, Progress, Settings, atomic_write
 from faceloom.curate import FaceTable
-from faceloom.curate.sheet import contact_sheet
+from faceloom.curate.sheet import check_sheet_name, contact_sheet
 from faceloom.curate.track_list import TRACK_COLUMNS, Track, chosen_tracks, list_tracks
 from faceloom.faces import read_face
 from faceloom.faces.moves import Move, move_faces
-from faceloom.stages.faceset_folder import beside, faceset_folder, undo_command
+from faceloom.stages.faceset_folder import (
+    beside,
+    faceset_folder,
+    refuse_empty,
+    refuse_packed,
+    undo_command,
+)
 from faceloom.stages.measure import measure_faces
 
 TRASH = "trash"
@@ -88,10 +94,14 @@ def run(config: TracksConfig, *, progress: Progress, cancel: Cancel) -> TracksRe
     """
     if config.keep and config.drop:
         raise InputError("tracks: give keep or drop, not both")
+    check_sheet_name(config.sheet)
     folder = faceset_folder(config.workspace, config.faceset)
+    if config.keep or config.drop:
+        refuse_packed(folder)
     table = measure_faces(
         folder, TRACK_COLUMNS, workers=config.workers, progress=progress, cancel=cancel
     )
+    refuse_empty(folder, len(table), len(table.strangers))
     tracks = list_tracks(table)
     kept = chosen_tracks(tracks, config.keep)
     dropped = chosen_tracks(tracks, config.drop)
@@ -135,8 +145,6 @@ def _write_sheet(
         title=f"{folder.parent.name}/{folder.name}: {len(tracks)} tracks",
     )
     suffix = path.suffix.lower()
-    if suffix not in (".png", ".jpg", ".jpeg"):
-        raise InputError(f"{path}: a sheet is written as .png or .jpg")
     done, data = cv2.imencode(suffix, cv2.cvtColor(sheet, cv2.COLOR_RGB2BGR))
     if not done:
         raise MediaError(f"{path}: the sheet cannot be encoded")

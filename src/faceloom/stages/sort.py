@@ -13,8 +13,15 @@ from faceloom.core import Cancel, Progress, Settings
 from faceloom.curate import FaceTable
 from faceloom.curate.order import Sorted, SortKey, columns_needed, parse_keys, sort_faces
 from faceloom.curate.ordering import SortContext
+from faceloom.curate.sheet import check_sheet_name
 from faceloom.faces.moves import Move, Moved, move_faces
-from faceloom.stages.faceset_folder import beside, faceset_folder, undo_command
+from faceloom.stages.faceset_folder import (
+    beside,
+    faceset_folder,
+    refuse_empty,
+    refuse_packed,
+    undo_command,
+)
 from faceloom.stages.measure import measure_faces
 from faceloom.stages.sort_people import likeness_to, people_groups
 from faceloom.stages.sort_show import write_list, write_sheet
@@ -68,6 +75,8 @@ class SortResult:
     kept: int
     dropped: int
     """Faces, and pictures that are no faces, that were (or would be) moved to the trash."""
+    dropped_strangers: int
+    """How many of these are no faces."""
     unknown: int
     """Faces at the end, since what they are sorted by could not be measured."""
     strangers: int
@@ -117,7 +126,10 @@ class SortResult:
         if self.note:
             lines.append(self.note)
         if self.dropped:
-            lines.append(f"{self.dropped} dropped: {would or 'they are '}in {self.trash}")
+            count = f"{self.dropped} dropped"
+            if self.dropped_strangers:
+                count += f", {self.dropped_strangers} of them no faces"
+            lines.append(f"{count}: {would or 'they are '}in {self.trash}")
         if self.unknown:
             lines.append(f"{self.unknown} at the end: what they are sorted by is not known of them")
         if self.strangers:
@@ -138,10 +150,14 @@ def run(config: SortConfig, *, progress: Progress, cancel: Cancel) -> SortResult
     a packed faceset, `WeightsError` when a network cannot be had, `CancelledError` on `cancel`.
     """
     keys = parse_keys(config.by)
+    check_sheet_name(config.sheet)
     folder = faceset_folder(config.workspace, config.faceset)
+    if not config.dry_run:
+        refuse_packed(folder)
     likeness = likeness_to(config.reference, config.workspace, progress)
     columns = columns_needed(keys, likeness=likeness is not None)
     table = measure_faces(folder, columns, workers=config.workers, progress=progress, cancel=cancel)
+    refuse_empty(folder, len(table), len(table.strangers))
     context = SortContext(
         count=config.count,
         likeness=None if likeness is None else likeness.similarities,
@@ -219,7 +235,8 @@ def _result(
     written: tuple[Path, ...],
 ) -> SortResult:
     ordering = done.ordering
-    stay = 0 if config.trash and keys[-1].method.drops_strangers else len(table.strangers)
+    strangers = len(table.strangers)
+    gone = strangers if config.trash and keys[-1].method.drops_strangers else 0
     trouble = [f"{path}: was gone before it could be moved" for path in moved.missing]
     trouble += [f"{path}: {reason}" for path, reason in moved.failed]
     first = keys[-1].method.first
@@ -230,8 +247,9 @@ def _result(
         faces=len(table),
         kept=len(table) - (len(ordering.trash) if config.trash else 0),
         dropped=dropped,
+        dropped_strangers=gone,
         unknown=len(ordering.unknown),
-        strangers=stay,
+        strangers=strangers - gone,
         groups=done.groups,
         moved=moved.moved,
         renamed=tuple(moved.renamed),

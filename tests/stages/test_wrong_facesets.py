@@ -1,0 +1,83 @@
+"""What no tool can work on is told in one line, before anything is measured or moved."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from faceloom.cli.main import run_command
+from faceloom.faces import Faceset
+from synthetic_faces import write_faceset
+
+TOOLS = [
+    ["sort", "--by", "yaw"],
+    ["dedupe"],
+    ["cluster", "--move"],
+    ["faceset", "tracks", "--drop", "none"],
+    ["faceset", "rename"],
+]
+OTHERS = [
+    ["cluster"],
+    ["faceset", "masks"],
+    ["faceset", "debug"],
+    ["faceset", "resize", "--size", "64"],
+]
+
+
+def _told(words: list[str], code: int, capsys: pytest.CaptureFixture[str]) -> str:
+    assert run_command(words) == code
+    lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("faceloom:")]
+    assert len(lines) == 1
+    return lines[0]
+
+
+@pytest.fixture
+def frames(tmp_path: Path) -> Path:
+    folder = tmp_path / "frames"
+    folder.mkdir()
+    for number in range(3):
+        cv2.imwrite(str(folder / f"{number}.png"), np.full((40, 60, 3), number, np.uint8))
+    return folder
+
+
+@pytest.mark.parametrize("tool", [*TOOLS, *OTHERS], ids=" ".join)
+def test_a_folder_of_frames_stays_as_it_is(
+    tool: list[str], frames: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    told = _told([*tool, str(frames)], 1, capsys)
+    assert "holds no faces, only 3 pictures that are none" in told
+    assert len(list(frames.glob("*.png"))) == 3
+    assert [path.name for path in frames.parent.iterdir()] == ["frames"]
+
+
+@pytest.mark.parametrize("tool", TOOLS, ids=" ".join)
+def test_a_packed_faceset_is_refused_before_it_is_measured(
+    tool: list[str],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    folder = write_faceset(tmp_path / "aligned", 3, size=64)
+    assert run_command(["faceset", "pack", str(folder), "--remove"]) == 0
+
+    def measured(*_: object, **__: object) -> None:
+        pytest.fail("it was measured")
+
+    monkeypatch.setattr(Faceset, "__init__", measured)
+    assert "`faceloom faceset unpack` it first" in _told([*tool, str(folder)], 1, capsys)
+
+
+@pytest.mark.parametrize(
+    "tool",
+    [["sort"], ["dedupe"], ["cluster"], ["faceset", "tracks"]],
+    ids=" ".join,
+)
+def test_a_sheet_that_is_no_picture_is_told_first(
+    tool: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = write_faceset(tmp_path / "aligned", 3, size=64)
+    told = _told([*tool, str(folder), "--sheet", str(tmp_path / "x.txt")], 2, capsys)
+    assert "written as .png or .jpg" in told
