@@ -5,10 +5,10 @@ from __future__ import annotations
 import cv2
 import numpy as np
 import pytest
-from measured_faces import crop, lit_head, portraits
 
 from faceloom.curate.light import LightReader
 from faceloom.geometry import mirror_landmarks
+from measured_faces import crop, lit_head, portraits
 
 
 @pytest.fixture(scope="module")

@@ -5,10 +5,10 @@ from __future__ import annotations
 import cv2
 import numpy as np
 import pytest
-from measured_faces import as_jpeg, crop, portraits
 
 from faceloom.core import InputError
 from faceloom.curate.phash import hamming, perceptual_hash
+from measured_faces import as_jpeg, crop, portraits
 
 NAMES = (
     "man_black_27.jpg",
