@@ -14,14 +14,12 @@ from faceloom.faces import FaceRecord
 from faceloom.geometry import (
     ALIGNED_LANDMARKS,
     MODEL_POINTS_3D,
-    frame_roll,
     frame_to_face,
     head_pose,
-    transform_points,
+    pose_in_frame,
     umeyama,
 )
 
-_POSE_SIZE_PX: Final = 256
 _LEGACY_SIZE_PX: Final = 256
 _LEGACY_PITCH: Final = 1.30
 _LEGACY_YAW: Final = 1.11
@@ -31,24 +29,16 @@ _START_DISTANCE: Final = 300.0
 def pose_deg(record: FaceRecord) -> tuple[float, float, float]:
     """Pitch, yaw, roll of the head in degrees, comparable between all crops; NaN where none fits.
 
-    As extraction stored it; for a face of another program by the same rule: read from a full_face
-    crop of the frame's landmarks whatever the picture's own type is, roll being that in the frame.
-    pitch > 0 looks up, yaw > 0 to the picture's left, roll > 0 leans clockwise.
+    As extraction stored it; for a face of another program by the same rule (`pose_in_frame`).
     """
     own = record.own
     if own is not None and own.pose is not None:
         return own.pose
-    aspect = pixel_aspect(record)
     try:
-        matrix = frame_to_face(
-            record.source_landmarks, _POSE_SIZE_PX, "full_face", pixel_aspect=aspect
-        )
-        points = transform_points(record.source_landmarks, matrix)
-        pitch, yaw, roll = head_pose(points, _POSE_SIZE_PX).degrees()
+        pose = pose_in_frame(record.source_landmarks, pixel_aspect=pixel_aspect(record))
     except InputError:
-        return math.nan, math.nan, math.nan
-    in_frame = roll + math.degrees(frame_roll(matrix, pixel_aspect=aspect))
-    return pitch, yaw, math.remainder(in_frame, 360.0)
+        pose = None
+    return (math.nan, math.nan, math.nan) if pose is None else pose
 
 
 def dfl_pose(record: FaceRecord, size_px: int) -> tuple[float, float]:

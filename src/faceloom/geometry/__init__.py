@@ -29,7 +29,7 @@ from faceloom.geometry.masks import (
     hull_mask,
     mouth_mask,
 )
-from faceloom.geometry.pose import Pose, head_pose
+from faceloom.geometry.pose import Pose, head_pose, pose_in_frame
 from faceloom.geometry.tables import (
     ALIGNED_LANDMARKS,
     ARCFACE_POINTS,
@@ -76,6 +76,7 @@ __all__ = [
     "invert_affine",
     "mirror_landmarks",
     "mouth_mask",
+    "pose_in_frame",
     "rect_from_landmarks",
     "transform_points",
     "umeyama",

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from faceloom.core import InputError
+from faceloom.geometry.align import frame_roll, frame_to_face, transform_points
 from faceloom.geometry.tables import MODEL_POINTS_3D
 
 _POSE_LANDMARKS: Final[NDArray[np.intp]] = np.array([*range(27), *range(30, 36)])
@@ -18,6 +19,7 @@ _POSE_LANDMARKS: Final[NDArray[np.intp]] = np.array([*range(27), *range(30, 36)]
 # Model units. The solver starts from a head that faces the camera. Left to guess, it puts about
 # every second head behind the camera, upside down, and its yaw then jumps by up to 0.15 rad
 # between neighbouring frames.
+_CROP_PX: Final = 256
 _START_DISTANCE: Final = 300.0
 
 
@@ -71,6 +73,26 @@ def head_pose(aligned_landmarks: ArrayLike, size_px: int) -> Pose:
     limit = math.pi / 2
     pitch, yaw, roll = (max(-limit, min(limit, angle)) for angle in (-pitch, yaw, roll))
     return Pose(pitch, yaw, roll)
+
+
+def pose_in_frame(
+    frame_landmarks: ArrayLike, *, pixel_aspect: float = 1.0
+) -> tuple[float, float, float] | None:
+    """Pitch, yaw, roll in degrees of a head by its 68 landmarks in the frame; None where none fits.
+
+    Read from a full_face crop, whatever crop a face is stored with, so that facesets of different
+    types compare; roll is that of the head in the frame, -180 to 180. pitch > 0 looks up, yaw > 0
+    to the picture's left, roll > 0 leans clockwise. Raises `InputError` for landmarks that allow
+    no crop.
+    """
+    matrix = frame_to_face(frame_landmarks, _CROP_PX, "full_face", pixel_aspect=pixel_aspect)
+    try:
+        pose = head_pose(transform_points(frame_landmarks, matrix), _CROP_PX)
+    except InputError:
+        return None
+    roll = pose.roll + frame_roll(matrix, pixel_aspect=pixel_aspect)
+    roll = math.remainder(roll, 2 * math.pi)
+    return math.degrees(pose.pitch), math.degrees(pose.yaw), math.degrees(roll)
 
 
 def _euler(r: NDArray[np.float64]) -> tuple[float, float, float]:

@@ -10,15 +10,14 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from faceloom.core import FaceloomError, InputError, atomic_write
+from faceloom.core import InputError, atomic_write
 from faceloom.detect import FoundFace
 from faceloom.faces import FaceRecord, FaceSuffix, OwnMetadata, draw_debug, encode_face
 from faceloom.geometry import (
     FaceType,
     crop_area,
-    frame_roll,
     frame_to_face,
-    head_pose,
+    pose_in_frame,
     transform_points,
     warp_to_face,
 )
@@ -149,21 +148,12 @@ def _side_px(record: FaceRecord) -> int:
     return round(math.sqrt(abs(of_face / of_unit)))
 
 
-_POSE_SIZE_PX = 256
-
-
 def _pose(landmarks: NDArray[np.float32], pixel_aspect: float) -> tuple[float, float, float] | None:
-    """Pitch, yaw, roll in degrees, read from a full_face crop whatever the faceset's type is, so
-    that facesets of different types compare; roll is that of the head in the frame."""
-    matrix = frame_to_face(landmarks, _POSE_SIZE_PX, "full_face", pixel_aspect=pixel_aspect)
-    try:
-        pose = head_pose(transform_points(landmarks, matrix), _POSE_SIZE_PX)
-    except FaceloomError:
+    """As `pose_in_frame`, to the hundredth of a degree: no landmark is more exact."""
+    pose = pose_in_frame(landmarks, pixel_aspect=pixel_aspect)
+    if pose is None:
         return None
-    roll = pose.roll + frame_roll(matrix, pixel_aspect=pixel_aspect)
-    roll = math.remainder(roll, 2 * math.pi)
-    angles = (math.degrees(angle) for angle in (pose.pitch, pose.yaw, roll))
-    pitch_deg, yaw_deg, roll_deg = (round(angle, 2) for angle in angles)
+    pitch_deg, yaw_deg, roll_deg = (round(angle, 2) for angle in pose)
     return pitch_deg, yaw_deg, roll_deg
 
 
