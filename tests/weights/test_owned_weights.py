@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import http.client
 import io
 import json
 from pathlib import Path
@@ -158,3 +159,14 @@ def test_the_command_adds_lists_and_refuses(cache, file, tmp_path, capsys, monke
     assert {"s3fd": "present", "2dfan": "missing"}.items() <= {
         row["name"]: row["state"] for row in rows
     }.items()
+
+
+def test_a_server_that_speaks_no_http_is_one_line(cache: Path, monkeypatch) -> None:
+    class Broken(Reply):
+        def read(self, size: int = -1) -> bytes:
+            raise http.client.IncompleteRead(b"x", 10)
+
+    monkeypatch.setattr(owned, "_open", lambda url: Broken(CONTENT, None))
+    with pytest.raises(WeightsError, match="IncompleteRead") as caught:
+        owned.add_owned("https://example.org/s3fd.npy", "s3fd")
+    assert "\n" not in str(caught.value)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import http.client
 import json
 import tempfile
 import urllib.error
@@ -208,8 +209,9 @@ def _download(url: str, folder: Path, progress: Progress) -> Path:
                 progress.advance((done + len(chunk)) // 1000 - done // 1000)
                 done += len(chunk)
             progress.finish()
-    except (urllib.error.URLError, OSError, ValueError) as error:
-        raise WeightsError(f"{url}: {getattr(error, 'reason', error)}") from None
+    except (urllib.error.URLError, http.client.HTTPException, OSError, ValueError) as error:
+        reason = " ".join(str(getattr(error, "reason", error)).split()) or type(error).__name__
+        raise WeightsError(f"{url}: {reason}") from None
     if announced and done != announced:
         raise WeightsError(f"{url}: the connection ended after {done} of {announced} bytes")
     return target

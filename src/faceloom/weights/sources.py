@@ -5,6 +5,7 @@ Nothing here trusts what comes; `store` checks the hash.
 
 from __future__ import annotations
 
+import http.client
 import importlib.util
 import os
 import shutil
@@ -151,6 +152,7 @@ def _bring_url(source: Url, size_bytes: int, progress: Progress) -> bytes:
                 if len(data) > size_bytes:
                     raise SourceError("larger than the file should be")
             progress.finish()
-    except (urllib.error.URLError, OSError, ValueError) as error:
-        raise SourceError(str(getattr(error, "reason", error))) from None
+    except (urllib.error.URLError, http.client.HTTPException, OSError, ValueError) as error:
+        reason = " ".join(str(getattr(error, "reason", error)).split())
+        raise SourceError(reason or type(error).__name__) from None
     return bytes(data)
