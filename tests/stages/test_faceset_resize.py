@@ -240,3 +240,45 @@ def test_a_real_clip_cut_anew_is_what_extraction_cuts(tmp_path, media):
     _run(tmp_path, size=160, face_type="f", source="footage")
     for name, picture in truth.items():
         np.testing.assert_array_equal(read_face(folder / name)[0], picture)
+
+
+def test_faces_of_a_pack_are_cut_anew_into_a_folder(tmp_path: Path):
+    """Twice, as a stopped run goes on, and with two people whose faces have the same names."""
+    from faceloom.stages.faceset_pack import PackConfig
+    from faceloom.stages.faceset_pack import run as run_pack
+
+    folder = _make(tmp_path)
+    for person in ("ann", "bob"):
+        (folder / person).mkdir()
+    (folder / "00002_0.jpg").rename(folder / "ann" / "0.jpg")
+    (folder / "00003_0.jpg").rename(folder / "bob" / "0.jpg")
+    config = PackConfig(faceset=str(folder), persons=True, remove=True)
+    run_pack(config, progress=NullProgress(), cancel=Cancel())
+    target = tmp_path / "small"
+    for _ in range(2):
+        result = _run(tmp_path, size=96, to=target)
+        assert (result.resized, result.failed) == (7, 0)
+        assert len(_names(target)) == 7
+    frames = {name: read_record(target / name).source_filename for name in _names(target)}
+    assert frames["ann_0.jpg"] == "00002.png" and frames["bob_0.jpg"] == "00003.png"
+
+
+def test_pictures_that_others_put_into_the_target_stay(tmp_path: Path):
+    """As when its faces were sorted since: the name belongs to another face now."""
+    folder, target = _make(tmp_path), tmp_path / "small"
+    names = _names(folder)
+    assert _run(tmp_path, size=96, to=target).resized == len(names)
+    first, second = names[:2]
+    (target / first).rename(target / "aside.jpg")
+    (target / second).rename(target / first)
+    (target / "aside.jpg").rename(target / second)
+    before = {name: (target / name).read_bytes() for name in _names(target)}
+    result = _run(tmp_path, size=96, to=target)
+    assert result.failed == 2 and {n: (target / n).read_bytes() for n in _names(target)} == before
+
+
+def test_a_target_that_is_a_file_is_told(tmp_path: Path):
+    _make(tmp_path)
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(InputError, match="cannot be made"):
+        _run(tmp_path, size=96, to=tmp_path / "file")

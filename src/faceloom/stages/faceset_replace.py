@@ -17,7 +17,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from faceloom.core import Cancel, FaceloomError, InputError, MediaError, Progress
+from faceloom.faces.files import read_bytes
 from faceloom.faces.moves import Move, move_faces
+from faceloom.faces.pack import pack_of
 from faceloom.stages.faceset_folder import beside
 from faceloom.stages.faceset_staging import Staging, content_key
 
@@ -150,11 +152,12 @@ def _made_before(faces: list[Path], staging: Staging, cancel: Cancel) -> dict[Pa
     """The faces whose new pictures an earlier run has left in `staging`."""
     found: dict[Path, _Stamp] = {}
     for path in faces:
-        if staging.knows(path.name):
+        name = _new_name(path)
+        if staging.knows(name):
             cancel.check()
             with suppress(FaceloomError):
-                stamp, source = _stamp(path), content_key(_read(path))
-                if staging.has(path.name, source):
+                stamp, source = _stamp(path), content_key(read_bytes(path))
+                if staging.has(name, source):
                     found[path] = stamp
     return found
 
@@ -167,11 +170,11 @@ def _made(
 
     def one(path: Path) -> _Stamp | FaceloomError | None:
         try:
-            stamp, source = _stamp(path), content_key(_read(path))
+            stamp, source = _stamp(path), content_key(read_bytes(path))
             data = make(path)
             if data is None:
                 return None
-            staging.add(path.name, source, data)
+            staging.add(_new_name(path), source, data)
         except FaceloomError as error:
             return error
         return stamp
@@ -205,16 +208,16 @@ def _unchanged_since(counts: _Counts, progress: Progress) -> list[Path]:
     return same
 
 
+def _new_name(path: Path) -> str:
+    """What the new picture of a face is called: as the face, behind its person in a pack."""
+    packed = pack_of(path)
+    return path.name if packed is None else packed[1].replace("/", "_")
+
+
 def _stamp(path: Path) -> _Stamp:
+    packed = pack_of(path)
     try:
-        stat = path.stat()
+        stat = (path if packed is None else packed[0]).stat()
     except OSError as error:
         raise MediaError(f"{path}: {error.strerror or error}") from None
     return stat.st_ino, stat.st_size, stat.st_mtime_ns
-
-
-def _read(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise MediaError(f"{path}: {error.strerror or error}") from None

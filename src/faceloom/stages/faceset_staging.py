@@ -13,8 +13,10 @@ import threading
 from pathlib import Path
 from typing import Any, Final, cast
 
-from faceloom.core import InputError, Progress, atomic_write
+from faceloom.core import FaceloomError, InputError, Progress, atomic_write
 from faceloom.core.paths import list_images, sweep_temporary
+from faceloom.faces.files import read_bytes, write_bytes
+from faceloom.stages.faceset_files import make_folder
 
 JOB_NAME: Final = ".faceloom-job.json"
 MADE_NAME: Final = ".faceloom-made.jsonl"
@@ -43,12 +45,12 @@ class Staging:
             other = _free_beside(folder)
             folder.rename(other)
             progress.note(f"{folder.name} held other pictures; they are in {other} now")
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
         sweep_temporary(folder)
         if _job_of(folder) != text:
             (folder / MADE_NAME).unlink(missing_ok=True)
             atomic_write(folder / JOB_NAME, text)
-        self._made = _read_made(folder / MADE_NAME)
+        self._made, self._written = _read_made(folder / MADE_NAME)
 
     def knows(self, name: str) -> bool:
         """Whether a new picture of that name was made, of whichever face."""
@@ -56,15 +58,33 @@ class Staging:
 
     def has(self, name: str, source: str) -> bool:
         """Whether the new picture of the face `name` is there, made of the file `source`."""
-        return self._made.get(name) == source and (self.folder / name).is_file()
+        if self._made.get(name) != source or not (self.folder / name).is_file():
+            return False
+        return self._key_of(self.folder / name) in self._written.get(name, ())
 
     def add(self, name: str, source: str, data: bytes) -> None:
-        """Keep the new picture of the face `name`, whose file was `source` (`content_key`)."""
-        atomic_write(self.folder / name, data, durable=False)
-        line = json.dumps({"face": name, "source": source}) + "\n"
+        """Keep the new picture of the face `name`, whose file was `source` (`content_key`).
+
+        Raises `InputError` where another picture is there that was not made here: somebody put or
+        renamed it.
+        """
+        target = self.folder / name
+        if target.exists() and self._key_of(target) not in self._written.get(name, ()):
+            raise InputError(f"{target}: is there already, and was not made here; it stays")
+        # The note first: a picture without one would be somebody else's.
+        made = content_key(data)
+        line = json.dumps({"face": name, "source": source, "made": made})
         with self._lock, (self.folder / MADE_NAME).open("a", encoding="utf-8") as stream:
-            stream.write(line)
+            stream.write(f"\n{line}\n")  # apart from what a kill may have cut
             self._made[name] = source
+            self._written.setdefault(name, set()).add(made)
+        write_bytes(target, data, durable=False)
+
+    def _key_of(self, path: Path) -> str | None:
+        try:
+            return content_key(read_bytes(path))
+        except FaceloomError:
+            return None
 
     def close(self) -> None:
         """Forget what was made, and remove the folder, where it has no picture any more."""
@@ -92,11 +112,13 @@ def _free_beside(folder: Path) -> Path:
     return other
 
 
-def _read_made(path: Path) -> dict[str, str]:
-    """Source by face; a line that a kill has cut short is left out."""
+def _read_made(path: Path) -> tuple[dict[str, str], dict[str, set[str]]]:
+    """By face the key of its last source, and those of all that was made; a line that a kill has
+    cut is left out."""
     made: dict[str, str] = {}
+    written: dict[str, set[str]] = {}
     if not path.is_file():
-        return made
+        return made, written
     for line in path.read_bytes().splitlines():
         try:
             values: object = json.loads(line)
@@ -105,4 +127,5 @@ def _read_made(path: Path) -> dict[str, str]:
         if isinstance(values, dict):
             entry = cast("dict[str, object]", values)
             made[str(entry.get("face"))] = str(entry.get("source"))
-    return made
+            written.setdefault(str(entry.get("face")), set()).add(str(entry.get("made")))
+    return made, written
