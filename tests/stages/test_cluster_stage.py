@@ -121,14 +121,13 @@ def test_outliers_are_renamed_to_come_first(workspace: Path) -> None:
     assert _names(aligned) == {f"{name}.jpg" for name in whose.values()}
 
 
-def test_an_empty_faceset_has_nobody_and_no_duplicates(tmp_path: Path) -> None:
+def test_an_empty_faceset_is_told(tmp_path: Path) -> None:
     (tmp_path / "faces").mkdir()
-    found = _cluster(tmp_path, faceset=str(tmp_path / "faces"))
-    assert found.groups == () and found.faces == 0
-    with pytest.raises(InputError, match="no faces to show"):
-        _cluster(tmp_path, faceset=str(tmp_path / "faces"), sheet=tmp_path / "sheet.png")
+    with pytest.raises(InputError, match="holds no faces"):
+        _cluster(tmp_path, faceset=str(tmp_path / "faces"))
     config = DedupeConfig(workspace=tmp_path, faceset=str(tmp_path / "faces"))
-    assert dedupe.run(config, progress=NullProgress(), cancel=Cancel()).pairs == ()
+    with pytest.raises(InputError, match="holds no faces"):
+        dedupe.run(config, progress=NullProgress(), cancel=Cancel())
 
 
 def test_what_cannot_be_is_told_before_anything_is_done(workspace: Path) -> None:
