@@ -15,7 +15,7 @@ import torch
 from dfl_packs import dfl_config, dfl_open_pack, dfl_pack
 from faceloom.cli.main import run_command
 from faceloom.core import Cancel, FormatError, InputError, NullProgress
-from faceloom.faces import Faceset, read_face, read_record
+from faceloom.faces import Faceset, Move, move_faces, read_face, read_record, undo_moves
 from faceloom.faces.dfl_form import dfl_form
 from faceloom.samples.store import load_samples
 from faceloom.stages.faceset_metadata import RestoreConfig, SaveConfig, run_restore, run_save
@@ -234,6 +234,34 @@ def test_metadata_come_back_after_editing(folder: Path, kind: str):
     assert saved.files[0].exists()
     again = do(run_restore, RestoreConfig(faceset=str(folder)))
     assert (again.restored, again.unchanged) == (0, 4)
+
+
+def test_metadata_go_to_no_other_face(folder: Path):
+    """A sort between saving and restoring gives the saved names to other faces."""
+    do(run_save, SaveConfig(faceset=str(folder)))
+    paths = sorted(folder.glob("*.jpg"))
+    moves = [Move(a, b) for a, b in zip(paths, [*paths[1:], paths[0]], strict=True)]
+    move_faces(folder, moves, label="sort")
+    edit(paths[0], paths[0], 128)
+    before = contents(folder)
+    done = do(run_restore, RestoreConfig(faceset=str(folder)))
+    assert (done.restored, len(done.failed)) == (0, 5)
+    assert contents(folder) == before
+    reasons = dict(done.failed)
+    assert "renamed since" in reasons[paths[0]]
+    assert all("another face" in reasons[path] for path in paths[1:])
+    undo_moves(folder)
+    done = do(run_restore, RestoreConfig(faceset=str(folder)))
+    assert (done.restored, done.unchanged, done.failed) == (1, 4, [])
+
+
+def test_of_many_lines_of_a_kind_some_are_shown(folder: Path, tmp_path: Path):
+    for number in range(30):
+        (folder / f"note{number}.jpg").write_bytes(b"no picture")
+    packed = do(run, PackConfig(faceset=str(folder)))
+    assert len(packed.skipped) == 30
+    assert sum("left out" in line for line in packed.lines()) == 10
+    assert packed.lines()[-1] == "… and 20 more like that"
 
 
 def edit(source: Path, target: Path, size: int) -> None:

@@ -155,6 +155,18 @@ def operations(folder: Path) -> list[Operation]:
     return found
 
 
+def renamed_since(folder: Path, time_s: float) -> set[str]:
+    """Names in `folder` that operations since `time_s` (seconds since 1970) gave to other faces."""
+    root, names = folder.resolve(), set[str]()
+    for _, state, path in journal.entries(root):
+        if state == "done":
+            with contextlib.suppress(FormatError):
+                header, pairs = journal.read_done(path, root)
+                if header.time > time_s:
+                    names.update(target for _, target in pairs if "/" not in target)
+    return names
+
+
 def recover_moves(folder: Path) -> bool:
     """Finish what a kill interrupted; whether there was anything.
 

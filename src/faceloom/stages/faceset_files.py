@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Final
 
 from faceloom.core import InputError
 from faceloom.core.paths import IMAGE_SUFFIXES
@@ -12,6 +13,15 @@ from faceloom.faces.files import read_bytes, write_bytes
 from faceloom.faces.pack import pack_of, person_and_name
 from faceloom.faces.pack_writer import PackFace
 from faceloom.stages.workspace import SIDES, Workspace
+
+MOST_TOLD: Final = 10
+"""Lines of one kind that are shown to people; `--json` has all."""
+
+
+def some(lines: Sequence[str]) -> list[str]:
+    """The first of many lines of one kind, and how many more there are."""
+    more = len(lines) - MOST_TOLD
+    return [*lines[:MOST_TOLD], *([f"… and {more} more like that"] if more > 0 else [])]
 
 
 def new_faceset_folder(workspace: Path, faceset: str) -> Path:

@@ -11,7 +11,7 @@ from typing import Any, Literal
 from faceloom.core import Cancel, FaceloomError, FormatError, InputError, Progress, Settings
 from faceloom.core.paths import list_images
 from faceloom.faces import Faceset
-from faceloom.faces.files import FACE_SUFFIXES
+from faceloom.faces.files import FACE_SUFFIXES, read_blocks, record_from_blocks
 from faceloom.faces.metadata import (
     DFL_NAME,
     OWN_NAME,
@@ -22,8 +22,9 @@ from faceloom.faces.metadata import (
     write_meta_dat,
     write_saved,
 )
-from faceloom.faces.moves import hold_faces
+from faceloom.faces.moves import hold_faces, renamed_since
 from faceloom.faces.pack import pack_of
+from faceloom.stages.faceset_files import some
 from faceloom.stages.faceset_folder import faceset_folder
 
 
@@ -66,7 +67,7 @@ class SaveResult:
 
     def lines(self) -> list[str]:
         lines = [f"{self.faces} faces' metadata in {' and '.join(f.name for f in self.files)}"]
-        return [*lines, *(f"left out: {path}: {reason}" for path, reason in self.skipped)]
+        return lines + some([f"left out: {path}: {reason}" for path, reason in self.skipped])
 
 
 @dataclass(frozen=True)
@@ -90,8 +91,8 @@ class RestoreResult:
         lines = [f"{self.restored} faces restored, {self.unchanged} had their metadata already"]
         if self.gone:
             lines.append(f"{self.gone} saved faces are no longer there")
-        lines += [f"nothing was saved of {path}" for path in self.missing]
-        return [*lines, *(f"not restored: {path}: {reason}" for path, reason in self.failed)]
+        lines += some([f"nothing was saved of {path}" for path in self.missing])
+        return lines + some([f"not restored: {path}: {reason}" for path, reason in self.failed])
 
 
 # --- save
@@ -166,6 +167,7 @@ def _restore_all(
     by_name = {path.name: path for path in pictures}
     by_stem = _by_stem(pictures, {name for name, _ in read_saved(file)})
     waiting = set(pictures)
+    renamed = renamed_since(folder, file.stat().st_mtime)
     counts = {"restored": 0, "unchanged": 0, "gone": 0}
     failed: list[tuple[Path, str]] = []
     progress.start("restore", len(pictures), "faces")
@@ -177,7 +179,7 @@ def _restore_all(
             continue
         waiting.discard(path)
         try:
-            changed = _restore(path, saved, keep_size=keep_size)
+            changed = _restore(path, saved, keep_size=keep_size, renamed=path.name in renamed)
             counts["restored" if changed else "unchanged"] += 1
         except FaceloomError as error:
             failed.append((path, str(error).removeprefix(f"{path}: ")))
@@ -209,7 +211,24 @@ def _by_stem(pictures: Sequence[Path], saved: Collection[str]) -> Mapping[str, P
     return {stem: path for stem, path in found.items() if stem not in several}
 
 
-def _restore(path: Path, saved: SavedFace, *, keep_size: bool) -> bool:
+def _restore(path: Path, saved: SavedFace, *, keep_size: bool, renamed: bool) -> bool:
+    """Whether the file changed. `FormatError` for a face that is not the one that was saved."""
     if path.suffix.lower() not in FACE_SUFFIXES:
         raise FormatError("faces are JPEG or PNG files; store it as one of them")
+    there = _source(*read_blocks(path))
+    if there is None and renamed:
+        raise FormatError(
+            "faces were renamed since the metadata were saved; `faceloom faceset undo` that first"
+        )
+    if there is not None and _source(saved.dfl, saved.own) not in (None, there):
+        raise FormatError("it is another face than the one that was saved under its name")
     return restore_face(path, saved, keep_size=keep_size)
+
+
+def _source(dfl: bytes | None, own: bytes | None) -> tuple[str, tuple[int, ...]] | None:
+    """The frame that a face is from and where it is there; None without readable metadata."""
+    try:
+        record = record_from_blocks(dfl, own)
+    except FormatError:
+        return None
+    return record.source_filename, tuple(int(side) for side in record.source_rect)

@@ -27,6 +27,7 @@ from faceloom.stages.faceset_files import (
     people_of,
     person_folders,
     put_face,
+    some,
 )
 from faceloom.stages.faceset_folder import faceset_folder
 
@@ -81,7 +82,7 @@ class PackResult:
         lines = [f"{self.output}: {self.faces} faces, {self.bytes / 1e6:.1f} MB"]
         if self.removed:
             lines.append(f"{self.removed} loose files are now only in the pack")
-        return [*lines, *(f"left out: {path}: {reason}" for path, reason in self.skipped)]
+        return lines + some([f"left out: {path}: {reason}" for path, reason in self.skipped])
 
 
 @dataclass(frozen=True)
@@ -105,7 +106,7 @@ class UnpackResult:
         lines = [f"{self.folder}: {self.faces} faces, {self.written} of them new"]
         if self.removed is not None:
             lines.append(f"{self.removed.name} is gone: all of it is loose now")
-        return [*lines, *(f"left out: {name}" for name in self.ignored)]
+        return lines + some([f"left out: {name}" for name in self.ignored])
 
 
 # --- pack

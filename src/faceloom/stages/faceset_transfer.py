@@ -27,6 +27,7 @@ from faceloom.stages.faceset_files import (
     new_faceset_folder,
     people_of,
     put_face,
+    some,
 )
 from faceloom.stages.faceset_folder import faceset_folder
 
@@ -83,8 +84,8 @@ class TransferResult:
         lines = [f"{self.target}: {self.faces} faces, {self.written} of them new"]
         if self.encoded:
             lines.append(f"{self.encoded} had to be encoded anew as JPEG")
-        lines += [f"{old} is now called {new}" for old, new in self.renamed]
-        return [*lines, *(f"left out: {name}: {reason}" for name, reason in self.skipped)]
+        lines += some([f"{old} is now called {new}" for old, new in self.renamed])
+        return lines + some([f"left out: {name}: {reason}" for name, reason in self.skipped])
 
 
 @dataclass
