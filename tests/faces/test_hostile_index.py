@@ -125,3 +125,14 @@ def test_faces_that_vanish_while_they_are_listed(folder: Path, monkeypatch: pyte
 
     monkeypatch.setattr(os, "scandir", Scan)
     assert sorted(list_stamps(folder)) == ["00001_0.png", "00003_0.png"]
+
+
+def test_a_block_of_absurd_length_is_not_parsed(folder: Path):
+    """The picture is read in its place."""
+    with sqlite3.connect(folder / INDEX_NAME) as connection:
+        block = b'{"version": 1, "unknown": "' + b"x" * (2 << 20) + b'"}'
+        connection.execute("UPDATE faces SET own = ?", (block,))
+    connection.close()
+    records = dict(Faceset(folder))
+    assert len(records) == 3
+    assert all(r.own is None or "unknown" not in r.own.unknown for r in records.values())

@@ -40,6 +40,7 @@ _SCHEMA = (
 )
 _PAGE_BYTES = 8192
 _MAX_REST = 4 << 20
+_MAX_OWN = 1 << 20
 _JOURNAL_MAGIC = bytes.fromhex("d9d505f920a163d7")
 """What SQLite's journals begin with, and end with where they name another file."""
 _POINTS = 68 * 2 * 4
@@ -302,6 +303,8 @@ def _record(
 ) -> FaceRecord:
     kept = {} if rest is None else loads(rest, max_bytes=_MAX_REST)
     if not isinstance(kept, dict) or not isinstance(own, (bytes, type(None))):
+        raise FormatError("damaged index")
+    if own is not None and len(own) > _MAX_OWN:
         raise FormatError("damaged index")
     mask = kept.pop("xseg_mask", None)
     matrix = arrays[_NO_MATRIX:]

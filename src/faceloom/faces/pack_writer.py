@@ -75,7 +75,7 @@ def write_pack(
     that are not plain or come twice, `FormatError` naming the first file that is no face.
     """
     progress, cancel = progress or NullProgress(), cancel or Cancel()
-    _check_names(path, faces)
+    check_names(path, faces, MAX_PACKED)
     progress.start("pack", 2 * len(faces), "files")
     with atomic_path(path) as temporary, temporary.open("wb+") as file:
         sizes: list[int] = []
@@ -123,15 +123,16 @@ def verify_pack(
     progress.finish()
 
 
-def _check_names(path: Path, faces: Sequence[PackFace]) -> None:
-    if len(faces) > MAX_PACKED:
-        raise InputError(f"{path}: {len(faces)} faces, more than {MAX_PACKED} in one pack")
+def check_names(path: Path, faces: Sequence[PackFace], most: int) -> None:
+    """`InputError` for more than `most` faces, and for names that not every system can unpack:
+    that are not plain, or come twice, be it by capitals alone."""
+    if len(faces) > most:
+        raise InputError(f"{path}: {len(faces)} faces, more than {most} in one file")
     seen: set[str] = set()
     for face in faces:
         for part in (face.name, face.person):
             if part is not None and not is_plain_name(part):
-                raise InputError(f"{path}: {shown(part)} cannot be a name in a pack; rename it")
-        # By capitals alone, they could not be unpacked on every system.
+                raise InputError(f"{path}: {shown(part)} cannot be a name in it; rename it")
         if face.packed.casefold() in seen:
             raise InputError(
                 f"{path}: two faces are called {shown(face.packed)}, but for capitals; rename one"

@@ -18,7 +18,7 @@ from typing import Final
 
 from faceloom.core import Cancel, FormatError, InputError, NullProgress, Progress, atomic_path
 from faceloom.faces.files import FACE_SUFFIXES, MAX_FILE_BYTES, read_bytes
-from faceloom.faces.pack_writer import PackFace, Read
+from faceloom.faces.pack_writer import PackFace, Read, check_names
 from faceloom.faces.plain_names import is_plain_name, shown
 
 MAX_MEMBERS: Final = 300_000
@@ -89,15 +89,7 @@ def write_zip(
     plain or come twice, also by case alone.
     """
     progress, cancel = progress or NullProgress(), cancel or Cancel()
-    if len(faces) > MAX_MEMBERS:
-        raise InputError(f"{path}: {len(faces)} faces, more than {MAX_MEMBERS} in one zip file")
-    seen: set[str] = set()
-    for face in faces:
-        if not all(is_plain_name(part) for part in (face.name, face.person or face.name)):
-            raise InputError(f"{path}: {shown(face.packed)} cannot be a name in a zip file")
-        if face.packed.casefold() in seen:
-            raise InputError(f"{path}: two faces are called {shown(face.packed)}")
-        seen.add(face.packed.casefold())
+    check_names(path, faces, MAX_MEMBERS)
     progress.start("zip", len(faces), "files")
     with atomic_path(path) as temporary, zipfile.ZipFile(temporary, "w") as archive:
         for face in faces:
