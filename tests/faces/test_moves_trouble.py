@@ -227,3 +227,11 @@ def test_holding_finishes_what_a_kill_left(folder: Path):
     journal(folder, "todo", row(folder, "a.jpg", "d.jpg"))
     with hold_faces(folder):
         assert "d.jpg" in listing(folder)
+
+
+def test_a_journal_of_another_version_is_set_aside(folder: Path):
+    path = journal(folder, "todo", row(folder, "a.jpg", "d.jpg"), faceloom_moves=2)
+    text = path.read_text()
+    assert recover_moves(folder) and not recover_moves(folder)
+    assert sorted(listing(folder)) == ["a.jpg", "b.jpg", "c.jpg"]
+    assert path.with_name("000001.todo.damaged").read_text() == text

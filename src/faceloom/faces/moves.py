@@ -363,8 +363,9 @@ def _recover(root: Path) -> bool:
             header, steps, elsewhere = journal.read_steps(path, root)
             _no_detours(root, steps)
         except FormatError:
-            # Not from a kill: our files are written whole. No step of it can be trusted.
-            path.unlink(missing_ok=True)
+            # Not from a kill: our files are written whole. No step of it can be trusted, but a
+            # later version may have written it: it stays to be read.
+            path.replace(path.with_suffix(".damaged"))
             continue
         if state == "todo" and journal.entry_path(root, number, "done").exists():
             path.unlink()
