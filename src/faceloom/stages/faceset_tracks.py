@@ -142,7 +142,7 @@ def _write_sheet(
         captions,
         columns=len(_SHOWN),
         cell_px=_CELL_PX,
-        title=f"{folder.parent.name}/{folder.name}: {len(tracks)} tracks",
+        title=f"{folder}: {len(tracks)} tracks",
     )
     suffix = path.suffix.lower()
     done, data = cv2.imencode(suffix, cv2.cvtColor(sheet, cv2.COLOR_RGB2BGR))
