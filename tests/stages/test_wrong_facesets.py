@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 import pytest
 
 from faceloom.cli.main import run_command
-from faceloom.faces import Faceset
+from faceloom.core import InputError
+from faceloom.faces import Faceset, Move, move_faces
 from synthetic_faces import write_faceset
 
 TOOLS = [
@@ -81,3 +83,28 @@ def test_a_sheet_that_is_no_picture_is_told_first(
     folder = write_faceset(tmp_path / "aligned", 3, size=64)
     told = _told([*tool, str(folder), "--sheet", str(tmp_path / "x.txt")], 2, capsys)
     assert "written as .png or .jpg" in told
+
+
+@pytest.mark.parametrize("tool", TOOLS, ids=" ".join)
+def test_names_stay_from_the_look_at_the_faces_to_the_move(
+    tool: list[str],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Another tool's sort in between would give the measured names to other faces."""
+    folder = write_faceset(tmp_path / "aligned", 3, size=64)
+    refused: list[str] = []
+    look = Faceset.__init__
+
+    def spied(self: Faceset, *values: Any, **named: Any) -> None:
+        look(self, *values, **named)
+        with pytest.raises(InputError) as caught:
+            move_faces(folder, [Move(folder / "00001_0.png", folder / "x.png")], label="sort")
+        refused.append(str(caught.value))
+        raise InputError("seen enough")
+
+    monkeypatch.setattr(Faceset, "__init__", spied)
+    assert "seen enough" in _told([*tool, str(folder)], 1, capsys)
+    assert len(refused) == 1
+    assert (folder / "00001_0.png").exists()

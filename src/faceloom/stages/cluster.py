@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -29,8 +30,8 @@ from faceloom.stages.cluster_show import write_groups_sheet
 from faceloom.stages.faceset_folder import (
     beside,
     faceset_folder,
+    held_for_moves,
     refuse_empty,
-    refuse_packed,
     undo_command,
 )
 from faceloom.stages.measure import measure_faces
@@ -156,8 +157,19 @@ def run(config: ClusterConfig, *, progress: Progress, cancel: Cancel) -> Cluster
     check_sheet_name(config.sheet)
     names = _given_names(config.name)
     folder = faceset_folder(config.workspace, config.faceset)
-    if (config.keep or config.move or config.outliers) and not config.dry_run:
-        refuse_packed(folder)
+    moves = bool(config.keep or config.move or config.outliers)
+    with held_for_moves(folder, wanted=moves and not config.dry_run) as hold:
+        return _cluster(config, names, folder, hold, progress, cancel)
+
+
+def _cluster(
+    config: ClusterConfig,
+    names: dict[str, str],
+    folder: Path,
+    hold: ExitStack,
+    progress: Progress,
+    cancel: Cancel,
+) -> ClusterResult:
     people = load_people(people_folder(config.workspace))
     table = measure_faces(folder, COLUMNS, workers=config.workers, progress=progress, cancel=cancel)
     refuse_empty(folder, len(table), len(table.strangers))
@@ -175,6 +187,7 @@ def run(config: ClusterConfig, *, progress: Progress, cancel: Cancel) -> Cluster
         named = [save_person(people_folder(config.workspace), person) for person in persons]
         label = f"cluster {config.faceset}: {action}"
         moved = Moved()
+        hold.close()
         if moves:
             moved = move_faces(folder, moves, label=label, progress=progress, cancel=cancel)
     return _result(config, table, grouped, named, moves, moved)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,8 +33,8 @@ from faceloom.faces.moves import Move, move_faces
 from faceloom.stages.faceset_folder import (
     beside,
     faceset_folder,
+    held_for_moves,
     refuse_empty,
-    refuse_packed,
     undo_command,
 )
 from faceloom.stages.measure import measure_faces
@@ -129,8 +130,17 @@ def run(config: CoverageConfig, *, progress: Progress, cancel: Cancel) -> Covera
     network cannot be had, `CancelledError` on `cancel`.
     """
     folders = [faceset_folder(config.workspace, name) for name in (config.src, config.dst)]
-    if config.trash_unused:
-        refuse_packed(folders[0])
+    with held_for_moves(folders[0], wanted=config.trash_unused) as hold:
+        return _compare(config, folders, hold, progress, cancel)
+
+
+def _compare(
+    config: CoverageConfig,
+    folders: list[Path],
+    hold: ExitStack,
+    progress: Progress,
+    cancel: Cancel,
+) -> CoverageResult:
     src, dst = (
         measure_faces(
             folder, TRAIT_COLUMNS, workers=config.workers, progress=progress, cancel=cancel
@@ -153,6 +163,7 @@ def run(config: CoverageConfig, *, progress: Progress, cancel: Cancel) -> Covera
         useless=[src.paths[row].name for row in advice.useless],
     )
     _write(html, text.encode())
+    hold.close()
     moved = _to_trash(src, advice, progress, cancel) if config.trash_unused else 0
     undo = undo_command(config.workspace, config.src)
     return CoverageResult(coverage, advice, src, dst, html, png, moved, undo)

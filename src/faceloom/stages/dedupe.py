@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -21,8 +22,8 @@ from faceloom.stages.cluster_show import write_pairs_sheet
 from faceloom.stages.faceset_folder import (
     beside,
     faceset_folder,
+    held_for_moves,
     refuse_empty,
-    refuse_packed,
     undo_command,
 )
 from faceloom.stages.measure import measure_faces
@@ -118,8 +119,13 @@ def run(config: DedupeConfig, *, progress: Progress, cancel: Cancel) -> DedupeRe
     """
     check_sheet_name(config.sheet)
     folder = faceset_folder(config.workspace, config.faceset)
-    if not config.dry_run:
-        refuse_packed(folder)
+    with held_for_moves(folder, wanted=not config.dry_run) as hold:
+        return _dedupe(config, folder, hold, progress, cancel)
+
+
+def _dedupe(
+    config: DedupeConfig, folder: Path, hold: ExitStack, progress: Progress, cancel: Cancel
+) -> DedupeResult:
     table = measure_faces(folder, COLUMNS, workers=config.workers, progress=progress, cancel=cancel)
     refuse_empty(folder, len(table), len(table.strangers))
     found = duplicates_of(table, config, progress=progress, cancel=cancel)
@@ -132,6 +138,7 @@ def run(config: DedupeConfig, *, progress: Progress, cancel: Cancel) -> DedupeRe
     target = beside(folder, "duplicates") / str(config.strength)
     moves = [Move(table.paths[row], target / table.paths[row].name) for row in dropped]
     moved = Moved()
+    hold.close()
     if moves and not config.dry_run:
         label = f"dedupe {config.faceset} at strength {config.strength}"
         moved = move_faces(folder, moves, label=label, progress=progress, cancel=cancel)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import shlex
+from contextlib import ExitStack
 from pathlib import Path
 
 from faceloom.core import InputError
+from faceloom.faces.moves import hold_faces
 from faceloom.faces.pack import folder_pack
 from faceloom.stages.workspace import SIDES, Workspace
 
@@ -32,11 +34,21 @@ def beside(folder: Path, ending: str) -> Path:
     return resolved.with_name(f"{resolved.name}_{ending}")
 
 
-def refuse_packed(folder: Path) -> None:
-    """`InputError` for a packed faceset, before a tool that moves faces has spent time on it."""
-    pack = folder_pack(folder)
-    if pack is not None:
-        raise InputError(f"{folder}: packed ({pack.name}); `faceloom faceset unpack` it first")
+def held_for_moves(folder: Path, *, wanted: bool = True) -> ExitStack:
+    """Hold a faceset from before a tool looks at its faces until it moves them.
+
+    So no other tool gives their names to other faces meanwhile. To be closed just before
+    `move_faces`, which holds the folder itself. Without `wanted`, for a tool that only looks, it
+    holds nothing. Raises `InputError` for a packed faceset and as `hold_faces`, before any time
+    is spent.
+    """
+    hold = ExitStack()
+    if wanted:
+        pack = folder_pack(folder)
+        if pack is not None:
+            raise InputError(f"{folder}: packed ({pack.name}); `faceloom faceset unpack` it first")
+        hold.enter_context(hold_faces(folder))
+    return hold
 
 
 def refuse_empty(folder: Path, faces: int, strangers: int = 0) -> None:

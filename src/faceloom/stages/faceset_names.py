@@ -15,7 +15,12 @@ from pydantic import field_validator
 from faceloom.core import Cancel, Progress, Settings
 from faceloom.faces import Faceset, Move, Operation, move_faces, operations, undo_moves
 from faceloom.faces.plain_names import is_plain_name
-from faceloom.stages.faceset_folder import faceset_folder, refuse_empty, refuse_packed, undo_command
+from faceloom.stages.faceset_folder import (
+    faceset_folder,
+    held_for_moves,
+    refuse_empty,
+    undo_command,
+)
 
 _DIGITS = re.compile(r"(\d+)")
 
@@ -78,11 +83,11 @@ def run(config: NamesConfig, *, progress: Progress, cancel: Cancel) -> NamesResu
     after 9. One operation, which `undo` takes back.
     """
     folder = faceset_folder(config.workspace, config.faceset)
-    refuse_packed(folder)
-    faces = Faceset(folder, progress=progress, cancel=cancel)
-    refuse_empty(folder, len(faces), len(faces.skipped))
-    found = [(path, record.source_stem) for path, record in faces]
-    moves, unknown = original_names(found, prefix=config.prefix)
+    with held_for_moves(folder):
+        faces = Faceset(folder, progress=progress, cancel=cancel)
+        refuse_empty(folder, len(faces), len(faces.skipped))
+        found = [(path, record.source_stem) for path, record in faces]
+        moves, unknown = original_names(found, prefix=config.prefix)
     label = "rename after source files"
     moved = move_faces(folder, moves, label=label, progress=progress, cancel=cancel)
     for wanted, given in moved.renamed:

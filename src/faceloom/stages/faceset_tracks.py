@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,8 +22,8 @@ from faceloom.faces.moves import Move, move_faces
 from faceloom.stages.faceset_folder import (
     beside,
     faceset_folder,
+    held_for_moves,
     refuse_empty,
-    refuse_packed,
     undo_command,
 )
 from faceloom.stages.measure import measure_faces
@@ -96,8 +97,13 @@ def run(config: TracksConfig, *, progress: Progress, cancel: Cancel) -> TracksRe
         raise InputError("tracks: give keep or drop, not both")
     check_sheet_name(config.sheet)
     folder = faceset_folder(config.workspace, config.faceset)
-    if config.keep or config.drop:
-        refuse_packed(folder)
+    with held_for_moves(folder, wanted=bool(config.keep or config.drop)) as hold:
+        return _tracks(config, folder, hold, progress, cancel)
+
+
+def _tracks(
+    config: TracksConfig, folder: Path, hold: ExitStack, progress: Progress, cancel: Cancel
+) -> TracksResult:
     table = measure_faces(
         folder, TRACK_COLUMNS, workers=config.workers, progress=progress, cancel=cancel
     )
@@ -116,6 +122,7 @@ def run(config: TracksConfig, *, progress: Progress, cancel: Cancel) -> TracksRe
         moves = [Move(table.paths[row], trash / table.paths[row].name) for row in rows]
         names = ", ".join(track.label for track in dropped)
         label = f"drop tracks {names}"
+        hold.close()
         moved = move_faces(folder, moves, label=label, progress=progress, cancel=cancel).moved
     undo = undo_command(config.workspace, config.faceset)
     return TracksResult(folder, tracks, config.sheet, moved, undo)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -18,8 +19,8 @@ from faceloom.faces.moves import Move, Moved, move_faces
 from faceloom.stages.faceset_folder import (
     beside,
     faceset_folder,
+    held_for_moves,
     refuse_empty,
-    refuse_packed,
     undo_command,
 )
 from faceloom.stages.measure import measure_faces
@@ -152,8 +153,18 @@ def run(config: SortConfig, *, progress: Progress, cancel: Cancel) -> SortResult
     keys = parse_keys(config.by)
     check_sheet_name(config.sheet)
     folder = faceset_folder(config.workspace, config.faceset)
-    if not config.dry_run:
-        refuse_packed(folder)
+    with held_for_moves(folder, wanted=not config.dry_run) as hold:
+        return _sort(config, keys, folder, hold, progress, cancel)
+
+
+def _sort(
+    config: SortConfig,
+    keys: tuple[SortKey, ...],
+    folder: Path,
+    hold: ExitStack,
+    progress: Progress,
+    cancel: Cancel,
+) -> SortResult:
     likeness = likeness_to(config.reference, config.workspace, progress)
     columns = columns_needed(keys, likeness=likeness is not None)
     table = measure_faces(folder, columns, workers=config.workers, progress=progress, cancel=cancel)
@@ -172,6 +183,7 @@ def run(config: SortConfig, *, progress: Progress, cancel: Cancel) -> SortResult
     moves, dropped = _moves(config, keys, table, done)
     written = _show(config, table, done)
     moved = Moved()
+    hold.close()
     if moves and not config.dry_run:
         moved = move_faces(
             folder,
