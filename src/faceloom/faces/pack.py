@@ -176,7 +176,7 @@ def _read_table(handle: BinaryIO, size: int) -> tuple[tuple[str, ...], NDArray[n
         raise FormatError("damaged pack: it ends in its header")
     version, length = _HEADER.unpack(head)
     if version != _VERSION:
-        raise FormatError(f"no pack of version {_VERSION}, the only one there is")
+        raise FormatError(f"no faceset.pak, or one of another version than {_VERSION}")
     start = _HEADER.size
     if not 0 < length <= min(size - start, MAX_TABLE_BYTES):
         raise FormatError(f"damaged pack: a table of {length} bytes in a file of {size}")
