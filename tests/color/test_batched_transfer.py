@@ -85,7 +85,8 @@ def test_a_picture_does_not_depend_on_its_batch(mode: TransferName) -> None:
     whole = transfer_batch(mode, images, references, generator(3))
     for rows in (slice(0, 1), slice(1, 3)):
         part = transfer_batch(mode, images[rows], references[rows], generator(3))
-        assert torch.equal(part, whole[rows])
+        # Some processors multiply a batch of another size in another order.
+        torch.testing.assert_close(part, whole[rows], atol=2e-6, rtol=0)
 
 
 @pytest.mark.parametrize("mode", ["idt", "sot"])

@@ -228,7 +228,8 @@ def test_a_picture_does_not_depend_on_its_batch(mode: TransferName) -> None:
     for rows in (slice(0, 1), slice(1, 3)):
         image, reference, mask, other = (v[rows] for v in values)
         part = transfer_batch(mode, image, reference, generator(), (mask, other))
-        assert torch.equal(part, whole[rows])
+        # Some processors multiply a batch of another size in another order.
+        torch.testing.assert_close(part, whole[rows], atol=2e-6, rtol=0)
 
 
 @pytest.mark.parametrize("mode", MODES)
