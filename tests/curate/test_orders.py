@@ -10,10 +10,11 @@ import pytest
 from made_tables import made_record, made_table
 
 from faceloom.core import InputError
-from faceloom.curate.expression_names import BLENDSHAPES, blendshape_columns
+from faceloom.curate.expression_names import blendshape_columns
 from faceloom.curate.order import METHODS, columns_needed, parse_keys, sort_faces
 from faceloom.curate.ordering import Grouping, Ordering, SortContext
 from faceloom.curate.table import FaceTable
+from faceloom.geometry import BLENDSHAPES
 
 N = 200
 

@@ -11,7 +11,8 @@ import pytest
 
 from faceloom.core import InputError
 from faceloom.detect import open_finder
-from faceloom.detect.blendshapes import BLENDSHAPES, INPUT_POINTS, ExpressionReader
+from faceloom.detect.blendshapes import INPUT_POINTS, ExpressionReader
+from faceloom.geometry import BLENDSHAPES
 
 ASTRONAUT_MESH = Path(__file__).parents[1] / "animate" / "mesh_astronaut.npy"
 SMILE = (BLENDSHAPES.index("mouthSmileLeft"), BLENDSHAPES.index("mouthSmileRight"))

@@ -15,11 +15,10 @@ import numpy as np
 import pytest
 
 from faceloom.core import Cancel, CancelledError, InputError, NullProgress
-from faceloom.detect.blendshapes import BLENDSHAPES
 from faceloom.faces import INDEX_NAME, Faceset, OwnMetadata, read_face, write_face
 from faceloom.faces.measures import MeasureCache
 from faceloom.faces.pack_writer import PackFace, write_pack
-from faceloom.geometry import frame_to_face, hull_mask, transform_points, warp_to_face
+from faceloom.geometry import BLENDSHAPES, frame_to_face, hull_mask, transform_points, warp_to_face
 from faceloom.identify import SAME_PERSON
 from faceloom.stages import measure as stage
 from faceloom.stages.measure import BATCH, measure_faces

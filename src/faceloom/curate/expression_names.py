@@ -1,24 +1,9 @@
-"""The names of the 52 coefficients of an expression, as in ARKit and MediaPipe's model."""
+"""An expression by name: which of the 52 coefficients is meant."""
 
 from __future__ import annotations
 
-from typing import Final
-
 from faceloom.core import InputError
-
-_NAMES = (
-    "_neutral browDownLeft browDownRight browInnerUp browOuterUpLeft browOuterUpRight cheekPuff "
-    "cheekSquintLeft cheekSquintRight eyeBlinkLeft eyeBlinkRight eyeLookDownLeft eyeLookDownRight "
-    "eyeLookInLeft eyeLookInRight eyeLookOutLeft eyeLookOutRight eyeLookUpLeft eyeLookUpRight "
-    "eyeSquintLeft eyeSquintRight eyeWideLeft eyeWideRight jawForward jawLeft jawOpen jawRight "
-    "mouthClose mouthDimpleLeft mouthDimpleRight mouthFrownLeft mouthFrownRight mouthFunnel "
-    "mouthLeft mouthLowerDownLeft mouthLowerDownRight mouthPressLeft mouthPressRight mouthPucker "
-    "mouthRight mouthRollLower mouthRollUpper mouthShrugLower mouthShrugUpper mouthSmileLeft "
-    "mouthSmileRight mouthStretchLeft mouthStretchRight mouthUpperUpLeft mouthUpperUpRight "
-    "noseSneerLeft noseSneerRight"
-)
-BLENDSHAPES: Final = tuple(_NAMES.split(" "))
-"""In the order of the column `blendshapes`. Left and right are the person's own."""
+from faceloom.geometry import BLENDSHAPES
 
 
 def blendshape_columns(name: str) -> list[int]:

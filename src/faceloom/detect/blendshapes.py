@@ -21,6 +21,7 @@ from faceloom.core import FormatError, InputError, Progress
 from faceloom.detect.mesh import MeshLandmarker
 from faceloom.detect.points import bounds
 from faceloom.detect.types import Region, Seed
+from faceloom.geometry import BLENDSHAPES
 from faceloom.weights import fetch
 
 _MEMBER: Final = "face_blendshapes.tflite"
@@ -32,21 +33,8 @@ _POINTS_TEXT: Final = """
 356 361 362 365 373 374 375 377 378 379 380 381 382 384 385 386 387 388 389 390 397 398 400 402
 405 409 415 454 466 468 469 470 471 472 473 474 475 476 477
 """
-_NAMES: Final = """
-_neutral browDownLeft browDownRight browInnerUp browOuterUpLeft browOuterUpRight cheekPuff
-cheekSquintLeft cheekSquintRight eyeBlinkLeft eyeBlinkRight eyeLookDownLeft eyeLookDownRight
-eyeLookInLeft eyeLookInRight eyeLookOutLeft eyeLookOutRight eyeLookUpLeft eyeLookUpRight
-eyeSquintLeft eyeSquintRight eyeWideLeft eyeWideRight jawForward jawLeft jawOpen jawRight
-mouthClose mouthDimpleLeft mouthDimpleRight mouthFrownLeft mouthFrownRight mouthFunnel mouthLeft
-mouthLowerDownLeft mouthLowerDownRight mouthPressLeft mouthPressRight mouthPucker mouthRight
-mouthRollLower mouthRollUpper mouthShrugLower mouthShrugUpper mouthSmileLeft mouthSmileRight
-mouthStretchLeft mouthStretchRight mouthUpperUpLeft mouthUpperUpRight noseSneerLeft
-noseSneerRight
-"""
 INPUT_POINTS: Final = np.array(_POINTS_TEXT.split(), dtype=np.intp)
 """The 146 points of the mesh that the network takes, in its order."""
-BLENDSHAPES: Final = tuple(_NAMES.split())
-"""Names of the 52 coefficients. Left and right are the person's own."""
 _PLACE: Final = {name: place for place, name in enumerate(BLENDSHAPES)}
 
 _REGION_SCALE: Final = 1.72

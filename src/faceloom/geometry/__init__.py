@@ -14,6 +14,7 @@ from faceloom.geometry.align import (
     transform_points,
     umeyama,
 )
+from faceloom.geometry.expression import BLENDSHAPES
 from faceloom.geometry.facetype import FACE_TYPES, PADDING, SHORT, FaceType, covers, face_type
 from faceloom.geometry.landmarks import (
     MIRROR,
@@ -48,6 +49,7 @@ from faceloom.geometry.warp import (
 __all__ = [
     "ALIGNED_LANDMARKS",
     "ARCFACE_POINTS",
+    "BLENDSHAPES",
     "BORDERS",
     "FACE_TYPES",
     "INTERPOLATIONS",

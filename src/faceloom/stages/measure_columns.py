@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from faceloom.core import InputError
 from faceloom.curate.occlusion import occlusion
-from faceloom.detect.blendshapes import BLENDSHAPES
 from faceloom.faces import FaceRecord
+from faceloom.geometry import BLENDSHAPES
 
 Group = Literal["record", "header", "pixels", "mesh", "identity"]
 """What measuring takes: the record alone, the picture's size, its pixels, or a network."""
