@@ -168,6 +168,23 @@ def test_taken_targets_get_free_names_and_nothing_is_overwritten(tmp_path: Path)
     assert len(listing(tmp_path)) == 4
 
 
+def test_the_folder_above_a_made_one_goes_away_too(tmp_path: Path):
+    folder = tmp_path / "aligned"
+    folder.mkdir()
+    (folder / "a.jpg").write_bytes(b"a")
+    above = tmp_path / "aligned_duplicates"
+    move_faces(folder, [Move(folder / "a.jpg", above / "3" / "a.jpg")], label="dedupe")
+    assert (above / "3" / "a.jpg").read_bytes() == b"a"
+    undo_moves(folder)
+    assert (folder / "a.jpg").read_bytes() == b"a"
+    assert not above.exists()
+    # One that was there before stays, empty or not.
+    above.mkdir()
+    move_faces(folder, [Move(folder / "a.jpg", above / "3" / "a.jpg")], label="dedupe")
+    undo_moves(folder)
+    assert above.is_dir() and not any(above.iterdir())
+
+
 def test_folders_made_for_it_go_away_with_undo(tmp_path: Path):
     folder = fill(tmp_path / "aligned", ["a.jpg", "b.jpg"])
     move_faces(

@@ -14,7 +14,7 @@ import time
 import uuid
 from collections.abc import Generator, Iterable, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from stat import S_ISDIR
 
 from faceloom.core import Cancel, FormatError, InputError, NullProgress, Progress
@@ -229,7 +229,7 @@ def _prepare(
                 stats[source] = stat
     result.missing += [relative.path(source) for source, _ in pairs if source not in stats]
     plan = plan_moves([pair for pair in pairs if pair[0] in stats], present)
-    made = tuple(sorted(name for name in folders if not (root / name).is_dir()))
+    made = tuple(sorted(name for name in _with_parents(folders) if not (root / name).is_dir()))
     for name in folders - set(made):
         if (root / name).stat().st_dev != device:
             raise InputError(f"{root / name}: it is on another file system than the faceset")
@@ -242,6 +242,12 @@ def _prepare(
         steps.append(Step(source, target, stat.st_ino, stat.st_size, stat.st_mtime_ns))
     head = Header(uuid.uuid4().hex, label[:_LONGEST_LABEL], time.time(), plan.moved, made)
     return head, steps
+
+
+def _with_parents(folders: set[str]) -> set[str]:
+    """The folders, and those between them and where the faceset lies (`../aligned_duplicates`)."""
+    parents = {parent.as_posix() for name in folders for parent in PurePosixPath(name).parents}
+    return folders | (parents - {".", ".."})
 
 
 def _make_folders(root: Path, steps: Sequence[Step]) -> None:
@@ -306,7 +312,7 @@ def _finish_undo(root: Path, number: int, header: Header, outcome: Outcome) -> N
     moved = outcome.moved()
     _sync(root, moved)
     follow_moves(root, moved, header.id)
-    for made in header.made:
+    for made in sorted(header.made, reverse=True):
         _remove_made(root, made)
     journal.entry_path(root, number, "done").unlink(missing_ok=True)
     journal.entry_path(root, number, "undo").unlink(missing_ok=True)
