@@ -45,6 +45,14 @@ def test_the_faces_colour_and_the_exposure_do_not_matter(reader: LightReader) ->
     np.testing.assert_allclose(reader.read(dark, points), reader.read(image, points), atol=0.05)
 
 
+def test_where_the_frame_ends_is_no_shadow(reader: LightReader) -> None:
+    image, points = lit_head((1, -0.3, 0.5), ambient=1.0)
+    whole = reader.read(image, points)
+    cut = image.copy()
+    cut[:, int(points[45, 0]) :] = 0
+    np.testing.assert_allclose(reader.read(cut, points)[:2], whole[:2], atol=0.04)
+
+
 @pytest.mark.media
 def test_a_mirror_turns_x_over(reader: LightReader, media, need_weights) -> None:
     need_weights("yunet", "face-landmarker")

@@ -22,6 +22,8 @@ _RIDGE: Final = 0.02
 _STEEPEST: Final = 0.25
 """Cosine between viewer and surface below which a sample is seen too flat to count."""
 _FEWEST: Final = 40
+_BLACK: Final = 2
+"""Brightness up to which a pixel is black; JPEG leaves a little in what lies outside the frame."""
 
 _FEATURES: Final = (
     (range(36, 42), 5.0),
@@ -59,6 +61,7 @@ class LightReader:
         face = aligned_face(
             luma(image), landmarks, _SIDE_PX, "full_face", pixel_aspect=pixel_aspect
         )
+        outside = _outside_frame(face)
         face = cv2.GaussianBlur(face, (0, 0), _BLUR_PX).astype(np.float32)
         to_face = frame_to_face(landmarks, _SIDE_PX, "full_face", pixel_aspect=pixel_aspect)
         points = transform_points(np.asarray(landmarks, dtype=np.float64), to_face)
@@ -66,12 +69,25 @@ class LightReader:
         place = self._points @ camera[:, :3].T + camera[:, 3]
         normals = self._normals @ rotation.T
         seen = (normals[:, 2] < -_STEEPEST) & ((place >= 0) & (place <= _SIDE_PX - 1)).all(axis=1)
+        columns, rows = np.rint(place).astype(np.intp).clip(0, _SIDE_PX - 1).T
+        seen &= ~outside[rows, columns]
         if int(seen.sum()) < _FEWEST:
             return np.zeros(3, np.float32)
-        columns, rows = np.rint(place[seen]).astype(np.intp).T
+        columns, rows = columns[seen], rows[seen]
         light = (face[rows, columns].astype(np.float64) / 255) ** _GAMMA
         # The model's z leads away from the viewer, the answer's towards him.
         return _fit(normals[seen] * (1.0, 1.0, -1.0), light)
+
+
+def _outside_frame(face: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    """Where the aligned face (h w) shows nothing, since its frame ended: black from the border on.
+
+    A black backdrop counts as well, which is no skin either.
+    """
+    labels = np.asarray(cv2.connectedComponents((face <= _BLACK).astype(np.uint8))[1])
+    rim = np.unique(np.concatenate([labels[0], labels[-1], labels[:, 0], labels[:, -1]]))
+    black = np.isin(labels, rim[rim > 0]).astype(np.uint8)
+    return np.asarray(cv2.dilate(black, np.ones((5, 5), np.uint8))) > 0
 
 
 def _fit(normals: NDArray[np.float64], light: NDArray[np.float64]) -> NDArray[np.float32]:

@@ -57,7 +57,7 @@ _KINDS = (
     Kind("thumb", 1, "|u1", (THUMB_PX, THUMB_PX, 3), "pixels"),
     Kind("plain-thumb", 1, "|u1", (THUMB_PX, THUMB_PX, 3), "pixels"),
     Kind("phash", 1, "|u1", (8,), "pixels"),
-    Kind("light", 1, "<f4", (3,), "pixels"),
+    Kind("light", 2, "<f4", (3,), "pixels"),
     Kind("expression", 1, "<f4", (5 + _COEFFICIENTS,), "mesh"),
     Kind("embedding", 1, "<f4", (128,), "identity"),
 )
