@@ -438,3 +438,10 @@ def test_two_processes_do_not_share_a_faceset(media: Path, tmp_path: Path) -> No
     aligned(folder).mkdir(parents=True)
     with locked(aligned(folder)), pytest.raises(InputError, match="another process"):
         extract(folder)
+
+
+def test_other_settings_go_where_nothing_was_extracted_yet(media: Path, tmp_path: Path) -> None:
+    folder = make_workspace(tmp_path, media / "awkward" / "one_frame.mp4")
+    with pytest.raises(InputError, match="no such person"):
+        extract(folder, who="ana")
+    assert extract(folder).faces == 1

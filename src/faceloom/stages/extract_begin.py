@@ -38,6 +38,9 @@ def open_journal(folder: Path, config: ExtractConfig, footage: Footage) -> Journ
                 "and extracts anew"
             )
         return start_journal(folder, header)
+    if not journal.done.frames and not journal.done.finished and not list_images(folder):
+        # Begun, and stopped by a mistake in the settings, say: there is nothing to go on with.
+        return start_journal(folder, header)
     before = journal.done.header
     if before.get("footage") != header["footage"]:
         raise InputError(
