@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from made_tables import made_record, made_table
 
-from faceloom.core import InputError
+from faceloom.core import InputError, UsageError
 from faceloom.curate.expression_names import blendshape_columns
-from faceloom.curate.order import METHODS, columns_needed, parse_keys, sort_faces
+from faceloom.curate.order import METHODS, columns_needed, parse_keys, refuse_unused, sort_faces
 from faceloom.curate.ordering import Grouping, Ordering, SortContext
 from faceloom.curate.table import FaceTable
 from faceloom.geometry import BLENDSHAPES
@@ -270,6 +270,22 @@ def test_trash_of_groups_is_that_of_the_table():
 def test_wrong_words(by, message):
     with pytest.raises(InputError, match=message):
         parse_keys(by)
+
+
+def test_options_that_would_do_nothing_are_refused():
+    for by in ("best", "final", "final-fast", "yaw,best"):
+        refuse_unused(parse_keys(by), ["count"])
+    for by in ("identity", "outliers", "best", "identity,blur"):
+        refuse_unused(parse_keys(by), ["reference"])
+    refuse_unused(parse_keys("blur"), [])
+    with pytest.raises(UsageError, match=r"--count does nothing in a sort by face-yaw; .* best"):
+        refuse_unused(parse_keys("yaw"), ["count"])
+    with pytest.raises(
+        UsageError, match=r"--towards does nothing in a sort by final; for it: best"
+    ):
+        refuse_unused(parse_keys("final"), ["towards"])
+    with pytest.raises(UsageError, match=r"--reference does nothing .*: identity, outliers, best"):
+        refuse_unused(parse_keys("person,blur"), ["reference"])
 
 
 def test_a_person_that_nobody_named():

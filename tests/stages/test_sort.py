@@ -233,6 +233,8 @@ def test_the_command(folder: Path, capsys: pytest.CaptureFixture[str]):
     assert run_command(["sort"]) == 2
     assert run_command(["sort", str(folder), "--by", "beauty"]) == 2
     assert "unknown sort method 'beauty'" in capsys.readouterr().err
+    assert run_command(["sort", str(folder), "--by", "yaw", "--count", "2"]) == 2
+    assert "--count does nothing in a sort by face-yaw" in capsys.readouterr().err
 
 
 def test_the_page_lists_every_method_as_it_is():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
@@ -17,6 +17,9 @@ from faceloom.cli.common import (
     run_stage,
 )
 from faceloom.core.errors import UsageError
+
+if TYPE_CHECKING:
+    from faceloom.curate.ordering import SortOption
 
 
 def sort(
@@ -90,6 +93,7 @@ def sort(
         return
     if faceset is None:
         raise UsageError("sort needs a faceset: src, dst or a folder (--list shows the methods)")
+    from faceloom.curate.order import parse_keys, refuse_unused
     from faceloom.stages.sort import SortConfig, run
 
     config = build_config(
@@ -110,4 +114,7 @@ def sort(
         dry_run=dry_run or None,
         workers=workers,
     )
+    # Of what is given here only: faceloom.toml may hold a count for the sorts that take one.
+    given: dict[SortOption, object] = {"count": count, "towards": towards, "reference": reference}
+    refuse_unused(parse_keys(config.by), [name for name, value in given.items() if value])
     run_stage(run, config, json=json, verbose=verbose)

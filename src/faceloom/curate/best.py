@@ -254,6 +254,7 @@ METHODS: Final = (
         ("best-faces",),
         drops="all but --count; with --reference also other people",
         drops_strangers=True,
+        options=("count", "towards", "reference"),
         uses_likeness=True,
     ),
 )

@@ -179,7 +179,15 @@ def _best(
     columns = (*pose, "hist_gray_whole", *(() if sharpness is None else (sharpness,)))
     order = _final(sharpness, legacy=legacy)
     return SortMethod(
-        name, origin, first, columns, order, aliases, drops=_REST, drops_strangers=True
+        name,
+        origin,
+        first,
+        columns,
+        order,
+        aliases,
+        drops=_REST,
+        drops_strangers=True,
+        options=("count",),
     )
 
 

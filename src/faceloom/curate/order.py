@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Final
@@ -13,7 +13,15 @@ from numpy.typing import NDArray
 
 from faceloom.core import Registry, UsageError
 from faceloom.curate import best, dfl_orders, own_orders
-from faceloom.curate.ordering import Grouping, Ordering, Rows, SortContext, SortMethod, no_rows
+from faceloom.curate.ordering import (
+    Grouping,
+    Ordering,
+    Rows,
+    SortContext,
+    SortMethod,
+    SortOption,
+    no_rows,
+)
 from faceloom.curate.table import FaceTable
 
 METHODS: Final[tuple[SortMethod, ...]] = (
@@ -64,6 +72,16 @@ def parse_keys(by: str) -> tuple[SortKey, ...]:
             can = ", ".join(method.name for method in METHODS if method.group is not None)
             raise UsageError(f"{key} cannot cut faces into groups; these can: {can}")
     return tuple(keys)
+
+
+def refuse_unused(keys: Sequence[SortKey], options: Collection[SortOption]) -> None:
+    """`UsageError` for an option that no method of the keys goes by."""
+    for option in options:
+        # Only the last method chooses and covers; a reference is for one that cuts as well.
+        asked = keys if option == "reference" else keys[-1:]
+        if not any(option in key.method.options for key in asked):
+            takers = ", ".join(method.name for method in METHODS if option in method.options)
+            raise UsageError(f"--{option} does nothing in a sort by {keys[-1]}; for it: {takers}")
 
 
 def columns_needed(keys: Sequence[SortKey], *, likeness: bool = False) -> set[str]:

@@ -72,6 +72,9 @@ class SortContext:
 OrderFunction = Callable[[FaceTable, SortContext], Ordering]
 GroupFunction = Callable[[FaceTable, SortContext], Grouping]
 
+SortOption = Literal["count", "towards", "reference"]
+"""What some methods are told beside the faces."""
+
 
 @dataclass(frozen=True, eq=False)
 class SortMethod:
@@ -97,6 +100,8 @@ class SortMethod:
     """What a group is, for help and docs."""
     takes_argument: bool = False
     """Whether something may follow behind a colon."""
+    options: tuple[SortOption, ...] = ()
+    """What of `SortContext` it goes by that users give."""
     uses_likeness: bool = False
     """Whether it looks at `SortContext.likeness` too, and so at embeddings, when there is one."""
 

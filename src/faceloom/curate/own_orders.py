@@ -268,6 +268,7 @@ METHODS: Final = (
         group=_identity_groups,
         group_columns=("embedding",),
         groups="people; with --reference that person, then the others",
+        options=("reference",),
     ),
     SortMethod(
         "outliers",
@@ -276,6 +277,7 @@ METHODS: Final = (
         ("embedding",),
         _outliers,
         ("identity-outliers",),
+        options=("reference",),
     ),
     SortMethod(
         "person",
