@@ -186,11 +186,12 @@ def test_a_resized_picture_may_keep_its_size(tmp_path: Path):
     assert plain == enhanced
 
 
-def test_a_cut_picture_cannot_keep_its_size():
+@pytest.mark.parametrize("keep_size", [False, True])
+def test_a_cut_picture_is_refused(keep_size: bool):
     data = encode_face(picture(), record())
     face = SavedFace((128, 128), *metadata_blocks(data))  # type: ignore[arg-type]
     with pytest.raises(FormatError, match="cut, not only resized"):
-        restored(resized(data, 128, 100), face, keep_size=True)
+        restored(resized(data, 128, 100), face, keep_size=keep_size)
 
 
 def test_our_block_in_the_picture_stays_where_none_was_saved():

@@ -193,8 +193,8 @@ def restored(data: bytes, saved: SavedFace, *, keep_size: bool) -> bytes:
     A picture of another size is brought back to the old one (LANCZOS4, JPEG quality 100, as DFL
     does), or keeps its size while landmarks, polygons and matrix follow it. Pixels are encoded
     again in the first case only. Without a saved block of ours, one that the picture still has
-    stays. Raises `FormatError` when the picture or what was saved is damaged, or when a picture
-    that is to keep its size has changed its shape.
+    stays. Raises `FormatError` when the picture or what was saved is damaged, or when the picture
+    has changed its shape: nothing tells what was cut off, so no landmarks fit it.
     """
     record = record_from_blocks(saved.dfl, saved.own)
     _, present = metadata_blocks(data)
@@ -202,14 +202,14 @@ def restored(data: bytes, saved: SavedFace, *, keep_size: bool) -> bytes:
     h, w = encoded_size(data)
     if (h, w) == saved.size:
         return with_blocks(data, dfl, own)
-    if not keep_size:
-        return with_blocks(_resized(data, saved.size), dfl, own)
     factors = h / saved.size[0], w / saved.size[1]
     if abs(factors[0] - factors[1]) > _SAME_SHAPE * max(factors):
         raise FormatError(
             f"was {saved.size[1]}x{saved.size[0]} pixels and is {w}x{h} now: cut, not only "
-            "resized, so its landmarks cannot follow"
+            "resized, so its landmarks do not fit"
         )
+    if not keep_size:
+        return with_blocks(_resized(data, saved.size), dfl, own)
     dfl, scaled_own = record_blocks(scaled_record(record, sum(factors) / 2), saved.dfl)
     return with_blocks(data, dfl, own if saved.own is None else scaled_own)
 
