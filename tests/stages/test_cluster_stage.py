@@ -186,6 +186,7 @@ def test_copies_are_duplicates_and_come_back(workspace: Path) -> None:
     pairs = {frozenset(pair) for pair in tried.pairs}
     assert {frozenset((p.name, f"zcopy_{p.name}")) for p in originals} == pairs
     assert tried.moved == 0 and _names(aligned) == before
+    assert f"{len(originals)} faces would be moved to {tried.target}" in tried.lines()
     assert (workspace / "pairs.png").is_file()
     done = run(strength=0)
     target = workspace / "data_src" / "aligned_duplicates" / "0"

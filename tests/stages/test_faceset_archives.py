@@ -384,6 +384,17 @@ def test_exports_are_what_dfl_opens(tmp_path: Path, target: str):
             do(run_export, ExportFacesConfig(faceset=str(made), target=out))
 
 
+@pytest.mark.parametrize("name", ["x.rar", "x.7z", "x.tar.gz", "x.TGZ"])
+def test_archives_of_other_kinds_are_refused(folder: Path, tmp_path: Path, name: str):
+    out = tmp_path / name
+    with pytest.raises(InputError, match=r"cannot be written; name a \.zip, a \.pak or a folder"):
+        do(run_export, ExportFacesConfig(faceset=str(folder), target=out))
+    assert not out.exists()
+    out = tmp_path / "anna.2024"
+    do(run_export, ExportFacesConfig(faceset=str(folder), target=out))
+    assert list(out.glob("*.jpg"))
+
+
 # --- the command line
 
 

@@ -13,6 +13,7 @@ import numpy as np
 from pydantic import Field
 
 from faceloom.core import Cancel, InputError, Progress, Settings
+from faceloom.core.words import counted
 from faceloom.curate import FaceTable
 from faceloom.curate.clusters import THRESHOLD
 from faceloom.curate.sheet import check_sheet_name
@@ -125,11 +126,12 @@ class ClusterResult:
     def lines(self) -> list[str]:
         """For people."""
         persons = sum(row.group is not None for row in self.groups)
-        lines = [f"{self.folder}: {self.faces} faces of {persons} persons"]
+        lines = [f"{self.folder}: {counted(self.faces, 'face')} of {counted(persons, 'person')}"]
         lines += [_line(row) for row in self.groups if row.group is not None][:_TOLD]
         if persons > _TOLD:
             rest = [row for row in self.groups if row.group is not None][_TOLD:]
-            lines.append(f"  … {len(rest)} more groups with {sum(r.faces for r in rest)} faces")
+            faces = sum(row.faces for row in rest)
+            lines.append(f"  … {counted(len(rest), 'more group')} with {counted(faces, 'face')}")
         lines += [_line(row) for row in self.groups if row.group is None]
         if self.sheet is not None:
             lines.append(f"their faces: {self.sheet}")
@@ -138,7 +140,7 @@ class ClusterResult:
             would = "would be " if self.dry_run else ""
             where = ", ".join(path.name for path in self.targets[:8])
             where += " …" if len(self.targets) > 8 else ""
-            lines.append(f"{self.moved} faces {would}moved or renamed: {where}")
+            lines.append(f"{counted(self.moved, 'face')} {would}moved or renamed: {where}")
             if not self.dry_run:
                 lines.append(f"`{self.undo}` takes it back")
         return lines + list(self.trouble[:5])
@@ -179,7 +181,7 @@ def _cluster(
     grouped, persons = _named(table, grouped, names, folder)
     moves, action = _moves(config, table, grouped)
     if config.sheet is not None:
-        title = f"{folder}: {len(table)} faces"
+        title = f"{folder}: {counted(len(table), 'face')}"
         write_groups_sheet(config.sheet, table, grouped.groups, title=title, cancel=cancel)
     named: list[Path] = []
     moved = Moved(moved=len(moves))
@@ -256,11 +258,12 @@ def _row(table: FaceTable, group: Group) -> GroupRow:
 
 def _line(row: GroupRow) -> str:
     if row.group is None:
-        return f"  unsure: {row.faces} faces, too blurred, small or hidden to say whose they are"
+        why = "too blurred, small or hidden to say whose"
+        return f"  unsure: {counted(row.faces, 'face')}, {why}"
     name = "" if row.name is None else f" {row.name}"
-    tracks = f" in {row.tracks} track{'s' * (row.tracks != 1)}" if row.tracks else ""
+    tracks = f" in {counted(row.tracks, 'track')}" if row.tracks else ""
     typical = "" if row.typical is None else f", most typical {row.typical.name}"
-    return f"  {row.group}{name}: {row.faces} face{'s' * (row.faces != 1)}{tracks}{typical}"
+    return f"  {row.group}{name}: {counted(row.faces, 'face')}{tracks}{typical}"
 
 
 def _result(

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from faceloom.core import Cancel, FaceloomError, InputError
+from faceloom.core.words import counted
 from faceloom.curate import FaceTable
 from faceloom.curate.sheet import contact_sheet
 from faceloom.faces import read_face
@@ -56,7 +57,7 @@ def _caption(group: Group, place: int) -> str:
     if place == 0:
         number = "" if group.number is None else f"{group.number} "
         name = group.name or ("unsure" if group.number is None else "")
-        return f"{number}{name}\n{len(group.rows)} faces"
+        return f"{number}{name}\n{counted(len(group.rows), 'face')}"
     return "" if group.number is None else f"{group.distances[place]:.2f}"
 
 

@@ -21,6 +21,7 @@ from faceloom.core import (
     Progress,
     atomic_write,
 )
+from faceloom.core.words import counted
 from faceloom.curate import FaceTable
 from faceloom.curate.coverage import DIMENSIONS, Coverage, CoverageSettings, compare
 from faceloom.curate.coverage_chart import chart
@@ -117,7 +118,7 @@ class CoverageResult:
         lines = self.advice.lines()
         if self.moved:
             trash = beside(self.src.folder, _TRASH)
-            lines.append(f"{self.moved} faces moved to {trash}")
+            lines.append(f"{counted(self.moved, 'face')} moved to {trash}")
             lines.append(f"`{self.undo}` brings them back")
         return [*lines, f"heat maps: {self.html} and {self.png}"]
 

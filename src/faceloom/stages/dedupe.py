@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from faceloom.core import Cancel, Progress, Settings
+from faceloom.core.words import counted
 from faceloom.curate import FaceTable
 from faceloom.curate.duplicates import Duplicates, FaceTraits, find_duplicates, keep_order
 from faceloom.curate.sheet import check_sheet_name
@@ -98,12 +99,13 @@ class DedupeResult:
     def lines(self) -> list[str]:
         """For people."""
         count = len(self.pairs)
-        lines = [
-            f"{self.folder}: {count} of {self.faces} faces are duplicates at strength "
-            f"{self.strength}; {self.faces - count} stay"
-        ]
+        found = f"{counted(count, 'duplicate')} among {counted(self.faces, 'face')}"
+        left = f"at strength {self.strength}; {self.faces - count} left"
+        lines = [f"{self.folder}: {found} {left}"]
         if self.sheet is not None and count:
             lines.append(f"what is kept and dropped: {self.sheet}")
+        if self.dry_run and count:
+            lines.append(f"{counted(count, 'face')} would be moved to {self.target}")
         if self.moved:
             lines.append(f"{self.moved} moved to {self.target}")
             lines.append(f"`{self.undo}` brings them back")
@@ -132,7 +134,7 @@ def _dedupe(
     dropped = found.dropped.tolist()
     sheet = config.sheet if dropped else None
     if sheet is not None:
-        title = f"{folder}: {len(dropped)} duplicates at strength {config.strength}"
+        title = f"{folder}: {counted(len(dropped), 'duplicate')} at strength {config.strength}"
         pairs = [(int(found.kept_for[row]), row) for row in dropped]
         write_pairs_sheet(sheet, table, pairs, title=title, cancel=cancel)
     target = beside(folder, "duplicates") / str(config.strength)

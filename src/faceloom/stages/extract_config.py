@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from faceloom.core import InputError, Settings
+from faceloom.core.words import counted
 from faceloom.detect import (
     LANDMARKERS,
     MIN_FACE_PX,
@@ -172,15 +173,13 @@ class ExtractResult:
 
     def lines(self) -> list[str]:
         """For people."""
-        faces = f"{self.folder}: {_counted(self.faces, 'face')} of {_counted(self.frames, 'frame')}"
+        faces = f"{self.folder}: {counted(self.faces, 'face')} of {counted(self.frames, 'frame')}"
         if self.frames_without_face:
             faces += f", {self.frames_without_face} without a face"
         faces = "; ".join([faces, *self._of_tracks()])
         if self.again or self.added:
-            moved = (
-                f", {_counted(self.moved, 'face')} moved to aligned_redone" if self.moved else ""
-            )
-            added = f"{_counted(self.again, 'frame')} again: {_counted(self.added, 'face')} added"
+            moved = f", {counted(self.moved, 'face')} moved to aligned_redone" if self.moved else ""
+            added = f"{counted(self.again, 'frame')} again: {counted(self.added, 'face')} added"
             return [faces, added + moved]
         done = self.frames - self.resumed_at
         if not done:
@@ -188,20 +187,16 @@ class ExtractResult:
         busy = ", ".join(f"{step} {share:.0%}" for step, share in self.busy.items())
         return [
             faces,
-            f"{_counted(done, 'frame')} in {self.seconds:.1f} s, {self.fps:.1f} a second ({busy})",
+            f"{counted(done, 'frame')} in {self.seconds:.1f} s, {self.fps:.1f} a second ({busy})",
         ]
 
     def _of_tracks(self) -> list[str]:
         parts: list[str] = []
         if self.tracks:
             again = f", {self.joined} times known again" if self.joined else ""
-            parts.append(f"{_counted(self.tracks, 'person')} followed{again}")
+            parts.append(f"{counted(self.tracks, 'person')} followed{again}")
         if self.filled:
-            parts.append(f"{_counted(self.filled, 'face')} in gaps filled")
+            parts.append(f"{counted(self.filled, 'face')} in gaps filled")
         if self.left_out:
-            parts.append(f"{_counted(self.left_out, 'face')} of others left out")
+            parts.append(f"{counted(self.left_out, 'face')} of others left out")
         return parts
-
-
-def _counted(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from faceloom.core import Cancel, Progress, Settings
+from faceloom.core.words import counted
 from faceloom.faces import Faceset, draw_landmarks, read_face
 from faceloom.stages.faceset_folder import beside, faceset_folder, refuse_empty
 from faceloom.stages.faceset_pictures import Task, targets, write_pictures
@@ -55,7 +56,7 @@ class DebugResult:
 
     def lines(self) -> list[str]:
         """For people."""
-        text = f"{self.folder}: {self.written} pictures written"
+        text = f"{self.folder}: {counted(self.written, 'picture')} written"
         if self.there:
             text += f", {self.there} were there (--again draws them anew)"
         if self.failed:

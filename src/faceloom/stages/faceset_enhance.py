@@ -14,6 +14,7 @@ import numpy as np
 from pydantic import Field
 
 from faceloom.core import Cancel, Progress, Settings
+from faceloom.core.words import counted
 from faceloom.enhance import Enhancer
 from faceloom.faces import FaceRecord, Faceset, OwnMetadata, encode_face, read_face
 from faceloom.faces.moves import hold_faces, recover_moves
@@ -75,7 +76,7 @@ class EnhanceResult:
 
     def lines(self) -> list[str]:
         """For people."""
-        text = f"{self.folder}: {self.enhanced} faces enhanced"
+        text = f"{self.folder}: {counted(self.enhanced, 'face')} enhanced"
         if self.before:
             text += f", {self.before} were enhanced before (--again repeats it)"
         if self.failed:

@@ -8,6 +8,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from faceloom.core import InputError
+from faceloom.core.words import counted
 from faceloom.faces.moves import hold_faces
 from faceloom.faces.pack import folder_pack
 from faceloom.stages.workspace import SIDES, Workspace
@@ -54,7 +55,8 @@ def held_for_moves(folder: Path, *, wanted: bool = True) -> ExitStack:
 def refuse_empty(folder: Path, faces: int, strangers: int = 0) -> None:
     """`InputError` for a folder without faces, such as one of frames; `strangers`: its pictures."""
     if not faces:
-        pictures = f", only {strangers} pictures that are none" if strangers else ""
+        none = "that is none" if strangers == 1 else "that are none"
+        pictures = f", only {counted(strangers, 'picture')} {none}" if strangers else ""
         raise InputError(f"{folder}: holds no faces{pictures}")
 
 

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from faceloom.core import Cancel, FaceloomError, Progress, Settings
+from faceloom.core.words import counted
 from faceloom.curate.pose import pose_deg, source_size_px
 from faceloom.faces import FaceRecord, Faceset, MeasureCache, has_polygons
 from faceloom.faces.files import picture_size
@@ -84,10 +85,10 @@ class ListResult:
             ("source files", str(self.sources)),
             ("tracks", str(self.tracks) if self.tracks else "none"),
             ("detectors", _counted(self.detectors) or "unknown"),
-            ("polygons", f"{self.with_polygons} faces"),
-            ("masks", f"{self.with_mask} faces"),
-            ("embeddings", f"{self.with_embedding} faces"),
-            ("skipped", f"{len(self.skipped)} files"),
+            ("polygons", counted(self.with_polygons, "face")),
+            ("masks", counted(self.with_mask, "face")),
+            ("embeddings", counted(self.with_embedding, "face")),
+            ("skipped", counted(len(self.skipped), "file")),
         ]
         lines = [str(self.folder), *(f"  {name:15} {text}" for name, text in rows)]
         lines += [f"    {file}: {reason}" for file, reason in self.skipped[:_MOST_SHOWN]]

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from faceloom.core import Cancel, FaceloomError, InputError, Progress, Settings
+from faceloom.core.words import counted
 from faceloom.faces import FaceRecord, Faceset, face_mask, has_polygons, polygon_mask
 from faceloom.faces.files import picture_size
 from faceloom.faces.pack import folder_pack
@@ -69,11 +70,11 @@ class MasksResult:
 
     def lines(self) -> list[str]:
         """For people."""
-        text = f"{self.folder}: {self.written} masks written"
+        text = f"{self.folder}: {counted(self.written, 'mask')} written"
         if self.there:
             text += f", {self.there} were there (--again writes them anew)"
         if self.without:
-            text += f", {self.without} faces have none"
+            text += f", none for {counted(self.without, 'face')}"
         if self.failed:
             text += f", {self.failed} failed"
         return [text]

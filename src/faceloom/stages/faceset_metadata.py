@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from faceloom.core import Cancel, FaceloomError, FormatError, InputError, Progress, Settings
 from faceloom.core.paths import list_images
+from faceloom.core.words import counted
 from faceloom.faces import Faceset
 from faceloom.faces.files import FACE_SUFFIXES, read_blocks, record_from_blocks
 from faceloom.faces.metadata import (
@@ -66,7 +67,8 @@ class SaveResult:
         return asdict(self)
 
     def lines(self) -> list[str]:
-        lines = [f"{self.faces} faces' metadata in {' and '.join(f.name for f in self.files)}"]
+        files = " and ".join(file.name for file in self.files)
+        lines = [f"metadata of {counted(self.faces, 'face')} in {files}"]
         return lines + some([f"left out: {path}: {reason}" for path, reason in self.skipped])
 
 
@@ -88,9 +90,10 @@ class RestoreResult:
         return asdict(self)
 
     def lines(self) -> list[str]:
-        lines = [f"{self.restored} faces restored, {self.unchanged} had their metadata already"]
+        restored = counted(self.restored, "face")
+        lines = [f"{restored} restored, {self.unchanged} had their metadata already"]
         if self.gone:
-            lines.append(f"{self.gone} saved faces are no longer there")
+            lines.append(f"no longer there: {counted(self.gone, 'saved face')}")
         lines += some([f"nothing was saved of {path}" for path in self.missing])
         return lines + some([f"not restored: {path}: {reason}" for path, reason in self.failed])
 

@@ -13,6 +13,7 @@ from typing import Any
 from pydantic import field_validator
 
 from faceloom.core import Cancel, Progress, Settings
+from faceloom.core.words import counted
 from faceloom.faces import Faceset, Move, Operation, move_faces, operations, undo_moves
 from faceloom.faces.plain_names import is_plain_name
 from faceloom.stages.faceset_folder import (
@@ -68,11 +69,11 @@ class NamesResult:
 
     def lines(self) -> list[str]:
         """For people."""
-        text = f"{self.folder}: {self.renamed} faces renamed after their source files"
+        text = f"{self.folder}: {counted(self.renamed, 'face')} renamed after source files"
         if self.right:
             text += f", {self.right} were already"
         if self.unknown:
-            text += f", {self.unknown} do not know theirs"
+            text += f"; not known for {self.unknown}"
         return [text, *([f"`{self.undo}` takes it back"] if self.renamed else [])]
 
 

@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from faceloom.core import Cancel, InputError, Progress, Settings
 from faceloom.core.paths import sweep_temporary
+from faceloom.core.words import counted
 from faceloom.faces import INDEX_NAME, Faceset
 from faceloom.faces.archive import Archive, open_archive
 from faceloom.faces.files import read_bytes
@@ -79,9 +80,9 @@ class PackResult:
         return asdict(self)
 
     def lines(self) -> list[str]:
-        lines = [f"{self.output}: {self.faces} faces, {self.bytes / 1e6:.1f} MB"]
+        lines = [f"{self.output}: {counted(self.faces, 'face')}, {self.bytes / 1e6:.1f} MB"]
         if self.removed:
-            lines.append(f"{self.removed} loose files are now only in the pack")
+            lines.append(f"now only in the pack: {counted(self.removed, 'loose file')}")
         return lines + some([f"left out: {path}: {reason}" for path, reason in self.skipped])
 
 
@@ -103,7 +104,7 @@ class UnpackResult:
         return asdict(self)
 
     def lines(self) -> list[str]:
-        lines = [f"{self.folder}: {self.faces} faces, {self.written} of them new"]
+        lines = [f"{self.folder}: {counted(self.faces, 'face')}, {self.written} of them new"]
         if self.removed is not None:
             lines.append(f"{self.removed.name} is gone: all of it is loose now")
         return lines + some([f"left out: {name}" for name in self.ignored])

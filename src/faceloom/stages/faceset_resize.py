@@ -13,6 +13,7 @@ from typing import Any, Final, Literal
 from pydantic import Field, field_validator
 
 from faceloom.core import Cancel, FaceloomError, InputError, Progress, Settings
+from faceloom.core.words import counted
 from faceloom.faces import FaceRecord, Faceset, OwnMetadata, encode_face, read_face
 from faceloom.faces.files import picture_size
 from faceloom.faces.moves import hold_faces, recover_moves
@@ -111,7 +112,7 @@ class ResizeResult:
 
     def lines(self) -> list[str]:
         """For people."""
-        text = f"{self.folder}: {self.resized} faces cut anew"
+        text = f"{self.folder}: {counted(self.resized, 'face')} cut anew"
         if self.unchanged:
             text += f", {self.unchanged} were so already"
         if self.failed:

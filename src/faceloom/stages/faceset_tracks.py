@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from faceloom.core import Cancel, InputError, MediaError, Progress, Settings, atomic_write
+from faceloom.core.words import counted
 from faceloom.curate import FaceTable
 from faceloom.curate.sheet import check_sheet_name, contact_sheet
 from faceloom.curate.track_list import TRACK_COLUMNS, Track, chosen_tracks, list_tracks
@@ -82,7 +83,7 @@ class TracksResult:
         if self.sheet is not None:
             lines.append(f"their faces: {self.sheet}")
         if self.moved:
-            lines.append(f"{self.moved} faces moved to {beside(self.folder, TRASH)}")
+            lines.append(f"{counted(self.moved, 'face')} moved to {beside(self.folder, TRASH)}")
             lines.append(f"`{self.undo}` brings them back")
         return lines
 

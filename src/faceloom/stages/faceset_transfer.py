@@ -12,6 +12,7 @@ from pydantic import Field
 
 from faceloom.core import Cancel, FaceloomError, InputError, Progress, Settings
 from faceloom.core.paths import sweep_temporary
+from faceloom.core.words import counted
 from faceloom.faces import Faceset
 from faceloom.faces.archive import open_archive
 from faceloom.faces.dfl_form import dfl_form
@@ -33,6 +34,27 @@ from faceloom.stages.faceset_folder import faceset_folder
 
 _LONGEST_STEM = 200
 """Bytes of UTF-8: with a number behind and a temporary file's prefix before, a name still fits."""
+
+_FOREIGN_ARCHIVES = frozenset(
+    [
+        ".7z",
+        ".ace",
+        ".bz2",
+        ".gz",
+        ".lz4",
+        ".lzma",
+        ".rar",
+        ".tar",
+        ".tbz2",
+        ".tgz",
+        ".txz",
+        ".xz",
+        ".z",
+        ".zipx",
+        ".zst",
+    ]
+)
+"""Endings of archives that are not written here; a folder is hardly meant by such a name."""
 
 
 class ImportFacesConfig(Settings):
@@ -81,7 +103,7 @@ class TransferResult:
         return asdict(self)
 
     def lines(self) -> list[str]:
-        lines = [f"{self.target}: {self.faces} faces, {self.written} of them new"]
+        lines = [f"{self.target}: {counted(self.faces, 'face')}, {self.written} of them new"]
         if self.encoded:
             lines.append(f"{self.encoded} had to be encoded anew as JPEG")
         lines += some([f"{old} is now called {new}" for old, new in self.renamed])
@@ -201,6 +223,10 @@ def run_export(config: ExportFacesConfig, *, progress: Progress, cancel: Cancel)
     if target.exists() and target.resolve() == folder.resolve():
         raise InputError(f"{target}: is the faceset itself; choose another place")
     kind = target.suffix.lower()
+    if kind in _FOREIGN_ARCHIVES and not target.is_dir():
+        raise InputError(
+            f"{target}: {kind} files cannot be written; name a .zip, a .pak or a folder"
+        )
     if kind in (".pak", ".zip") and target.exists():
         raise InputError(f"{target}: is there already; choose another name")
     faceset = Faceset(folder)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from faceloom.core import FaceloomError, UsageError
+from faceloom.core.words import counted
 from faceloom.models import MODELS
 from faceloom.stages.workspace import Workspace
 from faceloom.training import ModelFolder, find_model, list_models, load_history, read_state
@@ -204,12 +205,8 @@ def _contents(folder: ModelFolder) -> str:
     except FaceloomError:
         what = "a damaged model"
     backups, snapshots = len(list_backups(folder)), len(list_snapshots(folder))
-    kept = f"{_counted(backups, 'backup')}, {_counted(snapshots, 'snapshot')}"
+    kept = f"{counted(backups, 'backup')}, {counted(snapshots, 'snapshot')}"
     return f"{what}, {kept}, {told_bytes(disk_use(folder).total)}"
-
-
-def _counted(count: int, word: str) -> str:
-    return f"{count} {word}{'' if count == 1 else 's'}"
 
 
 def _named_in_settings(workspace: Workspace, name: str, class_name: str) -> list[str]:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from faceloom.core import Cancel, InputError, Progress, Settings
+from faceloom.core.words import counted
 from faceloom.detect import open_finder
 from faceloom.identify import (
     Identifier,
@@ -68,7 +69,7 @@ class PeopleResult:
                 f"{self.folder}: nobody is known; `faceloom cluster --name` names people",
             ]
         for row in self.people:
-            faces = f"{row.faces} face{'s' * (row.faces != 1)}"
+            faces = counted(row.faces, "face")
             lines.append(f"{row.name}: known by {faces} from {row.made_from or 'somewhere'}")
         return lines
 

@@ -11,6 +11,7 @@ import numpy as np
 from pydantic import Field
 
 from faceloom.core import Cancel, Progress, Settings
+from faceloom.core.words import counted
 from faceloom.curate import FaceTable
 from faceloom.curate.order import Sorted, SortKey, columns_needed, parse_keys, sort_faces
 from faceloom.curate.ordering import SortContext
@@ -118,12 +119,13 @@ class SortResult:
     def lines(self) -> list[str]:
         """For people."""
         would = "would be " if self.dry_run else ""
-        lines = [f"{self.folder}: {self.kept} faces {would}sorted by {self.by}; first {self.first}"]
+        faces = f"{self.folder}: {counted(self.kept, 'face')}"
+        lines = [f"{faces} {would}sorted by {self.by}; first {self.first}"]
         if len(self.groups) > 1:
             shown = self.groups[:_TOLD_GROUPS]
-            lines += [f"  {name}: {faces} faces" for name, faces in shown]
+            lines += [f"  {name}: {counted(faces, 'face')}" for name, faces in shown]
             more = len(self.groups) - len(shown)
-            lines += [f"  … and {more} more groups"] if more else []
+            lines += [f"  … and {counted(more, 'more group')}"] if more else []
         if self.note:
             lines.append(self.note)
         if self.dropped:
@@ -134,7 +136,7 @@ class SortResult:
         if self.unknown:
             lines.append(f"{self.unknown} at the end: what they are sorted by is not known of them")
         if self.strangers:
-            lines.append(f"{self.strangers} pictures that are no faces stay as they are")
+            lines.append(f"left as they are: {counted(self.strangers, 'picture')} without a face")
         lines += [f"{wanted.name} was taken: {given}" for wanted, given in self.renamed[:5]]
         lines += list(self.trouble[:5])
         lines += [f"written: {path}" for path in self.written]
