@@ -190,6 +190,14 @@ def test_a_frame_may_not_be_there_twice(tmp_path: Path) -> None:
         read_manual(tmp_path / "none.json")
 
 
+def test_a_face_beside_the_picture_is_told(tmp_path: Path) -> None:
+    frame = {"name": "b", "faces": [{"rect": [9000, 2, 9100, 90]}]}
+    finder = FaceFinder(None, TrustingLandmarker(), manual=face_file(tmp_path, frame))
+    assert finder.find(canvas(), frame_name="a.png", frame_index=0) == []
+    with pytest.raises(InputError, match=r"frame b.png: .* 9000, 2, 9100, 90 lies beside"):
+        finder.find(canvas(), frame_name="b.png", frame_index=1)
+
+
 def test_manual_and_its_file_go_together(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="manual_file"):
         open_finder("manual")

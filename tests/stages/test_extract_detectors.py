@@ -71,6 +71,16 @@ def test_faces_of_a_file_go_through_extraction(workspace: Path, tmp_path: Path) 
     assert (low > [810, 80]).all() and (high < [945, 230]).all()
 
 
+def test_given_frames_must_be_there(workspace: Path, tmp_path: Path) -> None:
+    path = tmp_path / "faces.json"
+    frames = [{"name": "03", "faces": []}, {"index": 3, "faces": []}, {"name": "2", "faces": []}]
+    path.write_text(json.dumps({"faceloom_manual": 1, "frames": frames}))
+    with pytest.raises(InputError, match=r"faces.json: 03 \(and 2 more\) is none of the 3 frames"):
+        extract(workspace, detector="manual", manual_file=path)
+    # What failed before its first frame does not bind the next one.
+    assert extract(workspace, who=None)[0].faces > 0
+
+
 def test_a_resumed_run_must_have_the_same_detectors_and_turns(workspace: Path) -> None:
     result, records = extract(workspace, detector="yunet,centerface", turns="0", max_faces=1)
     assert result.faces == 3

@@ -8,6 +8,7 @@ from typing import Literal
 import cv2
 import numpy as np
 
+from faceloom.core import InputError
 from faceloom.detect.boxes import resized
 from faceloom.detect.manual import MANUAL, ManualFaces
 from faceloom.detect.pixels import (
@@ -99,10 +100,11 @@ class FaceFinder:
 
         Upright ones, or of the turns that are always searched. The first half of `find`, for a
         pipeline that runs it on another thread. Name and index of the frame are for the faces
-        that a file gives.
+        that a file gives. Raises `InputError` for one of these that lies beside the picture.
         """
         shown = square_pixels(image, pixel_aspect)
         given, only = self._given(frame_name, frame_index)
+        _refuse_outside(given, image, frame_name or f"index {frame_index}")
         factor = shown.shape[1] / image.shape[1]
         found = [stretch_detection(detection, factor) for detection in given]
         if self._detector is None or only:
@@ -271,6 +273,17 @@ class FaceFinder:
             for detection in self._detector.detect([turned])[0]:
                 found.append(turn_back(detection, turn_deg, size, scale))
         return found
+
+
+def _refuse_outside(given: Sequence[Detection], image: UInt8Image, frame: str) -> None:
+    h, w = image.shape[:2]
+    for detection in given:
+        left, top, right, bottom = detection.rect
+        if left >= w or top >= h or right <= 0 or bottom <= 0:
+            box = ", ".join(f"{side:.0f}" for side in detection.rect)
+            raise InputError(
+                f"frame {frame}: the face given at {box} lies beside the picture of {w}x{h} pixels"
+            )
 
 
 def _open_cases(detections: Sequence[Detection], faces: Sequence[FoundFace]) -> list[Detection]:

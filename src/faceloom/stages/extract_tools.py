@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path, PurePath
 
-from faceloom.core import Progress, WeightsError
-from faceloom.detect import FaceFinder, open_finder
+from faceloom.core import InputError, Progress, WeightsError
+from faceloom.core.words import counted
+from faceloom.detect import FaceFinder, open_finder, read_manual
 from faceloom.faces import FaceSuffix
 from faceloom.identify import Identifier
 from faceloom.media import Footage
@@ -30,8 +32,10 @@ def open_tools(
     config: ExtractConfig, workspace: Workspace, footage: Footage, progress: Progress
 ) -> Tools:
     """The networks of an extraction. Raises `WeightsError` when one cannot be had, `InputError`
-    when nobody answers to `who`."""
+    when nobody answers to `who`, or faces are given for frames that are not there."""
     finder = _finder(config, progress)
+    if config.manual_file is not None:
+        _check_frames(config.manual_file, footage)
     joins = config.join and follows(config, footage)
     if not joins and config.who is None:
         return Tools(finder, None, None)
@@ -57,6 +61,18 @@ def _finder(config: ExtractConfig, progress: Progress) -> FaceFinder:
         manual_file=config.manual_file,
         progress=progress,
     )
+
+
+def _check_frames(file: Path, footage: Footage) -> None:
+    """`InputError` for a file of faces with frames that the footage has not: misspelt ones."""
+    given = read_manual(file)
+    stems = {PurePath(footage.name_of(index)).stem for index in range(len(footage))}
+    wrong = [name for name in given.by_name if name not in stems]
+    wrong += [f"index {index}" for index in given.by_index if index >= len(footage)]
+    if wrong:
+        more = f" (and {len(wrong) - 1} more)" if len(wrong) > 1 else ""
+        frames = counted(len(footage), "frame")
+        raise InputError(f"{file}: {wrong[0]}{more} is none of the {frames} of {footage.info.path}")
 
 
 def open_writer(config: ExtractConfig, workspace: Workspace, footage: Footage) -> FaceWriter:
