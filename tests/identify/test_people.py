@@ -157,7 +157,7 @@ def test_cut_huge_and_scaled_files(tmp_path: Path, anna: Person) -> None:
 
 
 def test_names() -> None:
-    for name in ("anna", "Anna B.2", "женщина", "女人", "n2", "a-b_c"):
+    for name in ("anna", "Anna B.2", "женщина", "女人", "n2", "a-b_c", "oldman", "group"):
         assert check_name(name) == name
     bad = [
         "",
@@ -174,6 +174,11 @@ def test_names() -> None:
         "con",
         "NUL.x",
         "a\nb",
+        "unsure",
+        "group_3",
+        "Trash",
+        "old2",
+        "debug",
     ]
     for name in [*bad, "x" * 65]:
         with pytest.raises(InputError):

@@ -98,6 +98,11 @@ def test_persons_are_found_named_kept_and_brought_back(workspace: Path) -> None:
     undo_moves(aligned)
     assert _names(aligned) == before
 
+    # There are no unsure faces: keeping them beside others keeps the others.
+    assert _cluster(workspace, keep=("ben", "unsure"), dry_run=True).moved == 11
+    with pytest.raises(InputError, match="no group 'unsure' there"):
+        _cluster(workspace, keep=("unsure",), dry_run=True)
+
     again = _cluster(workspace, move=True)
     assert [row.name for row in again.groups if row.group == number] == ["ben"]
     assert _names(aligned) == set()

@@ -10,6 +10,7 @@ import base64
 import binascii
 import json
 import math
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -34,6 +35,13 @@ _FORBIDDEN: Final = frozenset('/\\:*?"<>|,=')
 _RESERVED: Final = frozenset(
     {"con", "prn", "aux", "nul", *(f"{word}{n}" for word in ("com", "lpt") for n in range(1, 10))}
 )
+_TAKEN: Final = re.compile(
+    r"unsure|(group_|debug|duplicates|enhanced|landmarks|masks|old|original|redone|resized|trash"
+    r"|xseg)\d*",
+    re.IGNORECASE,
+)
+"""What `cluster` calls no person's faces, and what folders beside a faceset (`aligned_trash`) are
+called that a group of that name would be moved into."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -157,6 +165,8 @@ def check_name(name: str) -> str:
             f"{name[:_MAX_NAME]!r} cannot be a person's name: up to {_MAX_NAME} characters "
             "that a file name may have, no comma, no =, not only digits"
         )
+    if _TAKEN.fullmatch(name):
+        raise InputError(f"{name!r} cannot be a person's name: folders of faces are called so")
     if name != name.strip() or name[0] in ".-" or name[-1] == ".":
         raise InputError(f"{name!r}: a person's name neither begins with . or - nor ends with .")
     return name

@@ -128,7 +128,10 @@ def face_sizes_px(records: Sequence[FaceRecord]) -> NDArray[np.float64]:
 
 
 def chosen_groups(groups: Sequence[Group], words: Sequence[str]) -> list[Group]:
-    """The groups that numbers, names or `unsure` name. `InputError` for a word that names none."""
+    """The groups that numbers, names or `unsure` name. `InputError` for a word that names none.
+
+    Beside others `unsure` may name none: there are not always such faces.
+    """
     chosen: list[Group] = []
     for word in words:
         found = [
@@ -136,7 +139,7 @@ def chosen_groups(groups: Sequence[Group], words: Sequence[str]) -> list[Group]:
             for group in groups
             if word in (group.name, UNSURE if group.number is None else str(group.number))
         ]
-        if not found:
+        if not found and not (word == UNSURE and len(words) > 1):
             known = [str(group.number) for group in groups[:20] if group.number is not None]
             known += sorted({group.name for group in groups if group.name is not None})
             raise InputError(f"no group {word!r} there; known: {', '.join(known) or 'none'}")

@@ -75,7 +75,9 @@ class PeopleResult:
 
 
 def list_people(workspace: Path) -> PeopleResult:
-    """The people of a workspace. Raises `FormatError` for a damaged file."""
+    """The people of a workspace. Raises `InputError` for no workspace, `FormatError` for a damaged
+    file."""
+    Workspace.open(workspace)
     return _listed(workspace, "")
 
 
