@@ -11,6 +11,7 @@ import pytest
 
 from faceloom.cli.main import run_command
 from faceloom.core import InputError
+from faceloom.curate.order import METHODS
 from faceloom.faces import Faceset, Move, move_faces
 from synthetic_faces import write_faceset
 
@@ -83,6 +84,19 @@ def test_a_sheet_that_is_no_picture_is_told_first(
     folder = write_faceset(tmp_path / "aligned", 3, size=64)
     told = _told([*tool, str(folder), "--sheet", str(tmp_path / "x.txt")], 2, capsys)
     assert "written as .png or .jpg" in told
+
+
+@pytest.mark.parametrize("by", [m.name for m in METHODS if m.name != "person"])
+def test_an_empty_faceset_is_told_whatever_is_measured(
+    by: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert "holds no faces" in _told(["sort", str(tmp_path), "--by", by], 1, capsys)
+
+
+def test_people_of_no_workspace(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "nowhere: no such folder" in _told(
+        ["faceset", "people", "list", "-w", "nowhere"], 1, capsys
+    )
 
 
 @pytest.mark.parametrize("tool", TOOLS, ids=" ".join)

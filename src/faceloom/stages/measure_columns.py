@@ -86,9 +86,10 @@ def _shares(kind: str) -> Column:
     """A histogram with the sum 1 a channel again, which 16 bits miss by about 1e-4."""
 
     def column(packets: Mapping[str, Values]) -> Values:
-        bins = packets[kind].astype(np.float32).reshape(len(packets[kind]), -1, 256)
+        faces, width = packets[kind].shape
+        bins = packets[kind].astype(np.float32).reshape(faces, width // 256, 256)
         sums = bins.sum(axis=2, keepdims=True)
-        return (bins / np.where(sums > 0, sums, 1)).reshape(len(bins), -1)
+        return (bins / np.where(sums > 0, sums, 1)).reshape(faces, width)
 
     return Column((kind,), column)
 
