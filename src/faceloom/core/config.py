@@ -5,6 +5,7 @@ A field's docstring is the one source for CLI help, the studio's form and the do
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from typing import Any, TypeVar
 
@@ -16,6 +17,7 @@ S = TypeVar("S", bound="Settings")
 
 _LONGEST_VALUE = 60
 """Characters of a value that does not fit, as far as an error shows it."""
+_KIND = re.compile(r"constrained-\w+|literal\[.*\]")
 
 
 class Settings(BaseModel):
@@ -39,7 +41,11 @@ def _reason(kind: type[Settings], error: ValidationError) -> str:
     errors = error.errors(include_url=False)
     # A misspelt key before what is missing for it.
     first = next((one for one in errors if one["type"] == "extra_forbidden"), errors[0])
-    key = ".".join(str(part) for part in first["loc"])
+    # Of a value that may be of several kinds pydantic names the kind last, which is no key.
+    loc = [part for part in first["loc"] if not _KIND.fullmatch(str(part))] or first["loc"]
+    key = ".".join(str(part) for part in loc)
+    if first["type"] == "extra_forbidden" and len(loc) > 1:
+        return f"unknown setting {_cut(key)!r}"
     if first["type"] == "extra_forbidden":
         return f"unknown setting {_cut(key)!r}; known: {', '.join(sorted(kind.model_fields))}"
     message = " ".join(first["msg"].removeprefix("Value error, ").split())

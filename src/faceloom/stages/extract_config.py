@@ -68,7 +68,7 @@ class ExtractConfig(Settings):
     join: bool = True
     """A person who comes back, or is seen again behind a cut, gets the same track number, by
     identity; off: a track ends when the face is lost from sight."""
-    who: str | None = None
+    who: str | None = Field(default=None, min_length=1)
     """Keep only one person's faces: a name from `people`, a picture of them, or a folder of
     pictures. In a video the decision is made for each track, among pictures for each face."""
     debug: bool = False

@@ -155,7 +155,9 @@ class UndoResult:
         if not self.left:
             return [*lines, "nothing more to undo" if lines else "nothing to undo"]
         lines.append("can be undone, the newest first:")
-        return lines + [f"  {_time(o)}  {o.count:7} faces  {o.label}" for o in reversed(self.left)]
+        return lines + [
+            f"  {_time(o)}  {counted(o.count, 'face'):>13}  {o.label}" for o in reversed(self.left)
+        ]
 
 
 def _time(operation: Operation) -> str:
