@@ -128,6 +128,8 @@ def test_plain_progress_counts_from_threads() -> None:
     progress.finish()
     lines = stream.getvalue().splitlines()
     assert lines[0] == "extract src: 400 frames, 100 already done"
+    progress.start("moving", 1, "faces")
+    assert stream.getvalue().splitlines()[-1] == "moving: 1 face"
     assert lines[-2] == "left out: x.png"
     assert lines[-1].startswith("extract src: 400/400 frames (100%)")
     assert "faces 2  loss 0.1235" in lines[-1] and "took" in lines[-1]

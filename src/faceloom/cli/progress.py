@@ -93,7 +93,7 @@ class PlainProgress:
         with self._lock:
             self.finish()
             self._task = _Task(stage, total, unit, done)
-            of = f"{total} {unit}" if total is not None else unit
+            of = {None: unit, 1: f"1 {unit.removesuffix('s')}"}.get(total, f"{total} {unit}")
             self._write(f"{stage}: {of}" + (f", {done} already done" if done else ""))
 
     def advance(self, items: int = 1) -> None:

@@ -98,7 +98,8 @@ def add(file: Path) -> Weight:
                 temporary.write_bytes(file.read_bytes())
             return weight
     raise WeightsError(
-        f"{file}: not one of the known files (sha256 {digest}); see `faceloom weights list --json`"
+        f"{file}: not one of the known files (sha256 {digest}); a file of your own is added with "
+        "--as, `faceloom weights list` shows as what"
     )
 
 
