@@ -126,6 +126,16 @@ def test_outliers_are_renamed_to_come_first(workspace: Path) -> None:
     assert _names(aligned) == {f"{name}.jpg" for name in whose.values()}
 
 
+def test_a_person_is_not_looked_for_in_a_pack(workspace: Path) -> None:
+    aligned = workspace / "data_src" / "aligned"
+    (aligned / "faceset.pak").write_bytes(b"")
+    for path in aligned.glob("*.jpg"):
+        path.unlink()
+    config = PeopleAddConfig(workspace=workspace, name="ben", pictures=aligned)
+    with pytest.raises(InputError, match=r"packed \(faceset.pak\); `faceloom faceset unpack`"):
+        people.run(config, progress=NullProgress(), cancel=Cancel())
+
+
 def test_an_empty_faceset_is_told(tmp_path: Path) -> None:
     (tmp_path / "faces").mkdir()
     with pytest.raises(InputError, match="holds no faces"):

@@ -38,7 +38,7 @@ class Present:
 
     def __init__(self, folder: Path) -> None:
         if (folder / "faceset.pak").exists():
-            raise InputError(f"{folder}: the faceset is packed; unpack it first")
+            raise InputError(f"{folder}: packed; `faceloom faceset unpack` it first")
         self._here: dict[str, list[tuple[Path, FaceRecord]]] = {}
         for path, record in Faceset(folder):
             self._here.setdefault(record.source_stem, []).append((path, record))

@@ -11,6 +11,7 @@ from faceloom.core import FaceloomError, InputError, Progress
 from faceloom.core.paths import list_images
 from faceloom.detect import FaceFinder
 from faceloom.faces import read_record
+from faceloom.faces.pack import folder_pack
 from faceloom.identify import Identifier, Person, load_people, people_folder, person_from_embeddings
 from faceloom.media import read_image
 from faceloom.stages.extract_tracks import Vector, Wanted
@@ -64,6 +65,12 @@ def find_person(
             f"{option} {who}: no picture or folder, and no such person; known: {known}"
         )
     pictures = list_images(path) if path.is_dir() else [path]
+    pack = folder_pack(path) if not pictures else None
+    if pack is not None:
+        raise InputError(
+            f"{option} {who}: packed ({pack.name}); `faceloom faceset unpack` it first, or name "
+            "a picture"
+        )
     step = max(1, -(-len(pictures) // _MOST_PICTURES))
     vectors: list[Vector] = []
     for picture in pictures[::step]:
