@@ -268,6 +268,17 @@ def test_ctrl_c_saves_then_aborts(tmp_path: Path, stops: bool) -> None:
     assert ("faceloom: cancelled" in result.stderr) is stops
 
 
+@pytest.mark.parametrize(
+    ("option", "words"),
+    [("--image-size", "a whole number or estimated"), ("--smooth", "a number")],
+)
+def test_a_value_of_the_wrong_kind_is_told_in_a_users_words(
+    capsys: pytest.CaptureFixture[str], option: str, words: str
+) -> None:
+    assert run_command(["extract", "dst", option, "huge"]) == 2
+    assert f'{option}: unable to convert "huge" into {words}. See:' in capsys.readouterr().err
+
+
 def test_ctrl_c_while_the_parser_loads_is_no_traceback(tmp_path: Path) -> None:
     (tmp_path / "cyclopts.py").write_text(
         "import os, signal, time\n"

@@ -206,9 +206,9 @@ def test_groups_of_yaw_are_ten_degrees_and_ordered_inside():
     cells = np.floor((yaw + 5) / 10)
     expected = [*sorted((k for k in range(N) if k != 5), key=lambda k: (-cells[k], -sharp[k])), 5]
     assert rows.tolist() == expected
-    assert found.groups[0][0] == "face-yaw: around 50°"
+    assert found.groups[0][0] == "face-yaw: around 50° left"
     assert found.groups[-1] == ("face-yaw: unknown", 1)
-    assert ("face-yaw: around −20°", (cells == -2).sum()) in found.groups
+    assert ("face-yaw: around 20° right", (cells == -2).sum()) in found.groups
     backwards = sort_faces(table, parse_keys("yaw,sharpness"), SortContext(), reverse=True)
     assert backwards.ordering.rows.tolist() == [*expected[-2::-1], 5]
     assert backwards.groups[-1] == ("face-yaw: unknown", 1)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import sys
 import time
 import traceback
@@ -55,6 +56,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
 }
 """Name → where the function (or sub-app) lives, and its line in `faceloom --help`."""
 
+_KINDS = {"int": "a whole number", "float": "a number", "str": "a text", "Path": "a path"}
 ROOT_FLAGS = ("--help", "-h", "--version")
 
 
@@ -89,7 +91,7 @@ def run_command(arguments: Sequence[str]) -> int:
         sys.stdout.flush()
         return value if isinstance(value, int) and not isinstance(value, bool) else 0
     except CycloptsError as error:
-        return _fail(f"{_one_line(str(error))} See: {_help_hint(arguments)}", 2)
+        return _fail(f"{_plain_types(_one_line(str(error)))} See: {_help_hint(arguments)}", 2)
     except UsageError as error:
         return _fail(f"{_one_line(str(error))}. See: {_help_hint(arguments)}", 2)
     except (CancelledError, KeyboardInterrupt) as error:
@@ -144,6 +146,17 @@ def _help_hint(arguments: Sequence[str]) -> str:
     chosen = arguments[0] if arguments else None
     words = build_app(chosen).parse_commands(list(arguments))[0]
     return " ".join(["faceloom", *words, "--help"])
+
+
+def _plain_types(message: str) -> str:
+    """`unable to convert "x" into int|Literal[a]|None.` as a user reads it."""
+
+    def words(found: re.Match[str]) -> str:
+        kinds = [kind for kind in found[1].split("|") if kind != "None"]
+        named = [_KINDS.get(kind, kind.removeprefix("Literal[").rstrip("]")) for kind in kinds]
+        return f" into {' or '.join(named)}."
+
+    return re.sub(r" into (\S+(?:\|\S+)*)\.$", words, message)
 
 
 def _one_line(message: str) -> str:

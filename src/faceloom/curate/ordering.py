@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -156,10 +156,22 @@ def column_order(
 # --- Groups
 
 
+_SIDES: Final = {"yaw_deg": ("left", "right"), "pitch_deg": ("up", "down")}
+"""What a number above and one below 0 means, as the picture is seen."""
+
+
 def bins(
-    values: ArrayLike, width: float, *, high_first: bool = False, form: str = "{:g}"
+    values: ArrayLike,
+    width: float,
+    *,
+    high_first: bool = False,
+    form: str = "{:g}",
+    sides: tuple[str, str] | None = None,
 ) -> Grouping:
-    """Groups of equal width, with an edge at half a width either side of 0; NaN is no group."""
+    """Groups of equal width, with an edge at half a width either side of 0; NaN is no group.
+
+    `sides` are words for what lies above and below 0, instead of a sign.
+    """
     numbers = np.asarray(values, np.float64)
     sign = -1 if high_first else 1
     cells = np.floor(numbers / width + 0.5)
@@ -168,7 +180,11 @@ def bins(
 
     def name(label: int) -> str:
         middle = sign * (label + lowest) * width
-        return "unknown" if label < 0 else f"around {form.format(middle)}".replace("-", "−")
+        if label < 0:
+            return "unknown"
+        if sides is not None and middle:
+            return f"around {form.format(abs(middle))} {sides[0] if middle > 0 else sides[1]}"
+        return f"around {form.format(middle)}".replace("-", "−")
 
     return Grouping(labels, name)
 
@@ -177,7 +193,10 @@ def column_bins(
     name: str, width: float, *, high_first: bool = False, form: str = "{:g}"
 ) -> GroupFunction:
     """Groups of equal width of one column."""
-    return lambda table, _: bins(table.column(name), width, high_first=high_first, form=form)
+    sides = _SIDES.get(name)
+    return lambda table, _: bins(
+        table.column(name), width, high_first=high_first, form=form, sides=sides
+    )
 
 
 def column_eighths(name: str, *, high_first: bool = False) -> GroupFunction:

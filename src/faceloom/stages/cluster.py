@@ -235,8 +235,9 @@ def _moves(config: ClusterConfig, table: FaceTable, grouped: Grouped) -> tuple[l
         return [Move(path, trash / path.name) for path in paths], action
     if config.move:
         return [
-            Move(table.paths[row], beside(table.folder, group.label) / table.paths[row].name)
+            Move(table.paths[row], target / table.paths[row].name)
             for group in grouped.groups
+            for target in (beside(table.folder, group.label),)
             for row in group.rows
         ], "move groups"
     if config.outliers:

@@ -56,7 +56,7 @@ def open_journal(folder: Path, config: ExtractConfig, footage: Footage) -> Journ
     changed = [k for k, v in header["settings"].items() if old_settings.get(k, v) != v]
     if changed:
         pairs = [(key, old_settings[key]) for key in changed]
-        old = ", ".join(f"no {key}" if v is None else f"{key}={v}" for key, v in pairs)
+        old = ", ".join(f"{key} unset" if v is None else f"{key}={v}" for key, v in pairs)
         raise InputError(
             f"{folder}: was extracted with {old}; use the same again, or --restart to move those "
             "faces aside and extract anew"

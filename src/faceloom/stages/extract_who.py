@@ -60,10 +60,8 @@ def find_person(
         return people[who]
     path = Path(who).expanduser()
     if not path.exists():
-        known = ", ".join(people) or "nobody"
-        raise InputError(
-            f"{option} {who}: no picture or folder, and no such person; known: {known}"
-        )
+        known = f"known: {', '.join(people)}" if people else "nobody has been named yet"
+        raise InputError(f"{option} {who}: no picture or folder, and no such person; {known}")
     pictures = list_images(path) if path.is_dir() else [path]
     pack = folder_pack(path) if not pictures else None
     if pack is not None:

@@ -30,9 +30,13 @@ def faceset_folder(workspace: Path, faceset: str) -> Path:
 
 
 def beside(folder: Path, ending: str) -> Path:
-    """The folder `<folder>_<ending>` beside a faceset, as DFL names them (`aligned_trash`)."""
+    """The folder `<folder>_<ending>` beside a faceset, as DFL names them (`aligned_trash`).
+
+    Named as the faceset was; beside the folder itself where that is a link or has no name (`.`).
+    """
     resolved = folder.resolve()
-    return resolved.with_name(f"{resolved.name}_{ending}")
+    as_named = folder.name != "" and folder.parent.resolve() / folder.name == resolved
+    return (folder if as_named else resolved).with_name(f"{resolved.name}_{ending}")
 
 
 def held_for_moves(folder: Path, *, wanted: bool = True) -> ExitStack:
