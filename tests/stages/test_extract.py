@@ -248,6 +248,16 @@ def test_faces_of_others_are_not_touched(media: Path, whole: Path, tmp_path: Pat
     assert list(faces_in(folder)) == ["mine.jpg"]
 
 
+@pytest.mark.parametrize("name", ["faceset.pak", "samples.pak"])
+def test_a_packed_faceset_is_not_extracted_into(media: Path, tmp_path: Path, name: str) -> None:
+    folder = make_workspace(tmp_path, media / "awkward" / "three_frames.mp4")
+    aligned(folder).mkdir(parents=True)
+    (aligned(folder) / name).write_bytes(b"packed faces")
+    with pytest.raises(InputError, match="not extracted here"):
+        extract(folder)
+    assert (aligned(folder) / name).read_bytes() == b"packed faces"
+
+
 def test_other_footage_needs_a_restart(media: Path, tmp_path: Path) -> None:
     folder = make_workspace(tmp_path / "w", media / "awkward" / "three_frames.mp4")
     extract(folder)

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from faceloom.core import FormatError, InputError, atomic_write
+from faceloom.faces.folders import COPIES, MOVED
 from faceloom.identify.blank import BLANK_LIMIT, blankness
 from faceloom.identify.sface import SAME_PERSON, mean_embedding
 
@@ -35,11 +36,7 @@ _FORBIDDEN: Final = frozenset('/\\:*?"<>|,=')
 _RESERVED: Final = frozenset(
     {"con", "prn", "aux", "nul", *(f"{word}{n}" for word in ("com", "lpt") for n in range(1, 10))}
 )
-_TAKEN: Final = re.compile(
-    r"unsure|(group_|debug|duplicates|enhanced|landmarks|masks|old|original|redone|resized|trash"
-    r"|xseg)\d*",
-    re.IGNORECASE,
-)
+_TAKEN: Final = re.compile(rf"unsure|(group_|{'|'.join((*COPIES, *MOVED))})\d*", re.IGNORECASE)
 """What `cluster` calls no person's faces, and what folders beside a faceset (`aligned_trash`) are
 called that a group of that name would be moved into."""
 

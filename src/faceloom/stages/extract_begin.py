@@ -9,6 +9,7 @@ from typing import Any
 
 from faceloom.core import InputError
 from faceloom.core.paths import list_images
+from faceloom.faces.pack import folder_pack
 from faceloom.media import Footage
 from faceloom.stages.extract_config import ExtractConfig
 from faceloom.stages.extract_journal import (
@@ -32,7 +33,7 @@ def open_journal(folder: Path, config: ExtractConfig, footage: Footage) -> Journ
     header = _header(config, footage)
     journal = read_journal(folder)
     if journal is None:
-        if list_images(folder) or (folder / "faceset.pak").exists():
+        if list_images(folder) or folder_pack(folder) is not None:
             raise InputError(
                 f"{folder}: holds faces that were not extracted here; --restart moves them aside "
                 "and extracts anew"

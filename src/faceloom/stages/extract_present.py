@@ -11,23 +11,11 @@ from faceloom.core import InputError
 from faceloom.detect.points import bounds, overlap
 from faceloom.detect.types import Rect
 from faceloom.faces import FaceRecord, Faceset
+from faceloom.faces.folders import COPIES
+from faceloom.faces.pack import folder_pack
 
 _TAKEN: Final = 0.35
 """Overlap from which two faces of a frame are one."""
-_NO_MOVES: Final = (
-    "debug",
-    "enhanced",
-    "landmarks",
-    "masks",
-    "old",
-    "original",
-    "redone",
-    "resized",
-    "xseg",
-)
-"""What folders beside a faceset are called whose faces, if any, are copies of those in it, an
-earlier extraction's or replaced by new ones. In all others lie faces that were moved there:
-`aligned_trash`, `aligned_duplicates/…`, groups by the names that people gave them."""
 
 
 class Present:
@@ -37,7 +25,7 @@ class Present:
     """
 
     def __init__(self, folder: Path) -> None:
-        if (folder / "faceset.pak").exists():
+        if folder_pack(folder) is not None:
             raise InputError(f"{folder}: packed; `faceloom faceset unpack` it first")
         self._here: dict[str, list[tuple[Path, FaceRecord]]] = {}
         for path, record in Faceset(folder):
@@ -89,6 +77,6 @@ def _moved_to(folder: Path) -> list[Path]:
     found: list[Path] = []
     for other in sorted(resolved.parent.glob(f"{escape(resolved.name)}_*")):
         ending = other.name.removeprefix(f"{resolved.name}_")
-        if other.is_dir() and ending.rstrip("0123456789") not in _NO_MOVES:
+        if other.is_dir() and ending.rstrip("0123456789") not in COPIES:
             found += [other, *sorted(path for path in other.iterdir() if path.is_dir())]
     return found
