@@ -25,12 +25,12 @@ import numpy as np
 
 from faceloom.core import Cancel, NullProgress
 from faceloom.curate import FaceTable
-from faceloom.curate.clusters import THRESHOLD
+from faceloom.curate.groups.clusters import THRESHOLD
 from faceloom.faces import FaceRecord, read_face
 from faceloom.identify import Identifier, align_face, blank_direction
-from faceloom.stages.cluster_groups import COLUMNS, Grouped, group_faces
-from faceloom.stages.cluster_show import write_groups_sheet
-from faceloom.stages.measure import measure_faces
+from faceloom.stages.curate.cluster_groups import COLUMNS, Grouped, group_faces
+from faceloom.stages.curate.cluster_show import write_groups_sheet
+from faceloom.stages.measure.run import measure_faces
 
 CLIPS: dict[str, str | tuple[str, ...]] = {
     "foreman_cif": "foreman",

@@ -18,12 +18,12 @@ import numpy as np
 import torch
 
 from faceloom import Workspace
+from faceloom.checkpoints import ModelFolder, find_model, load_model, read_state
+from faceloom.checkpoints.snapshots import list_backups, list_snapshots
 from faceloom.faces import Faceset, read_face
 from faceloom.geometry import transform_points
 from faceloom.identify import Identifier, mean_embedding, similarity
 from faceloom.samples import load_samples, plain_batch
-from faceloom.training import ModelFolder, find_model, load_model, read_state
-from faceloom.training.snapshots import list_backups, list_snapshots
 
 
 def kept_states(folder: ModelFolder) -> list[tuple[int, str, ModelFolder]]:

@@ -23,11 +23,11 @@ import numpy as np
 
 from faceloom.core import Cancel, NullProgress
 from faceloom.curate import FaceTable
-from faceloom.curate.duplicates import STRENGTHS, FaceTraits, find_duplicates
+from faceloom.curate.groups.duplicates import STRENGTHS, FaceTraits, find_duplicates
 from faceloom.faces import encode_face, read_face
-from faceloom.stages.cluster_show import write_pairs_sheet
-from faceloom.stages.dedupe import COLUMNS, DedupeConfig, duplicates_of
-from faceloom.stages.measure import measure_faces
+from faceloom.stages.curate.cluster_show import write_pairs_sheet
+from faceloom.stages.curate.dedupe import COLUMNS, DedupeConfig, duplicates_of
+from faceloom.stages.measure.run import measure_faces
 
 SHOWN = 50
 

@@ -27,7 +27,7 @@ from pathlib import Path
 
 import numpy as np
 
-from faceloom.training import ModelFolder, load_history, read_events, read_state
+from faceloom.checkpoints import ModelFolder, load_history, read_events, read_state
 
 SMALL = ["resolution=64", "archi=df-ud", "ae_dims=32", "e_dims=16", "d_dims=16", "batch_size=2"]
 RUN = "from faceloom.cli.main import main; main()"

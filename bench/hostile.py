@@ -62,7 +62,7 @@ def _met(action: Callable[[], Any], met: list[str]) -> float:
 
 def _actions(folder: Path, kind: str, data: bytes) -> list[Callable[[], Any]]:
     from faceloom.faces import read_face, read_record
-    from faceloom.faces.dfl_form import dfl_form
+    from faceloom.faces.files.dfl_form import dfl_form
 
     folder.mkdir()
     if kind in ("jpg", "png"):
@@ -111,27 +111,27 @@ def _stage(run: Callable[..., Any], config: Any) -> None:
 
 
 def _import(path: Path) -> None:
-    from faceloom.stages.faceset_transfer import ImportFacesConfig, run_import
+    from faceloom.stages.faceset.transfer import ImportFacesConfig, run_import
 
     _stage(run_import, ImportFacesConfig(faceset=str(path.parent / "imported"), source=path))
 
 
 def _unpack(path: Path) -> None:
-    from faceloom.stages.faceset_pack import UnpackConfig, run_unpack
+    from faceloom.stages.faceset.pack import UnpackConfig, run_unpack
 
     _stage(run_unpack, UnpackConfig(faceset=str(path.parent / "out"), archive=path))
 
 
 def _restore(folder: Path) -> None:
-    from faceloom.stages.faceset_metadata import RestoreConfig, run_restore
+    from faceloom.stages.faceset.metadata import RestoreConfig, run_restore
 
     _stage(run_restore, RestoreConfig(faceset=str(folder)))
 
 
 def child(work: Path, names: Sequence[str]) -> None:
     """Open the files of those names in `work`; a line of JSON each on standard output."""
-    for module in ("faceset_metadata", "faceset_pack", "faceset_transfer"):
-        import_module(f"faceloom.stages.{module}")  # before the limits and the watch
+    for module in ("metadata", "pack", "transfer"):
+        import_module(f"faceloom.stages.faceset.{module}")  # before the limits and the watch
     box = work / "box"
     here = Path.cwd()
     alarms: list[str] = []

@@ -22,11 +22,11 @@ from typing import Any
 import numpy as np
 
 from faceloom.faces import FaceRecord, Faceset, OwnMetadata, encode_face
-from faceloom.faces.files import with_blocks
-from faceloom.faces.jpeg import APP15, header_segments, replace_segments, segment_bytes
+from faceloom.faces.archives.pack_writer import PackFace, write_pack
+from faceloom.faces.files.face_file import with_blocks
+from faceloom.faces.files.jpeg import APP15, header_segments, replace_segments, segment_bytes
+from faceloom.faces.files.png import chunk_bytes
 from faceloom.faces.metadata import SavedFace, write_meta_dat, write_saved
-from faceloom.faces.pack_writer import PackFace, write_pack
-from faceloom.faces.png import chunk_bytes
 from faceloom.geometry import MODEL_POINTS_3D, frame_to_face, transform_points
 
 KINDS = ("jpg", "png", "pak", "zip", "meta.dat", "jsonl", "index")
@@ -92,7 +92,7 @@ def good_files() -> dict[str, bytes]:
 
 
 def _block(path: Path) -> bytes:
-    from faceloom.faces.files import read_blocks
+    from faceloom.faces.files.face_file import read_blocks
 
     return read_blocks(path)[0] or b""
 

@@ -29,8 +29,8 @@ import numpy as np
 from faceloom.detect import open_finder
 from faceloom.geometry import crop_area, frame_to_face, transform_points, warp_to_face
 from faceloom.media import Footage, open_footage, write_image
-from faceloom.stages.extract_pipeline import BusyTimes, found_frames
-from faceloom.stages.extract_window import settled_frames, span_of
+from faceloom.stages.extract.pipeline import BusyTimes, found_frames
+from faceloom.stages.extract.window import settled_frames, span_of
 
 STEADY = [*range(27, 36), 36, 39, 42, 45]
 Array = Any

@@ -26,9 +26,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from faceloom.core import Cancel, NullProgress
+from faceloom.core.vocabulary import SIDES
 from faceloom.stages import new
-from faceloom.stages.demo_clips import clip_path, make_clip
-from faceloom.stages.workspace import SIDES
+from faceloom.stages.demo.clips import clip_path, make_clip
 
 MODEL = "killed"
 SMALL = {"resolution": 64, "archi": "df", "ae_dims": 32, "e_dims": 16, "d_dims": 16}

@@ -17,9 +17,9 @@ import cv2
 
 from faceloom.core import Cancel, NullProgress
 from faceloom.faces import INDEX_NAME, Faceset
-from faceloom.stages.measure import measure_faces
-from faceloom.stages.measure_columns import COLUMNS, KINDS, kinds_for
-from faceloom.stages.measure_one import MEASURES, Face, Measurer
+from faceloom.stages.measure.columns import COLUMNS, KINDS, kinds_for
+from faceloom.stages.measure.one import MEASURES, Face, Measurer
+from faceloom.stages.measure.run import measure_faces
 
 GROUPS = {
     "record": ("pitch_deg", "yaw_deg", "source_size", "rect_area"),

@@ -19,16 +19,16 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from faceloom.faces import FaceRecord
-from faceloom.geometry import MODEL_POINTS_3D
-from faceloom.media import write_image
-from faceloom.merge import (
+from faceloom.compositing import (
     FaceGeometry,
     MergeSettings,
     SwappedFace,
     cut_faces,
     paste_faces,
 )
+from faceloom.faces import FaceRecord
+from faceloom.geometry import MODEL_POINTS_3D
+from faceloom.media import write_image
 
 SIZES = {"720p": (720, 1280), "1080p": (1080, 1920)}
 SETTINGS = {

@@ -65,7 +65,7 @@ def _profile(options: argparse.Namespace) -> list[Any]:
     import torch
     from torch.profiler import ProfilerActivity, profile
 
-    from faceloom.training.noise import train_on_noise
+    from faceloom.training.planning.noise import train_on_noise
 
     model = make_model(
         options.case,

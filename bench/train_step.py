@@ -112,7 +112,7 @@ def measure_case(name: str, precision: Any, options: argparse.Namespace) -> str:
     import torch
 
     from faceloom.nn import kept_memory
-    from faceloom.training import calibrate, simulate
+    from faceloom.training.planning import calibrate, simulate
 
     if options.clock == "cpu":
         calibrate.time.perf_counter = time.process_time
@@ -142,7 +142,7 @@ def _steps(name: str, precision: Any, options: argparse.Namespace) -> tuple[str,
     """A row's first columns, and the best step's seconds."""
     import torch
 
-    from faceloom.training.noise import train_on_noise
+    from faceloom.training.planning.noise import train_on_noise
 
     cuda = options.device.startswith("cuda")
     clock = time.process_time if options.clock == "cpu" else time.perf_counter
@@ -184,8 +184,8 @@ def timed(work: Callable[[], object], *, cuda: bool, clock: Callable[[], float])
 
 
 def _planned(name: str, work: Any, settings: Any, precision: Any, device: Any) -> str:
-    from faceloom.training.calibrate import calibrate
-    from faceloom.training.plan import estimate
+    from faceloom.training.planning.calibrate import calibrate
+    from faceloom.training.planning.plan import estimate
 
     rates = calibrate(work, settings, device=device, precision=precision)
     found = estimate(
@@ -205,8 +205,8 @@ def _gpu_figures(
     import torch
 
     from faceloom.core import InputError
-    from faceloom.training.cards import find_card
-    from faceloom.training.noise import train_on_noise
+    from faceloom.training.planning.cards import find_card
+    from faceloom.training.planning.noise import train_on_noise
 
     try:
         card = find_card(torch.cuda.get_device_name(options.device))

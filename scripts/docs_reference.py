@@ -13,26 +13,26 @@ from pathlib import Path
 
 from rich.console import Console
 
-from faceloom.cli.faceset import SUBCOMMANDS as FACESET_COMMANDS
+from faceloom.cli.faceset.app import SUBCOMMANDS as FACESET_COMMANDS
 from faceloom.cli.main import COMMANDS, build_app
 from faceloom.core import Settings
 from faceloom.core.config import settings_table
 from faceloom.models import AmpSettings, Quick96Settings, SaehdSettings, XsegSettings
-from faceloom.stages.cluster import ClusterConfig
-from faceloom.stages.coverage import CoverageConfig
-from faceloom.stages.dedupe import DedupeConfig
-from faceloom.stages.demo import DemoConfig
+from faceloom.stages.curate.cluster import ClusterConfig
+from faceloom.stages.curate.coverage import CoverageConfig
+from faceloom.stages.curate.dedupe import DedupeConfig
+from faceloom.stages.curate.sort import SortConfig
+from faceloom.stages.demo.run import DemoConfig
 from faceloom.stages.encode import EncodeConfig
-from faceloom.stages.extract import ExtractConfig
-from faceloom.stages.faceset_enhance import EnhanceConfig
-from faceloom.stages.faceset_resize import ResizeConfig
-from faceloom.stages.faceset_tracks import TracksConfig
+from faceloom.stages.extract.run import ExtractConfig
+from faceloom.stages.faceset.enhance import EnhanceConfig
+from faceloom.stages.faceset.resize import ResizeConfig
+from faceloom.stages.faceset.tracks import TracksConfig
 from faceloom.stages.frames import FramesConfig
-from faceloom.stages.merge import MergeConfig
+from faceloom.stages.merge.run import MergeConfig
 from faceloom.stages.new import NewConfig
 from faceloom.stages.run import RunConfig
-from faceloom.stages.sort import SortConfig
-from faceloom.stages.train import TrainConfig
+from faceloom.stages.train.run import TrainConfig
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 SUBCOMMANDS = {

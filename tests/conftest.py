@@ -2,9 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import torch
+
+_SMALL_TENSORS = ("checkpoints", "export", "models", "training")
+
+
+@pytest.fixture(autouse=True)
+def one_thread(request: pytest.FixtureRequest) -> Iterator[None]:
+    """One thread where tensors are small: two would mostly wait for each other."""
+    folder = request.path.relative_to(Path(__file__).parent).parts[0]
+    if folder not in _SMALL_TENSORS:
+        yield
+        return
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="session")

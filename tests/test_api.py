@@ -39,16 +39,16 @@ def test_stage_by_fields_or_by_configuration(tmp_path: Path) -> None:
 
 
 def test_merge_is_the_stage_and_the_package(tmp_path: Path) -> None:
-    """`faceloom.merge` names both; whichever was imported first, both uses work."""
+    """`faceloom.compositing` names both; whichever was imported first, both uses work."""
     code = (
         "{first}\n"
         "from faceloom import FaceloomError, merge\n"
-        "import faceloom.merge.settings as settings\n"
-        "assert settings.MergeSettings is faceloom.merge.MergeSettings\n"
+        "import faceloom.compositing.settings as settings\n"
+        "assert settings.MergeSettings is faceloom.compositing.MergeSettings\n"
         "try: merge(workspace='/nowhere')\n"
         "except FaceloomError as error: print(error)\n"
     )
-    for first in ("import faceloom.merge", "from faceloom import merge"):
+    for first in ("import faceloom.compositing", "from faceloom import merge"):
         result = subprocess.run(
             [sys.executable, "-c", "import faceloom\n" + code.format(first=first)],
             capture_output=True,

@@ -11,12 +11,12 @@ import pytest
 
 from faceloom.cli.main import COMMANDS, build_app
 from faceloom.stages.encode import EncodeConfig
-from faceloom.stages.extract import ExtractConfig
-from faceloom.stages.merge import MergeConfig
+from faceloom.stages.extract.run import ExtractConfig
+from faceloom.stages.merge.run import MergeConfig
 from faceloom.stages.run import RunConfig
-from faceloom.stages.train import TrainConfig
-from faceloom.stages.workspace import create_workspace, stage_config
+from faceloom.stages.train.run import TrainConfig
 from faceloom.training import first_settings, load_course
+from faceloom.workspace.layout import create_workspace, stage_config
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]

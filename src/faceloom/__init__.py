@@ -13,10 +13,8 @@ Every name is loaded when it is first used, so that `import faceloom` stays chea
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from importlib import import_module
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -24,31 +22,31 @@ if TYPE_CHECKING:
     from faceloom.core.events import Cancel as Cancel
     from faceloom.core.events import NullProgress as NullProgress
     from faceloom.core.events import Progress as Progress
-    from faceloom.stages.workspace import Workspace as Workspace
+    from faceloom.workspace.layout import Workspace as Workspace
 
-_STAGES = (
-    "cluster",
-    "coverage",
-    "dedupe",
-    "demo",
-    "doctor",
-    "encode",
-    "extract",
-    "frames",
-    "inspect",
-    "merge",
-    "new",
-    "run",
-    "sort",
-    "train",
-)
+_STAGES = {
+    "cluster": "faceloom.stages.curate.cluster",
+    "coverage": "faceloom.stages.curate.coverage",
+    "dedupe": "faceloom.stages.curate.dedupe",
+    "demo": "faceloom.stages.demo.run",
+    "doctor": "faceloom.stages.doctor",
+    "encode": "faceloom.stages.encode",
+    "extract": "faceloom.stages.extract.run",
+    "frames": "faceloom.stages.frames",
+    "inspect": "faceloom.stages.inspect",
+    "merge": "faceloom.stages.merge.run",
+    "new": "faceloom.stages.new",
+    "run": "faceloom.stages.run",
+    "sort": "faceloom.stages.curate.sort",
+    "train": "faceloom.stages.train.run",
+}
 _HOMES = {
     "Cancel": "faceloom.core.events",
     "FaceloomError": "faceloom.core.errors",
     "NullProgress": "faceloom.core.events",
     "Progress": "faceloom.core.events",
-    "Workspace": "faceloom.stages.workspace",
-    **{f"{stage.capitalize()}Config": f"faceloom.stages.{stage}" for stage in _STAGES},
+    "Workspace": "faceloom.workspace.layout",
+    **{f"{stage.capitalize()}Config": home for stage, home in _STAGES.items()},
 }
 
 
@@ -79,7 +77,7 @@ def _run_stage(
     from faceloom.core.config import validate
     from faceloom.core.events import Cancel, NullProgress
 
-    module = import_module(f"faceloom.stages.{stage}")
+    module = import_module(_STAGES[stage])
     if config is None:
         config = validate(getattr(module, f"{stage.capitalize()}Config"), fields, where=stage)
     elif fields:
@@ -98,24 +96,5 @@ def _stage_function(stage: str) -> Callable[..., Any]:
         return _run_stage(stage, config, progress=progress, cancel=cancel, **fields)
 
     call.__name__ = call.__qualname__ = stage
-    call.__doc__ = import_module(f"faceloom.stages.{stage}").run.__doc__
+    call.__doc__ = import_module(_STAGES[stage]).run.__doc__
     return call
-
-
-class _StagePackage(ModuleType):
-    """A package that bears a stage's name (`faceloom.merge`), and so must be callable too."""
-
-    def __call__(self, config: Any = None, **keywords: Any) -> Any:
-        return _run_stage(self.__name__.rpartition(".")[2], config, **keywords)
-
-
-class _Root(ModuleType):
-    """`import faceloom.merge` sets that package as an attribute over the stage's function."""
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        if name in _STAGES and isinstance(value, ModuleType):
-            value.__class__ = _StagePackage
-        super().__setattr__(name, value)
-
-
-sys.modules[__name__].__class__ = _Root

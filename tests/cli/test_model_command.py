@@ -14,7 +14,7 @@ from small_models import save_small
 
 @pytest.fixture(autouse=True)
 def registered(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(COMMANDS, "model", ("faceloom.cli.model:app", "Models."))
+    monkeypatch.setitem(COMMANDS, "model", ("faceloom.cli.model.app:app", "Models."))
 
 
 @pytest.fixture

@@ -7,12 +7,12 @@ from typing import get_args
 
 import pytest
 
+from faceloom.checkpoints import ModelState
 from faceloom.cli import merge, run
 from faceloom.cli import train as train_command
 from faceloom.cli.main import run_command
 from faceloom.models import MODELS
-from faceloom.stages.train import TrainConfig, chosen_folder
-from faceloom.training import ModelState
+from faceloom.stages.train.run import TrainConfig, chosen_folder
 from synthetic_faces import write_faceset
 
 SMALL = ("resolution=64", "archi=df-ud", "ae_dims=32", "e_dims=16", "d_dims=16", "batch_size=1")

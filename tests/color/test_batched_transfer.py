@@ -8,9 +8,9 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from color_pictures import colourful
 from skimage.color import lab2rgb, rgb2lab
 
+from color_pictures import colourful
 from faceloom.color import TRANSFERS, TransferName
 from faceloom.color.batched import symmetric_root, transfer_batch
 from faceloom.color.lab import lab_to_rgb, rgb_to_lab

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from color_pictures import colourful, pipeline_pair, training_pair
 
+from color_pictures import colourful, pipeline_pair, training_pair
 from faceloom.color import TRANSFERS, lct, mkl
 from faceloom.color.linear import lct_matrix, mkl_matrix
 from faceloom.core import InputError

@@ -7,8 +7,8 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import torch
-from color_pictures import colourful
 
+from color_pictures import colourful
 from faceloom.color import TRANSFERS, TransferName
 from faceloom.color.batched import transfer_batch
 from faceloom.color.transport import SOT_DIRECTIONS, SOT_STEPS

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from color_pictures import pipeline_pair, training_pair
 from skimage.color import lab2rgb, rgb2lab
 
+from color_pictures import pipeline_pair, training_pair
 from faceloom.color import rct
 from faceloom.core import InputError
 

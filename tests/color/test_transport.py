@@ -5,8 +5,8 @@ from __future__ import annotations
 import cv2
 import numpy as np
 import pytest
-from color_pictures import colourful
 
+from color_pictures import colourful
 from faceloom.color import TRANSFERS, idt, sot
 from faceloom.color.transport import match_histogram, rotations
 from faceloom.core import InputError

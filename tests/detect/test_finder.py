@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from fakes import SquareDetector, TrustingLandmarker, canvas, face, paint
 
 from faceloom.core import InputError
 from faceloom.detect import DETECTORS, FaceFinder
+from fakes import SquareDetector, TrustingLandmarker, canvas, face, paint
 
 
 @pytest.fixture

@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from fakes import SquareDetector, TrustingLandmarker, canvas, paint
 
 from faceloom.core import FormatError, InputError
 from faceloom.detect import FaceFinder, open_finder, read_manual, template_landmarks
 from faceloom.detect.points import box_of_points, points_in_box, quarter_turn
 from faceloom.geometry import TEMPLATE_POINTS, frame_to_face, transform_points
+from fakes import SquareDetector, TrustingLandmarker, canvas, paint
 
 MARKS = np.linspace(20, 80, 136).reshape(68, 2).round(3)
 

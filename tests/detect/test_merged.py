@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from fakes import SquareDetector, TrustingLandmarker, canvas, paint
 
 from faceloom.core import InputError
 from faceloom.detect import (
@@ -17,6 +16,7 @@ from faceloom.detect import (
 )
 from faceloom.detect.boxes import calibrated, suppressed
 from faceloom.detect.points import overlap, points_in_box
+from fakes import SquareDetector, TrustingLandmarker, canvas, paint
 
 
 class Fixed:

@@ -14,7 +14,7 @@ from faceloom.cli.main import run_command
 from faceloom.core import NullProgress
 from faceloom.media import ColorTags, FootageInfo, VideoWriter, open_footage
 from faceloom.provenance import inspect_file
-from faceloom.stages.demo_clips import first_frames
+from faceloom.stages.demo.clips import first_frames
 
 FRAMES = 5
 WITHOUT_FACE = 2

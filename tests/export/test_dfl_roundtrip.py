@@ -17,8 +17,8 @@ from faceloom.export import dfl_files
 from faceloom.export.dfl_model import build_dfl_model, load_dfl_weights, read_dfl_model
 from faceloom.export.dfl_write import write_dfl_model
 from faceloom.models import MODELS, build_model
-from faceloom.models.graph import Dims
-from faceloom.models.xseg import XsegModel
+from faceloom.models.wiring import Dims
+from faceloom.models.xseg.model import XsegModel
 
 NAN = float("nan")
 HISTORY = np.float32([[NAN, NAN], [1 / 3, 0.1], [0.3, 0.7], [1e-9, 2]])

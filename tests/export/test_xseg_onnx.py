@@ -13,8 +13,8 @@ import torch
 from faceloom.core import ModelError
 from faceloom.export.onnx_parts import save_onnx
 from faceloom.export.xseg_onnx import check_xseg_onnx, make_xseg_onnx
-from faceloom.models.xseg import XsegModel
-from faceloom.models.xseg_settings import XsegSettings
+from faceloom.models.xseg.model import XsegModel
+from faceloom.models.xseg.settings import XsegSettings
 
 
 def small() -> XsegModel:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-from face_inputs import SIZE, SOURCE_LANDMARKS, record
 
+from face_inputs import SIZE, SOURCE_LANDMARKS, record
 from faceloom.faces import draw_debug, draw_landmarks
 from faceloom.geometry import crop_corners, frame_to_face, hull_mask, transform_points
 

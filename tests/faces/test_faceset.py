@@ -11,8 +11,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from face_inputs import own, picture, record, same_record
 
+from face_inputs import own, picture, record, same_record
 from faceloom.core import InputError
 from faceloom.faces import (
     INDEX_NAME,
@@ -20,10 +20,10 @@ from faceloom.faces import (
     SegPolygon,
     encode_face,
     faceset,
-    index_fill,
     update_record,
     write_face,
 )
+from faceloom.faces.index import fill as index_fill
 
 
 def age(folder: Path, seconds: float = 60) -> None:

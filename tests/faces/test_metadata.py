@@ -11,12 +11,13 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
-from face_inputs import AllowList, dfl_read, own, picture, record, same_record
 
+from face_inputs import AllowList, dfl_read, own, picture, record, same_record
 from faceloom.core import FormatError, InputError
 from faceloom.faces import SegPolygon, encode_face, read_face, read_record
-from faceloom.faces.files import metadata_blocks
-from faceloom.faces.jpeg import APP15, replace_segments, segment_bytes
+from faceloom.faces.archives.plain_names import is_plain_name
+from faceloom.faces.files.face_file import metadata_blocks
+from faceloom.faces.files.jpeg import APP15, replace_segments, segment_bytes
 from faceloom.faces.metadata import (
     SavedFace,
     read_saved,
@@ -26,7 +27,6 @@ from faceloom.faces.metadata import (
     write_meta_dat,
     write_saved,
 )
-from faceloom.faces.plain_names import is_plain_name
 from faceloom.faces.record import record_to_dfl
 
 POLYGONS = (SegPolygon(True, np.array([[10, 20], [100, 24], [60, 90]], np.float32)),)
@@ -160,7 +160,7 @@ def test_a_resized_picture_is_brought_back(tmp_path: Path, suffix: str):
 
 
 def read_record_of(data: bytes) -> Any:
-    from faceloom.faces.files import record_from_bytes
+    from faceloom.faces.files.face_file import record_from_bytes
 
     return record_from_bytes(data)
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from face_inputs import SOURCE_LANDMARKS, own, record, same_own, same_record
 
+from face_inputs import SOURCE_LANDMARKS, own, record, same_own, same_record
 from faceloom.core import FormatError
 from faceloom.faces import OwnMetadata, decode_mask, encode_mask, face_mask
 from faceloom.faces.own import own_from_json, own_to_json

@@ -6,7 +6,6 @@ import math
 
 import numpy as np
 import pytest
-from geometry_inputs import INPUT_A, INPUT_B, turned
 from skimage.transform import SimilarityTransform
 
 from faceloom.core import InputError
@@ -27,6 +26,7 @@ from faceloom.geometry import (
     transform_points,
     umeyama,
 )
+from geometry_inputs import INPUT_A, INPUT_B, turned
 
 GOLDEN_A: dict[FaceType, list[float]] = {
     "half_face": [2.100796, 0.357003, -943.836670, -0.357003, 2.100796, -382.093904],

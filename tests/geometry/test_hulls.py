@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from geometry_inputs import INPUT_A
 from skimage.draw import polygon
 from skimage.morphology import convex_hull_image
 
@@ -19,6 +18,7 @@ from faceloom.geometry import (
     mouth_mask,
     transform_points,
 )
+from geometry_inputs import INPUT_A
 
 ALIGNED = transform_points(INPUT_A, frame_to_face(INPUT_A, 512, "whole_face"))
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import cv2
 import numpy as np
 import pytest
-from geometry_inputs import INPUT_A
 from skimage.transform import AffineTransform, warp
 
 from faceloom.geometry import frame_to_face, transform_points, warp_to_face, warp_to_frame
+from geometry_inputs import INPUT_A
 
 
 def smooth_frame(h: int, w: int, wave_px: float = 90) -> np.ndarray:

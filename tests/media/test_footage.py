@@ -9,12 +9,12 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
-from media_clips import SIZE, numbered, picture, video_times, write_clip
 
 from faceloom.core import MediaError
 from faceloom.media import Timeline, open_footage, read_timeline, write_image, write_timeline
 from faceloom.media.index import FrameIndex
 from faceloom.media.losses import Losses, spell_ranges
+from media_clips import SIZE, numbered, picture, video_times, write_clip
 
 VFR = [0, 512, 1024, 3072, 3584, 8192, 8704, 9216]
 UNREADABLE = {"empty.mp4", "text_named_video.mp4", "truncated_no_moov.mp4"}

@@ -9,7 +9,6 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from media_clips import picture
 
 from faceloom.core import MediaError
 from faceloom.media import read_image, write_image
@@ -19,6 +18,7 @@ from faceloom.media.orientation import (
     display_matrix_orientation,
     swaps_sides,
 )
+from media_clips import picture
 
 # What EXIF says of the stored picture: where its row 0 and column 0 lie on the upright one.
 UPRIGHT_BY_NUMPY = {

@@ -14,7 +14,6 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
-from media_clips import SIZE, audio_packets, bars, picture, video_times, write_clip
 
 from faceloom.core import FaceloomError, InputError, MediaError
 from faceloom.media import (
@@ -27,6 +26,7 @@ from faceloom.media import (
     open_footage,
 )
 from faceloom.media.colorimetry import rgb_to_ycc
+from media_clips import SIZE, audio_packets, bars, picture, video_times, write_clip
 
 VFR = [0, 512, 1024, 3072, 3584, 8192, 8704, 9216]
 LOSSLESS = [("ffv1", ".mkv"), ("h264-lossless", ".mp4"), ("h264-lossless", ".mkv")]

@@ -20,9 +20,9 @@ from faceloom.models import (
     build_model,
     preferred_precision,
 )
-from faceloom.models.graph import Decoded
 from faceloom.models.quick96 import quick96_losses
-from faceloom.models.saehd_losses import rebuilding_losses, truth_of
+from faceloom.models.saehd.losses import rebuilding_losses, truth_of
+from faceloom.models.wiring import Decoded
 from faceloom.nn import dssim, gaussian_blur
 
 TINY: dict[str, Any] = {"resolution": 64, "ae_dims": 32, "e_dims": 16, "d_dims": 16}

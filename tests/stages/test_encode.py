@@ -25,7 +25,7 @@ from faceloom.provenance import (
     write_rights,
 )
 from faceloom.stages.encode import EncodeConfig, EncodeResult, run
-from faceloom.stages.workspace import Workspace, create_workspace
+from faceloom.workspace.layout import Workspace, create_workspace
 
 SIZE = (48, 64)
 STAMPS = [100, 140, 180, 340, 380, 740]

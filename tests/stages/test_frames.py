@@ -11,8 +11,8 @@ import pytest
 from faceloom.core import Cancel, CancelledError, InputError, NullProgress
 from faceloom.media import FootageInfo, VideoWriter, open_footage, read_image, write_image
 from faceloom.stages.frames import FramesConfig, FramesResult, choose_frames, run
-from faceloom.stages.side_footage import open_side
-from faceloom.stages.workspace import Workspace, create_workspace, set_footage
+from faceloom.workspace.footage import open_side
+from faceloom.workspace.layout import Workspace, create_workspace, set_footage
 
 SIZE = (48, 64)
 TIMES = [Fraction(t, 1000) for t in (0, 40, 80, 240, 280, 640, 680, 720, 760, 800)]

@@ -11,7 +11,7 @@ from faceloom.core import Cancel, FaceloomError, InputError, NullProgress
 from faceloom.media import write_image
 from faceloom.provenance import file_sha256, read_ledger, read_rights, require_rights
 from faceloom.stages.new import NewConfig, NewResult, run
-from faceloom.stages.workspace import Workspace
+from faceloom.workspace.layout import Workspace
 from tiny_clips import write_clip
 
 

@@ -18,7 +18,7 @@ from faceloom.media import VideoWriter, open_footage
 from faceloom.provenance import inspect_file
 from faceloom.stages import new
 from faceloom.stages.run import RunConfig, RunResult, run
-from faceloom.stages.workspace import create_workspace, set_footage
+from faceloom.workspace.layout import create_workspace, set_footage
 from tiny_clips import write_clip
 
 SMALL = (

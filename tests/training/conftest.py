@@ -2,22 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
-
 import pytest
 import torch
 
 from faceloom.samples import SampleStore, load_samples
 from synthetic_faces import write_faceset
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Generator[None]:
-    """Two threads of a small step wait for each other more than they compute."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="session")

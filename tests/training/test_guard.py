@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 import torch
 
+from faceloom.checkpoints.progress import Risk
 from faceloom.models import SaehdSettings, build_model
 from faceloom.training.ema import Ema
-from faceloom.training.guard import Flat, Guard, Risk, sound, standing_still
+from faceloom.training.guard import Flat, Guard, sound, standing_still
 
 
 def curve(count: int, level: float = 1.0, *, noise: float = 0.2, seed: int = 0) -> np.ndarray:

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from faceloom.checkpoints.progress import RecipeProgress
 from faceloom.core import InputError
 from faceloom.models import MODELS
-from faceloom.training.recipes import RecipeProgress, load_course, recipe_names
+from faceloom.training.recipes import load_course, recipe_names
 from faceloom.training.settings import first_settings
 
 

@@ -11,12 +11,12 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from faceloom.checkpoints import ModelFolder, load_history, load_model, read_state, save_state
+from faceloom.checkpoints.events import read_events
+from faceloom.checkpoints.snapshots import list_snapshots, restore
 from faceloom.core import InputError
 from faceloom.models import FaceModel
-from faceloom.training import ModelFolder, load_history, load_model, read_state, save_state
-from faceloom.training.events import read_events
 from faceloom.training.resets import reset_networks
-from faceloom.training.snapshots import list_snapshots, restore
 from killed_writes import Killed, killer
 from small_models import content, falling_losses, save_small, small_model
 

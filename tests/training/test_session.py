@@ -12,25 +12,27 @@ import numpy as np
 import pytest
 import torch
 
+from faceloom.checkpoints import (
+    ModelFolder,
+    ModelState,
+    load_history,
+    load_model,
+    read_events,
+    read_state,
+    update_state,
+)
 from faceloom.core import Cancel, ModelError, NullProgress
 from faceloom.models import ModelSettings
 from faceloom.samples import SampleStore
 from faceloom.training import (
     Course,
-    ModelFolder,
-    ModelState,
     PairMaterial,
     Plan,
     Schedule,
     Session,
     changed_settings,
     first_settings,
-    load_history,
-    load_model,
-    read_events,
-    read_state,
     rollback,
-    update_state,
 )
 from faceloom.training import trainer as trainer_module
 from faceloom.training.guard import Guard

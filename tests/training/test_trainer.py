@@ -10,21 +10,11 @@ import numpy as np
 import pytest
 import torch
 
+from faceloom.checkpoints import LossHistory, ModelFolder, load_history, load_model, read_state
 from faceloom.core import Cancel, NullProgress
 from faceloom.models import FaceModel, SaehdSettings, build_model
 from faceloom.samples import SampleStore
-from faceloom.training import (
-    LossHistory,
-    ModelFolder,
-    PairMaterial,
-    PairSource,
-    Schedule,
-    Trainer,
-    World,
-    load_history,
-    load_model,
-    read_state,
-)
+from faceloom.training import PairMaterial, PairSource, Schedule, Trainer, World
 from faceloom.training.guard import Guard
 from faceloom.training.schedule import Clock
 

@@ -13,14 +13,14 @@ import torch
 from faceloom.core import Cancel, InputError, NullProgress
 from faceloom.faces import Faceset, SegPolygon, read_record, update_record
 from faceloom.models.base import MaskBatch
-from faceloom.models.xseg import XsegModel
-from faceloom.models.xseg_settings import XsegSettings
+from faceloom.models.xseg.model import XsegModel
+from faceloom.models.xseg.settings import XsegSettings
 from faceloom.samples import SampleStore
 from faceloom.samples.xseg_store import MaskStore, load_labelled
-from faceloom.training.parallel import World
-from faceloom.training.xseg_batches import XsegPretrainSource, XsegSource, grey
-from faceloom.training.xseg_material import XsegMaterial, load_xseg_material
-from faceloom.training.xseg_preview import XsegFaces, make_xseg_preview, tinted
+from faceloom.training.distributed.parallel import World
+from faceloom.training.material.xseg_batches import XsegPretrainSource, XsegSource, grey
+from faceloom.training.material.xseg_material import XsegMaterial, load_xseg_material
+from faceloom.training.previews.xseg_preview import XsegFaces, make_xseg_preview, tinted
 from synthetic_faces import write_faceset
 
 CPU = torch.device("cpu")

@@ -139,7 +139,7 @@ def test_addresses_are_bounded_and_secure(cache: Path, monkeypatch) -> None:
 
 def test_the_command_adds_lists_and_refuses(cache, file, tmp_path, capsys, monkeypatch) -> None:
     from faceloom.cli.main import run_command
-    from faceloom.detect import s3fd
+    from faceloom.detect.networks import s3fd
 
     assert run_command(["weights", "add", str(file), "--as", "s3fd"]) == 1
     captured = capsys.readouterr()

@@ -76,7 +76,7 @@ def cluster(
 
         faceloom cluster src --name 0=anna --keep anna
     """
-    from faceloom.stages.cluster import ClusterConfig, run
+    from faceloom.stages.curate.cluster import ClusterConfig, run
 
     words = (
         None if keep is None else tuple(word.strip() for word in keep.split(",") if word.strip())

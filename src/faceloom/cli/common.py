@@ -85,7 +85,7 @@ def build_config(
     """
     workspace = values.get("workspace")
     if stage is not None and workspace is not None:
-        from faceloom.stages.workspace import stage_config
+        from faceloom.workspace.layout import stage_config
 
         with contextlib.suppress(UsageError):
             # Alone, the file may lack what only options give; anything else is its own fault.

@@ -69,7 +69,7 @@ def coverage(
 
         faceloom coverage --src takes/anna --dst data_dst/aligned --json
     """
-    from faceloom.stages.coverage import CoverageConfig, run
+    from faceloom.stages.curate.coverage import CoverageConfig, run
 
     config = build_config(
         CoverageConfig,

@@ -51,7 +51,7 @@ def dedupe(
 
         faceloom dedupe src --strength 3
     """
-    from faceloom.stages.dedupe import DedupeConfig, run
+    from faceloom.stages.curate.dedupe import DedupeConfig, run
 
     config = build_config(
         DedupeConfig,

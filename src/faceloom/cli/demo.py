@@ -44,7 +44,7 @@ def demo(
 
         faceloom demo try --iterations 10000 --train-minutes 30
     """
-    from faceloom.stages.demo import DemoConfig, run
+    from faceloom.stages.demo.run import DemoConfig, run
 
     config = build_config(
         DemoConfig,

@@ -72,7 +72,7 @@ def dfm(
 
         faceloom export dfm --quantized --out anna.dfm
     """
-    from faceloom.stages.export_dfm import ExportDfmConfig, run
+    from faceloom.stages.model.dfm import ExportDfmConfig, run
 
     config = build_config(
         ExportDfmConfig,
@@ -102,7 +102,7 @@ def xseg(
 
         faceloom export xseg --out XSeg_model.onnx
     """
-    from faceloom.stages.export_dfm import ExportDfmConfig, run
+    from faceloom.stages.model.dfm import ExportDfmConfig, run
 
     config = build_config(
         ExportDfmConfig,

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, TextIO
 
 from faceloom.core.errors import CancelledError, FaceloomError, UsageError
 from faceloom.core.threads import wait_briefly
+from faceloom.stages.catalog import stage
 
 if TYPE_CHECKING:
     from cyclopts import App
@@ -27,9 +28,9 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "new": ("faceloom.cli.new:new", "Make a workspace with its rights record."),
     "run": ("faceloom.cli.run:run", "Every stage that is not yet done, in order."),
     "frames": ("faceloom.cli.frames:frames", "Write footage out as pictures."),
-    "extract": ("faceloom.cli.extract:extract", "Find, align and store the faces of src or dst."),
+    "extract": ("", stage("extract").summary),
     "faceset": (
-        "faceloom.cli.faceset:app",
+        "faceloom.cli.faceset.app:app",
         "List, pack, unpack, rename, resize, enhance, import and export facesets.",
     ),
     "sort": ("faceloom.cli.sort:sort", "Order a faceset by what its faces show; keep the best."),
@@ -43,7 +44,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "merge": ("faceloom.cli.merge:merge", "Put the trained face on dst's footage."),
     "encode": ("faceloom.cli.encode:encode", "Make the result video: audio kept, signed."),
     "model": (
-        "faceloom.cli.model:app",
+        "faceloom.cli.model.app:app",
         "List, copy, reset, import or export models; snapshots and backups.",
     ),
     "export": (
@@ -93,7 +94,9 @@ def run_command(arguments: Sequence[str]) -> int:
     except CycloptsError as error:
         return _fail(f"{_plain_types(_one_line(str(error)))} See: {_help_hint(arguments)}", 2)
     except UsageError as error:
-        return _fail(f"{_one_line(str(error))}. See: {_help_hint(arguments)}", 2)
+        reason = _one_line(str(error))
+        end = "" if reason.endswith((".", "?")) else "."
+        return _fail(f"{reason}{end} See: {_help_hint(arguments)}", 2)
     except (CancelledError, KeyboardInterrupt) as error:
         return _fail(_one_line(str(error)) or "cancelled", 130)
     except FaceloomError as error:
@@ -129,7 +132,14 @@ def build_app(chosen: str | None = None) -> App:
     for order, (name, (path, summary)) in enumerate(COMMANDS.items()):
         # A registered help text would replace the docstring on the command's own help page.
         shown = None if name == chosen else summary
-        app.command(path, name=name, help=shown, sort_key=order)
+        if path:
+            app.command(path, name=name, help=shown, sort_key=order)
+        elif name == chosen:
+            from faceloom.cli.stage import stage_command
+
+            app.command(stage_command(stage(name)), name=name, sort_key=order)
+        else:
+            app.command(App(name=name, help=summary, sort_key=order))
     return app
 
 

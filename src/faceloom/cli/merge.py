@@ -95,7 +95,7 @@ def merge(
         faceloom merge --to-video --codec h265 --set color_statistics=inside
     """
     from faceloom.core.errors import UsageError
-    from faceloom.stages.merge import MergeConfig, run
+    from faceloom.stages.merge.run import MergeConfig, run
 
     config = build_config(
         MergeConfig,

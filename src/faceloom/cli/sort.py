@@ -19,7 +19,7 @@ from faceloom.cli.common import (
 from faceloom.core.errors import UsageError
 
 if TYPE_CHECKING:
-    from faceloom.curate.ordering import SortOption
+    from faceloom.curate.orders.ordering import SortOption
 
 
 def sort(
@@ -87,14 +87,14 @@ def sort(
         faceloom sort src --by best --count 1500 --towards dst
     """
     if list_:
-        from faceloom.stages.sort_list import list_methods
+        from faceloom.stages.curate.sort_list import list_methods
 
         emit(list_methods(), json)
         return
     if faceset is None:
         raise UsageError("sort needs a faceset: src, dst or a folder (--list shows the methods)")
-    from faceloom.curate.order import parse_keys, refuse_unused
-    from faceloom.stages.sort import SortConfig, run
+    from faceloom.curate.orders.order import parse_keys, refuse_unused
+    from faceloom.stages.curate.sort import SortConfig, run
 
     config = build_config(
         SortConfig,

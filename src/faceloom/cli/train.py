@@ -24,7 +24,7 @@ from faceloom.cli.common import (
 from faceloom.core.errors import UsageError
 
 if TYPE_CHECKING:
-    from faceloom.stages.train import TrainConfig
+    from faceloom.stages.train.run import TrainConfig
 
 # The same words as `models.MODELS`, which help must not have to import.
 ModelWord = Literal["SAEHD", "AMP", "Quick96", "XSeg"]
@@ -130,7 +130,7 @@ def train(
 
         faceloom train --plan --set resolution=256 --card "RTX 4090"
     """
-    from faceloom.stages.train import TrainConfig, run
+    from faceloom.stages.train.run import TrainConfig, run
 
     own, of_model = _split(set_, TrainConfig.model_fields)
     config = build_config(
@@ -157,8 +157,8 @@ def train(
     if recipe_scale is not None and config.recipe is None:
         raise UsageError("--recipe-scale goes with --recipe; a model in a recipe keeps its scale")
     if plan:
-        from faceloom.stages.plan import PlanConfig
-        from faceloom.stages.plan import run as run_plan
+        from faceloom.stages.train.plan import PlanConfig
+        from faceloom.stages.train.plan import run as run_plan
 
         run_stage(run_plan, PlanConfig.of(config, card=card), json=json, verbose=verbose)
         return
@@ -182,8 +182,8 @@ def _show_preview(config: TrainConfig) -> None:
     A page and not a window: it works with the headless OpenCV that servers have, through a
     forwarded folder as well, and outlives the training. Without a display its path is told.
     """
-    from faceloom.stages.train import chosen_folder
-    from faceloom.stages.workspace import Workspace
+    from faceloom.stages.train.run import chosen_folder
+    from faceloom.workspace.layout import Workspace
 
     previews = chosen_folder(Workspace.open(config.workspace).model, config).previews
     page = (previews / "index.html").absolute()

@@ -133,8 +133,8 @@ def add(
 def _add_owned(file: str, name: str, sha256: str | None) -> _Added:
     """Look at the user's file, fetched if it is an address, and take it into the cache."""
     from faceloom.cli.progress import console_progress
-    from faceloom.detect.fan import load_fan
-    from faceloom.detect.s3fd import load_s3fd
+    from faceloom.detect.networks.fan import load_fan
+    from faceloom.detect.networks.s3fd import load_s3fd
     from faceloom.weights import add_owned
 
     progress = console_progress()

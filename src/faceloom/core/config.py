@@ -1,15 +1,22 @@
-"""Configuration: frozen pydantic models with a docstring a field.
+"""Configuration: frozen pydantic models with a docstring per field.
 
-A field's docstring is the one source for CLI help, the studio's form and the docs' table.
+An option is declared once, as a field. Its name, type, range, default and docstring become the
+flag and its help on the command line, the key of `--set` and `faceloom.toml`, the argument of the
+Python API, and the row in the docs.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
-from typing import Any, TypeVar
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+from types import UnionType
+from typing import Annotated, Any, ClassVar, Literal, TypeVar, Union, cast, get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic.fields import FieldInfo
 
 from faceloom.core.errors import InputError, UsageError
 
@@ -20,11 +27,90 @@ _LONGEST_VALUE = 60
 _KIND = re.compile(r"constrained-\w+|literal\[.*\]")
 
 
+@dataclass(frozen=True)
+class Option:
+    """How a field is given on the command line, where its name and type do not say it all.
+
+    Stands in the field's annotation: `side: Annotated[Side, Option(positional=True)]`.
+    """
+
+    positional: bool = False
+    """Given by its place, without a flag."""
+    flag: str | None = None
+    """Another flag than the field's name with dashes."""
+    short: str | None = None
+    """A one-letter form, such as `-w`."""
+    hidden: bool = False
+    """Not a flag: given with `--set`, and listed by `faceloom settings`."""
+
+
 class Settings(BaseModel):
-    """Base of every configuration: frozen, and a misspelt key is an error."""
+    """Base of every configuration: frozen, and a misspelt key is an error.
+
+    Words of a `Literal` are accepted in any case.
+    """
+
+    ALIASES: ClassVar[Mapping[str, str]] = {}
+    """Other names of fields that are accepted as well, such as DeepFaceLab's."""
 
     model_config = ConfigDict(
         extra="forbid", frozen=True, use_attribute_docstrings=True, validate_default=True
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _accept_other_words(cls, values: Any) -> Any:
+        if not isinstance(values, dict):
+            return values
+        given: dict[str, Any] = {}
+        for name, value in cast("dict[str, Any]", values).items():
+            key = cls.ALIASES.get(name, name)
+            field = cls.model_fields.get(key)
+            given[key] = _usual_case(value, field) if field is not None else value
+        return given
+
+
+class WorkspaceSettings(Settings):
+    """Base of the configuration of every stage that works on a workspace."""
+
+    workspace: Annotated[Path, Option(short="-w")] = Path()
+    """The workspace folder."""
+
+
+class ThreadSettings(Settings):
+    """Mixin of stages that compute in threads."""
+
+    threads: int = Field(default=0, ge=0, le=256)
+    """CPU threads; 0: one per core."""
+
+
+class DeviceSettings(Settings):
+    """Mixin of stages that run networks."""
+
+    device: str = "auto"
+    """Where networks run: auto, cpu, cuda, cuda:1 … or mps."""
+
+
+def option_of(field: FieldInfo) -> Option:
+    """The `Option` in a field's annotation; the default one where there is none."""
+    return next((one for one in field.metadata if isinstance(one, Option)), Option())
+
+
+def choices(annotation: Any) -> Iterator[str]:
+    """The words of every `Literal` in a type, however it is nested."""
+    if get_origin(annotation) is Literal:
+        yield from (word for word in get_args(annotation) if isinstance(word, str))
+    elif get_origin(annotation) in (Union, UnionType, Annotated):
+        for part in get_args(annotation):
+            yield from choices(part)
+
+
+def _usual_case(value: Any, field: FieldInfo) -> Any:
+    """A word of a `Literal` as it is declared, when it was given in another case."""
+    if not isinstance(value, str):
+        return value
+    return next(
+        (word for word in choices(field.annotation) if word.lower() == value.lower()), value
     )
 
 
@@ -47,13 +133,59 @@ def _reason(kind: type[Settings], error: ValidationError) -> str:
     if first["type"] == "extra_forbidden" and len(loc) > 1:
         return f"unknown setting {_cut(key)!r}"
     if first["type"] == "extra_forbidden":
-        return f"unknown setting {_cut(key)!r}; known: {', '.join(sorted(kind.model_fields))}"
-    message = " ".join(first["msg"].removeprefix("Value error, ").split())
+        return (
+            f"unknown setting {_cut(key)!r}; {suggestion(key, (*kind.model_fields, *kind.ALIASES))}"
+        )
     if not key:
-        return message
+        return _message(first)
+    field = kind.model_fields.get(str(loc[0]))
+    words = list(choices(field.annotation)) if field is not None and len(loc) == 1 else []
     got = _cut(repr(first["input"]))
+    if words and isinstance(first["input"], str) and first["type"] != "value_error":
+        if close := get_close_matches(first["input"].lower(), words, n=1):
+            return f"{key}: unknown value {got}; did you mean {close[0]!r}?"
+        kinds = (_message(one) for one in errors if one["type"] in {*_EXPECTED, *_BOUNDS})
+        expected = [kind.removeprefix("must be ") for kind in kinds]
+        return f"{key}: must be {' or '.join(dict.fromkeys([*expected, *words]))} (got {got})"
+    message = _message(first)
     told = first["type"] == "missing" or got in message
     return f"{key}: {message}" if told else f"{key}: {message} (got {got})"
+
+
+_EXPECTED = {
+    "int_parsing": "a whole number",
+    "int_from_float": "a whole number",
+    "int_type": "a whole number",
+    "float_parsing": "a number",
+    "float_type": "a number",
+    "bool_parsing": "true or false",
+    "bool_type": "true or false",
+    "string_type": "text",
+    "path_type": "a path",
+}
+_BOUNDS = {
+    "greater_than_equal": ("ge", "at least"),
+    "greater_than": ("gt", "more than"),
+    "less_than_equal": ("le", "at most"),
+    "less_than": ("lt", "less than"),
+}
+
+
+def _message(error: Mapping[str, Any]) -> str:
+    """What does not fit, in a user's words rather than pydantic's."""
+    if error["type"] in _EXPECTED:
+        return f"must be {_EXPECTED[error['type']]}"
+    if error["type"] in _BOUNDS:
+        name, words = _BOUNDS[error["type"]]
+        return f"must be {words} {error['ctx'][name]}"
+    return " ".join(error["msg"].removeprefix("Value error, ").split())
+
+
+def suggestion(word: str, known: Iterable[str]) -> str:
+    """The known word that was probably meant, or all of them."""
+    names = sorted(known)
+    close = get_close_matches(word.lower(), names, n=1)
+    return f"did you mean {close[0]!r}?" if close else f"known: {', '.join(names)}"
 
 
 def _cut(text: str) -> str:

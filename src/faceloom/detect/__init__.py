@@ -6,7 +6,8 @@ A detector or landmarker of your own needs the methods of `Detector` or `Landmar
 from faceloom.detect.finder import MIN_FACE_PX, FaceFinder, Turn, Turns
 from faceloom.detect.manual import ManualFaces, read_manual, template_landmarks
 from faceloom.detect.merged import MergedDetector
-from faceloom.detect.mesh import MeshLandmarker
+from faceloom.detect.networks.mesh import MeshLandmarker
+from faceloom.detect.networks.yunet import YuNet
 from faceloom.detect.points import MESH_TO_68, mesh_to_68
 from faceloom.detect.registry import (
     DETECTORS,
@@ -16,7 +17,7 @@ from faceloom.detect.registry import (
     open_finder,
     parse_turns,
 )
-from faceloom.detect.tracker import SceneCuts, Tracker
+from faceloom.detect.tracking.tracker import SceneCuts, Tracker
 from faceloom.detect.types import (
     Detection,
     Detector,
@@ -26,7 +27,6 @@ from faceloom.detect.types import (
     Region,
     Seed,
 )
-from faceloom.detect.yunet import YuNet
 
 __all__ = [
     "DETECTORS",

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Literal
 
 import cv2
 import numpy as np
 
 from faceloom.core import InputError
+from faceloom.core.vocabulary import MIN_FACE_PX, Turn, Turns
 from faceloom.detect.boxes import resized
 from faceloom.detect.manual import MANUAL, ManualFaces
 from faceloom.detect.pixels import (
@@ -28,15 +28,6 @@ from faceloom.detect.types import (
     Seed,
     UInt8Image,
 )
-
-MIN_FACE_PX = 12
-"""The landmarks of the smallest face that counts span so many pixels: below that, even noise gets
-a good presence, and nothing could be learned from a real one."""
-
-Turn = Literal[0, 90, 180, 270]
-Turns = Literal["auto"] | tuple[Turn, ...]
-"""Clockwise turns of the picture that are searched: always those listed, or `auto`: upright, and
-the others where nothing was found, something is doubtful or a followed face is gone."""
 
 _SAME_FACE = 0.35
 _ON_TARGET = 0.2

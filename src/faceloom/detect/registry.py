@@ -6,17 +6,17 @@ from collections.abc import Callable
 from pathlib import Path
 
 from faceloom.core import InputError, Progress, Registry
-from faceloom.detect.centerface import CenterFace
-from faceloom.detect.dlib_cnn import DlibCnn
-from faceloom.detect.fan import open_fan
 from faceloom.detect.finder import MIN_FACE_PX, FaceFinder, Turns
 from faceloom.detect.manual import MANUAL, NoDetector, read_manual
 from faceloom.detect.merged import MergedDetector
-from faceloom.detect.mesh import MeshLandmarker
-from faceloom.detect.mtcnn import Mtcnn
-from faceloom.detect.s3fd import S3fd
+from faceloom.detect.networks.centerface import CenterFace
+from faceloom.detect.networks.dlib_cnn import DlibCnn
+from faceloom.detect.networks.fan import open_fan
+from faceloom.detect.networks.mesh import MeshLandmarker
+from faceloom.detect.networks.mtcnn import Mtcnn
+from faceloom.detect.networks.s3fd import S3fd
+from faceloom.detect.networks.yunet import YuNet
 from faceloom.detect.types import Detector, Landmarker
-from faceloom.detect.yunet import YuNet
 
 DetectorFactory = Callable[[int, Progress | None], Detector]
 """Makes a detector from the length of the longer side it looks at, in pixels, and a progress."""

@@ -17,8 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from faceloom.core import FormatError, ModelError
-from faceloom.faces.pickle_safe import loads
-from faceloom.faces.pickle_writer import dump_arrays, dumps
+from faceloom.pickles.safe import loads
+from faceloom.pickles.writer import dump_arrays, dumps
 
 Array = NDArray[Any]
 Tensors = dict[str, Array]

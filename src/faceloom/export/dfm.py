@@ -27,8 +27,8 @@ from faceloom.export.onnx_parts import (
     write_encoder,
 )
 from faceloom.models import FaceModel
-from faceloom.models.amp_network import ARCHI as AMP_ARCHI
-from faceloom.models.amp_network import AmpEncoder, AmpInter
+from faceloom.models.amp.network import ARCHI as AMP_ARCHI
+from faceloom.models.amp.network import AmpEncoder, AmpInter
 from faceloom.models.archi import Archi
 from faceloom.models.networks import Decoder, Encoder, Inter
 

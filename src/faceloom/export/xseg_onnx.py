@@ -20,7 +20,7 @@ from faceloom.export.onnx_parts import (
     to_bgr_pixels,
 )
 from faceloom.models import MaskModel
-from faceloom.models.xseg_network import DEPTHS, HALVINGS, XsegNetwork
+from faceloom.models.xseg.network import DEPTHS, HALVINGS, XsegNetwork
 from faceloom.nn.xseg_blocks import BlurPool
 
 OPSET = 13

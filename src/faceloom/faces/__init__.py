@@ -6,7 +6,7 @@ unpickling, plus a block of our own.
 
 from faceloom.faces.debug import draw_debug, draw_landmarks
 from faceloom.faces.faceset import Faceset
-from faceloom.faces.files import (
+from faceloom.faces.files.face_file import (
     FaceSuffix,
     decode_picture,
     encode_face,
@@ -16,10 +16,10 @@ from faceloom.faces.files import (
     update_record,
     write_face,
 )
-from faceloom.faces.index import INDEX_NAME
+from faceloom.faces.index.measures import MeasureCache
+from faceloom.faces.index.store import INDEX_NAME
 from faceloom.faces.masks import decode_mask, encode_mask, face_mask
-from faceloom.faces.measures import MeasureCache
-from faceloom.faces.moves import (
+from faceloom.faces.moves.moves import (
     Move,
     Moved,
     Operation,

@@ -8,13 +8,13 @@ from itertools import islice
 from pathlib import Path
 
 from faceloom.core import Cancel, FaceloomError, NullProgress, Progress
-from faceloom.faces.files import read_record
-from faceloom.faces.index import FaceIndex, Stamp, open_index
-from faceloom.faces.index_fill import MANY, STORED_TOGETHER, fill_index, look_at
-from faceloom.faces.moves import recover_moves
-from faceloom.faces.packed import packed_trouble
+from faceloom.faces.archives.packed import packed_trouble
+from faceloom.faces.files.face_file import read_record
+from faceloom.faces.index.fill import MANY, STORED_TOGETHER, fill_index, look_at
+from faceloom.faces.index.stamps import list_stamps, settled
+from faceloom.faces.index.store import FaceIndex, Stamp, open_index
+from faceloom.faces.moves.moves import recover_moves
 from faceloom.faces.record import FaceRecord
-from faceloom.faces.stamps import list_stamps, settled
 
 _BATCH = 256
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from faceloom.core import FaceloomError, FormatError, MediaError
-from faceloom.faces.files import check_decodable
+from faceloom.faces.files.face_file import check_decodable
 from faceloom.faces.record import FaceRecord
 from faceloom.geometry import hull_mask
 

@@ -19,7 +19,8 @@ import cv2
 import numpy as np
 
 from faceloom.core import FormatError, InputError, atomic_path
-from faceloom.faces.files import (
+from faceloom.faces.archives.plain_names import is_plain_name, shown
+from faceloom.faces.files.face_file import (
     MAX_PIXELS,
     decode_picture,
     encode_picture,
@@ -31,10 +32,9 @@ from faceloom.faces.files import (
     with_blocks,
     write_bytes,
 )
-from faceloom.faces.pickle_safe import loads, stream
-from faceloom.faces.pickle_writer import dump_dict, dumps
-from faceloom.faces.plain_names import is_plain_name, shown
 from faceloom.faces.rescale import scaled_record
+from faceloom.pickles.safe import loads, stream
+from faceloom.pickles.writer import dump_dict, dumps
 
 DFL_NAME: Final = "meta.dat"
 OWN_NAME: Final = "faceloom_meta.jsonl"

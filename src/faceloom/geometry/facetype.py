@@ -4,34 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Final, Literal, get_args
+from typing import Final
 
 from faceloom.core import InputError
-
-FaceType = Literal[
-    "half_face",
-    "midfull_face",
-    "full_face",
-    "full_face_no_align",
-    "whole_face",
-    "head",
-    "head_no_align",
-    "mark_only",
-]
-
-FACE_TYPES: Final[tuple[FaceType, ...]] = get_args(FaceType)
-"""All types, each containing the ones before it (pipeline.md 2.6)."""
-
-SHORT: Final[Mapping[str, FaceType]] = MappingProxyType(
-    {
-        "h": "half_face",
-        "mf": "midfull_face",
-        "f": "full_face",
-        "wf": "whole_face",
-        "head": "head",
-    }
-)
-"""The short names that training options use."""
+from faceloom.core.vocabulary import FACE_TYPES, SHORT, FaceType
 
 PADDING: Final[Mapping[FaceType, float]] = MappingProxyType(
     {

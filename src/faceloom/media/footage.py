@@ -11,18 +11,12 @@ from pathlib import Path
 from typing import Protocol
 
 from faceloom.core import MediaError
-from faceloom.core.paths import IMAGE_SUFFIXES
+from faceloom.core.paths import IMAGE_SUFFIXES, VIDEO_SUFFIXES
 from faceloom.media.losses import Losses
 from faceloom.media.pictures import ImagesPart
 from faceloom.media.timeline import Timeline
 from faceloom.media.types import FootageInfo, Frame
 from faceloom.media.video import VideoPart
-
-VIDEO_SUFFIXES = frozenset(
-    {".3gp", ".avi", ".flv", ".gif", ".m2ts", ".m2v", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg"}
-    | {".mpg", ".mts", ".mxf", ".ogv", ".ts", ".vob", ".webm", ".wmv", ".y4m"}
-)
-"""What is taken for a video in a folder; a file given by name is tried whatever its suffix."""
 
 IMAGE_FPS = Fraction(25)
 

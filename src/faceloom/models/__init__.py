@@ -1,6 +1,6 @@
 """Models: SAEHD, AMP and Quick96 for faces, XSeg for masks; settings, networks, training step."""
 
-from faceloom.models.amp_settings import AmpSettings
+from faceloom.models.amp.settings import AmpSettings
 from faceloom.models.archi import Archi, Ledger, ledger, parse_archi
 from faceloom.models.base import (
     FaceModel,
@@ -20,7 +20,7 @@ from faceloom.models.settings import (
     Quick96Settings,
     SaehdSettings,
 )
-from faceloom.models.xseg_settings import XsegSettings
+from faceloom.models.xseg.settings import XsegSettings
 
 __all__ = [
     "MODELS",

@@ -7,7 +7,7 @@ from typing import Final
 from torch import nn
 from torch.optim import Optimizer
 
-from faceloom.models.amp_settings import AmpSettings
+from faceloom.models.amp.settings import AmpSettings
 from faceloom.models.settings import SaehdSettings
 from faceloom.nn import AdaBelief, RMSprop
 

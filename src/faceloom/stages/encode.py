@@ -12,6 +12,7 @@ from typing import Any, Self
 from pydantic import Field, model_validator
 
 from faceloom.core import Cancel, InputError, MediaError, Progress, Settings, list_images
+from faceloom.core.vocabulary import SIDES
 from faceloom.media import (
     AudioInfo,
     ColorTags,
@@ -27,15 +28,15 @@ from faceloom.media import (
     read_image,
 )
 from faceloom.provenance import append_ledger, require_rights, sign_file
-from faceloom.stages.result_video import (
+from faceloom.workspace.footage import open_side
+from faceloom.workspace.layout import Workspace
+from faceloom.workspace.result_video import (
     mask_like,
     refuse_misfits,
     refuse_sources,
     sound_of,
     unsigned_path,
 )
-from faceloom.stages.side_footage import open_side
-from faceloom.stages.workspace import SIDES, Workspace
 
 Timed = tuple[Path, Fraction]
 

@@ -25,8 +25,8 @@ from faceloom.media import (
     write_image,
     write_timeline,
 )
-from faceloom.stages.side_footage import timeline_like
-from faceloom.stages.workspace import Workspace, footage_in
+from faceloom.workspace.footage import timeline_like
+from faceloom.workspace.layout import Workspace, footage_in
 
 
 class FramesConfig(Settings):

@@ -11,6 +11,7 @@ from faceloom.core.config import Settings
 from faceloom.core.errors import InputError
 from faceloom.core.events import Cancel, Progress
 from faceloom.core.paths import atomic_path
+from faceloom.core.vocabulary import SIDES, Side
 from faceloom.media import open_footage
 from faceloom.provenance import (
     Ground,
@@ -22,9 +23,7 @@ from faceloom.provenance import (
     make_record,
     write_rights,
 )
-from faceloom.stages.workspace import (
-    SIDES,
-    Side,
+from faceloom.workspace.layout import (
     Workspace,
     create_workspace,
     footage_in,

@@ -11,23 +11,21 @@ from typing import Any, Protocol
 
 from pydantic import Field
 
+from faceloom.checkpoints import ModelFolder, choose_device, list_models, read_state, split_name
 from faceloom.core.config import Settings
 from faceloom.core.errors import FaceloomError, UsageError
 from faceloom.core.events import Cancel, Progress
 from faceloom.core.paths import atomic_write, list_images
+from faceloom.core.vocabulary import SIDES, Side
 from faceloom.faces import Faceset
 from faceloom.provenance import require_rights
 from faceloom.provenance.state import state_folder
-from faceloom.stages import encode, extract, merge, train
-from faceloom.stages.extract_journal import JOURNAL_NAME
-from faceloom.stages.workspace import SIDES, Side, Workspace, stage_config
-from faceloom.training import (
-    ModelFolder,
-    choose_device,
-    list_models,
-    read_state,
-    split_name,
-)
+from faceloom.stages import encode
+from faceloom.stages.extract import run as extract
+from faceloom.stages.extract.journal import JOURNAL_NAME
+from faceloom.stages.merge import run as merge
+from faceloom.stages.train import run as train
+from faceloom.workspace.layout import Workspace, stage_config
 
 DEFAULT_ITERATIONS = 20_000
 STAGES = ("extract", "train", "merge", "encode")

@@ -33,21 +33,6 @@ class Flat(Settings):
     """The loss must have fallen by this part of itself, in one column at least."""
 
 
-class Risk(Settings):
-    """What was lowered after collapses; part of a model's saved state."""
-
-    lr_factor: float = Field(default=1.0, gt=0, le=1)
-    """The learning rate is multiplied by this."""
-    clipgrad: bool = False
-    """Whether gradients are bounded whatever the settings say."""
-    rollbacks: int = Field(default=0, ge=0)
-    """How often training has gone back to a good state."""
-
-    def lowered(self) -> Risk:
-        """The next lower risk: half the learning rate, and bounded gradients."""
-        return Risk(lr_factor=self.lr_factor / 2, clipgrad=True, rollbacks=self.rollbacks + 1)
-
-
 @dataclass(frozen=True)
 class Guard:
     """Judges the losses since `first`, the iteration at which the present settings began."""

@@ -16,6 +16,7 @@ from typing import Any, Final, Self
 
 from pydantic import Field, model_validator
 
+from faceloom.checkpoints.progress import RecipeProgress
 from faceloom.core import InputError, Settings
 from faceloom.core.config import validate
 from faceloom.models import MODELS
@@ -86,29 +87,6 @@ class Recipe(Settings):
             if stage.iterations is None and stage.hours is None and stage.flat is None:
                 raise ValueError(f"stage {stage.name!r} never ends, and is not the last")
         return self
-
-
-class RecipeProgress(Settings):
-    """How far a model has come in a recipe; part of its saved state."""
-
-    recipe: str
-    """Name, or path, as it was given."""
-    digest: str
-    """Of the recipe's content: another content is another recipe."""
-    scale: float = 1.0
-    """What its iterations and windows are multiplied by."""
-    stage: int = 0
-    """The stage it is in, counted from 0; the number of stages when it is done."""
-    began: int = 0
-    """Iteration at which this stage began."""
-    began_s: float = 0.0
-    """Seconds trained when this stage began."""
-    resets: int = 0
-    """How often this stage has reset networks on its way."""
-    paused: bool = False
-    """Whether training has stopped before this stage, as the stage asks."""
-    begun: bool = False
-    """Whether this stage has trained, and its networks to reset are reset."""
 
 
 @dataclass(frozen=True)

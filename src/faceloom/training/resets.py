@@ -16,13 +16,13 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
+from faceloom.checkpoints.events import EventLog
+from faceloom.checkpoints.folder import ModelFolder
+from faceloom.checkpoints.snapshots import install_state, link_file, list_snapshots, snapshot
+from faceloom.checkpoints.state import ModelState, read_state, saved_settings
+from faceloom.checkpoints.tensors import EMA_FILE, read_tensors
 from faceloom.core import InputError
 from faceloom.models import build_model
-from faceloom.training.checkpoint import ModelState, read_state, saved_settings
-from faceloom.training.events import EventLog
-from faceloom.training.folder import ModelFolder
-from faceloom.training.snapshots import install_state, link_file, list_snapshots, snapshot
-from faceloom.training.tensors import EMA_FILE, read_tensors
 
 _SUFFIX: Final = ".safetensors"
 

@@ -11,10 +11,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
+from faceloom.checkpoints.folder import ModelFolder
+from faceloom.checkpoints.snapshots import copied_state, install_state, link_file
+from faceloom.checkpoints.state import ModelState, read_state
 from faceloom.core import ModelError
-from faceloom.training.checkpoint import ModelState, read_state
-from faceloom.training.folder import ModelFolder
-from faceloom.training.snapshots import copied_state, install_state, link_file
 
 PROOF: Final = 100
 """Iterations after which a saved state counts as good, when nothing has been wrong with them."""

@@ -12,7 +12,7 @@ from pydantic import Field
 
 from faceloom.core import Settings
 from faceloom.training.guard import Flat
-from faceloom.training.live import HISTORY_GROWTH
+from faceloom.training.previews.live import HISTORY_GROWTH
 
 _FETCH_EVERY_S: Final = 0.5
 _FETCH_AT_MOST: Final = 200

@@ -12,10 +12,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
-from faceloom.core import Cancel, ModelError, Progress
-from faceloom.models import ModelSettings, TrainableModel, build_model
-from faceloom.models.stepping import forget_compiled
-from faceloom.training.checkpoint import (
+from faceloom.checkpoints.events import EventKind, EventLog
+from faceloom.checkpoints.folder import ModelFolder
+from faceloom.checkpoints.history import LossHistory
+from faceloom.checkpoints.progress import RecipeProgress, Risk
+from faceloom.checkpoints.snapshots import snapshot
+from faceloom.checkpoints.state import (
     ModelState,
     load_history,
     load_means,
@@ -25,18 +27,22 @@ from faceloom.training.checkpoint import (
     sweep,
     update_state,
 )
+from faceloom.core import Cancel, ModelError, Progress
+from faceloom.models import ModelSettings, TrainableModel, build_model
+from faceloom.models.stepping import forget_compiled
+from faceloom.training.distributed.parallel import (
+    World,
+    broadcast_model,
+    broadcast_object,
+    reduce_gradients,
+)
 from faceloom.training.ema import Ema
-from faceloom.training.events import EventKind, EventLog
-from faceloom.training.folder import ModelFolder
-from faceloom.training.guard import Guard, Risk
-from faceloom.training.history import LossHistory
-from faceloom.training.parallel import World, broadcast_model, broadcast_object, reduce_gradients
-from faceloom.training.recipes import Leg, RecipeProgress
+from faceloom.training.guard import Guard
+from faceloom.training.material.sides import Material
+from faceloom.training.recipes import Leg
 from faceloom.training.resets import reset_networks
 from faceloom.training.rollback import go_back
 from faceloom.training.session_plan import Plan, device_name, risked
-from faceloom.training.sides import Material
-from faceloom.training.snapshots import snapshot
 from faceloom.training.trainer import Ending, Outcome, Trainer
 
 if TYPE_CHECKING:

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from faceloom.checkpoints.progress import Risk
+from faceloom.checkpoints.state import ModelState
 from faceloom.models import ModelSettings, Precision
-from faceloom.training.checkpoint import ModelState
-from faceloom.training.guard import Risk
 from faceloom.training.recipes import Course
 from faceloom.training.schedule import Schedule
 
 if TYPE_CHECKING:
-    from faceloom.training.tensorboard import Board
+    from faceloom.training.previews.tensorboard import Board
 
 
 @dataclass(frozen=True)

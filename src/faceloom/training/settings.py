@@ -6,10 +6,10 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
+from faceloom.checkpoints.state import ModelState, saved_settings
 from faceloom.core import InputError
 from faceloom.core.config import validate_with
 from faceloom.models import MODELS, ModelSettings
-from faceloom.training.checkpoint import ModelState, saved_settings
 
 _MEANT: Final = {"d_mask_dims": "mask_dims"}
 """What a structural setting comes to, where it may be left unset."""

@@ -12,23 +12,23 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from faceloom.checkpoints.events import EventLog
+from faceloom.checkpoints.folder import ModelFolder
+from faceloom.checkpoints.history import LossHistory
+from faceloom.checkpoints.snapshots import backup
+from faceloom.checkpoints.state import save_state
 from faceloom.core import Cancel, Progress
 from faceloom.models import TrainableModel
-from faceloom.training.checkpoint import save_state
+from faceloom.training.distributed.parallel import World, broadcast_object, mean_losses
 from faceloom.training.ema import Ema
-from faceloom.training.events import EventLog
-from faceloom.training.folder import ModelFolder
 from faceloom.training.guard import Flat, Guard, sound, standing_still
-from faceloom.training.history import LossHistory
-from faceloom.training.live import last_kept, write_curve, write_page, write_preview
-from faceloom.training.parallel import World, broadcast_object, mean_losses
-from faceloom.training.preview import Preview
+from faceloom.training.previews.live import last_kept, write_curve, write_page, write_preview
+from faceloom.training.previews.preview import Preview
 from faceloom.training.rollback import Proofs
 from faceloom.training.schedule import Clock, Schedule
-from faceloom.training.snapshots import backup
 
 if TYPE_CHECKING:
-    from faceloom.training.tensorboard import Board
+    from faceloom.training.previews.tensorboard import Board
 
 Outcome = Literal["reached", "cancelled", "flat", "time", "collapsed"]
 """Why a stretch of training ended: its last iteration, the user, a loss that stands still, its

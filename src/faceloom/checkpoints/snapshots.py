@@ -1,0 +1,338 @@
+"""Older states of a model, kept on purpose: backups by iteration, snapshots by name.
+
+backups/00012000/           kept by the hour or on demand, the oldest dropped when there are many
+snapshots/before gan/       kept until somebody deletes it
+  state.json, state-…/, history.f32, preview.jpg
+
+Files are linked, not copied, where the file system can: a save replaces them by new ones and never
+writes into them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import time
+import uuid
+from collections.abc import Callable, Generator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Literal
+
+from faceloom.checkpoints.folder import ModelFolder, sync_folder
+from faceloom.checkpoints.state import ModelState, read_state, sweep
+from faceloom.core import InputError, ModelError, atomic_write, file_lock
+
+PREVIEW_FILE: Final = "preview.jpg"
+_STATE_PREFIX: Final = "state-"
+_UNFINISHED_PREFIX: Final = ".tmp-state-"
+_ATTEMPTS: Final = 5
+_FORBIDDEN: Final = frozenset('/\\:*?"<>|')
+
+Kind = Literal["backup", "snapshot"]
+
+
+@dataclass(frozen=True)
+class Kept:
+    """A state that was kept."""
+
+    kind: Kind
+    name: str
+    path: Path
+    state: ModelState | None
+    """What it holds; None when it is damaged."""
+
+    @property
+    def iteration(self) -> int | None:
+        return None if self.state is None else self.state.iteration
+
+
+def snapshots_folder(folder: ModelFolder) -> Path:
+    """Where a model's snapshots are."""
+    return folder.path / "snapshots"
+
+
+def backup(folder: ModelFolder, *, keep: int = 24) -> Path:
+    """Keep the saved state under `backups/<iteration>`, and the latest saved `keep` of these.
+
+    A state that is kept already is not kept twice; another one of the same iteration (after a
+    restore or a reset) gets its token behind the number. The model may be in training.
+    """
+    with _keeping(folder):
+        target = _back_up(folder)
+        by_age = sorted(_listed(folder, "backup"), key=_age)
+        for entry in by_age[: -max(1, keep)]:
+            if entry.path != target:
+                shutil.rmtree(entry.path, ignore_errors=True)
+    return target
+
+
+def snapshot(folder: ModelFolder, name: str, *, replace: bool = False) -> Path:
+    """Keep the saved state as `snapshots/<name>`. The model may be in training.
+
+    Raises `InputError` for an unfit name, and for one that another state has, unless `replace`.
+    """
+    check_snapshot_name(name)
+    target = snapshots_folder(folder) / name
+    with _keeping(folder):
+        state = read_state(folder)
+        there = _kept("snapshot", target) if target.exists() else None
+        if there is not None and _same(folder, state, there):
+            return target
+        if there is not None and not replace:
+            raise InputError(
+                f"{folder.path.name}: there is a snapshot {name!r} already, of iteration "
+                f"{there.iteration}; choose another name, or delete it first"
+            )
+        unfinished = _copied_with_preview(folder, target.parent)
+        if there is not None:
+            old = target.with_name(f"{_UNFINISHED_PREFIX}{uuid.uuid4().hex[:8]}")
+            target.rename(old)
+            _publish(unfinished, target)
+            shutil.rmtree(old, ignore_errors=True)
+        else:
+            _publish(unfinished, target)
+    return target
+
+
+def check_snapshot_name(name: str) -> None:
+    """`InputError` for a name that cannot be a folder's on every system."""
+    if not name or name.startswith(".") or name != name.strip() or _FORBIDDEN & set(name):
+        raise InputError(f"snapshot name {name!r}: use letters, digits, spaces, - and _")
+
+
+def list_backups(folder: ModelFolder) -> list[Kept]:
+    """Every backup, the oldest first."""
+    return sorted(_listed(folder, "backup"), key=_age)
+
+
+def list_snapshots(folder: ModelFolder) -> list[Kept]:
+    """Every snapshot, the oldest first."""
+    return sorted(_listed(folder, "snapshot"), key=_age)
+
+
+def find_kept(folder: ModelFolder, wanted: str) -> Kept:
+    """The snapshot of that name, or else the backup of that name or iteration, the latest if
+    several have it. Raises `InputError` naming what there is."""
+    snapshots, backups = list_snapshots(folder), list_backups(folder)
+    fitting = [entry for entry in snapshots if entry.name == wanted]
+    fitting += [entry for entry in backups if entry.name == wanted]
+    if not fitting and wanted.isdigit():
+        fitting = [entry for entry in backups[::-1] if entry.iteration == int(wanted)]
+    if fitting:
+        return fitting[0]
+    known = [repr(entry.name) for entry in snapshots] + [entry.name for entry in backups]
+    there = f"there are {', '.join(known)}" if known else "there are none"
+    raise InputError(f"{folder.path.name}: no snapshot or backup {wanted!r}; {there}")
+
+
+def forget(entry: Kept) -> None:
+    """Delete a snapshot or backup; a kill on the way leaves nothing that looks whole."""
+    doomed = entry.path.with_name(f"{_UNFINISHED_PREFIX}{uuid.uuid4().hex[:8]}")
+    entry.path.rename(doomed)
+    shutil.rmtree(doomed, ignore_errors=True)
+
+
+def restore(folder: ModelFolder, source: Path) -> ModelState:
+    """Make a kept state, a folder of `backups` or `snapshots`, the model's own again.
+
+    The present state is kept as a backup first, even a damaged one, as far as it goes. A kill at
+    any instant leaves the model at the old state or at the restored one; only the losses of an old
+    state that was of another branch may then be those of the restored one. Hold the model by
+    `locked` meanwhile. Raises `ModelError` when the source is damaged.
+    """
+    kept = ModelFolder(source)
+    state = read_state(kept)
+    with _keeping(folder):
+        try:
+            _back_up(folder)
+        except ModelError:
+            _keep_damaged(folder)
+
+        def link(unfinished: Path) -> None:
+            for name in state.files:
+                link_file(source / state.folder / name, unfinished / name)
+
+        return install_state(folder, state, link, history_from=kept.history_file)
+
+
+def install_state(
+    folder: ModelFolder,
+    state: ModelState,
+    fill: Callable[[Path], None],
+    *,
+    history_from: Path | None = None,
+) -> ModelState:
+    """Make `state`, with the files that `fill` puts into an empty folder, the model's own.
+
+    `state.json`, renamed last, decides; the state before is then deleted.
+    """
+    token = uuid.uuid4().hex[:8]
+    unfinished = folder.path / f"{_UNFINISHED_PREFIX}{token}"
+    unfinished.mkdir(parents=True)
+    try:
+        fill(unfinished)
+        sync_folder(unfinished)
+        files = {file.name: file.stat().st_size for file in sorted(unfinished.iterdir())}
+        name = f"{_STATE_PREFIX}{state.iteration:08d}-{token}"
+        unfinished.rename(folder.path / name)
+    except BaseException:
+        shutil.rmtree(unfinished, ignore_errors=True)
+        raise
+    if history_from is not None:
+        _merge_history(folder.history_file, history_from)
+    sync_folder(folder.path)
+    installed = state.model_copy(update={"folder": name, "files": files})
+    atomic_write(folder.state_file, installed.model_dump_json(indent=1))
+    sync_folder(folder.path)
+    sweep(folder, keep=name)
+    return installed
+
+
+@contextlib.contextmanager
+def _keeping(folder: ModelFolder) -> Generator[None]:
+    """One process at a time keeps states of a model: the trainer and a command may both want to."""
+    if not folder.path.is_dir():
+        raise ModelError(f"{folder.path}: no trained model here")
+    with file_lock(folder.path / ".keeping", wait=True):
+        for parent in (folder.backups, snapshots_folder(folder)):
+            for leftover in parent.glob(f"{_UNFINISHED_PREFIX}*"):
+                shutil.rmtree(leftover, ignore_errors=True)
+        yield
+
+
+def _back_up(folder: ModelFolder) -> Path:
+    """Keep the saved state in `backups` unless it is there; return where."""
+    state = read_state(folder)
+    plain = folder.backups / f"{state.iteration:08d}"
+    for target in (plain, plain.with_name(f"{plain.name}-{_token(state)}")):
+        there = _kept("backup", target) if target.exists() else None
+        if there is None:
+            return _publish(_copied_with_preview(folder, folder.backups), target)
+        if _same(folder, state, there):
+            return target
+    raise ModelError(f"{folder.backups}: {plain.name}-{_token(state)} is damaged; delete it")
+
+
+def _same(folder: ModelFolder, state: ModelState, kept: Kept) -> bool:
+    """Whether a kept state has the very files of the present one: a restored state has a name of
+    its own, and a reset one has some files of the state before."""
+    if kept.state is None or kept.state.files != state.files:
+        return False
+    if kept.state.folder == state.folder:
+        return True
+    ours, theirs = folder.path / state.folder, kept.path / kept.state.folder
+    return all((ours / name).samefile(theirs / name) for name in state.files)
+
+
+def _copied_with_preview(folder: ModelFolder, parent: Path) -> Path:
+    """`copied_state`, with the latest preview to tell by what it is."""
+    unfinished = copied_state(folder, parent)
+    with contextlib.suppress(FileNotFoundError):
+        link_file(folder.previews / "last.jpg", unfinished / PREVIEW_FILE)
+    return unfinished
+
+
+def copied_state(folder: ModelFolder, parent: Path) -> Path:
+    """The saved state in a new folder of `parent`, whose name still marks it as unfinished."""
+    for _ in range(_ATTEMPTS):
+        state = read_state(folder)
+        unfinished = parent / f"{_UNFINISHED_PREFIX}{uuid.uuid4().hex[:8]}"
+        try:
+            _copy_state(folder, state, unfinished)
+            return unfinished
+        except BaseException as error:
+            shutil.rmtree(unfinished, ignore_errors=True)
+            # A training in another process may have replaced the state meanwhile.
+            if not isinstance(error, FileNotFoundError):
+                raise
+    raise ModelError(f"{folder.path}: is being saved all the time; try again")
+
+
+def _copy_state(folder: ModelFolder, state: ModelState, target: Path) -> None:
+    """Put a state and its history into the new folder `target`."""
+    (target / state.folder).mkdir(parents=True)
+    for name in state.files:
+        link_file(folder.path / state.folder / name, target / state.folder / name)
+    sync_folder(target / state.folder)
+    if folder.history_file.exists():
+        atomic_write(target / folder.history_file.name, folder.history_file.read_bytes())
+    atomic_write(target / folder.state_file.name, state.model_dump_json(indent=1))
+    sync_folder(target)
+
+
+def _keep_damaged(folder: ModelFolder) -> None:
+    """Keep what there is of a damaged state, which somebody may still make use of."""
+    states = [entry for entry in folder.path.glob(f"{_STATE_PREFIX}*") if entry.is_dir()]
+    present = [*states, *(file for file in (folder.state_file,) if file.exists())]
+    if not present:
+        return
+    stamp = time.strftime("%Y%m%d-%H%M%S")
+    target = folder.backups / f"damaged-{stamp}-{uuid.uuid4().hex[:4]}"
+    unfinished = folder.backups / f"{_UNFINISHED_PREFIX}{uuid.uuid4().hex[:8]}"
+    unfinished.mkdir(parents=True)
+    for entry in present:
+        if entry.is_dir():
+            shutil.copytree(entry, unfinished / entry.name, copy_function=link_file)
+        else:
+            shutil.copyfile(entry, unfinished / entry.name)
+    if folder.history_file.exists():
+        shutil.copyfile(folder.history_file, unfinished / folder.history_file.name)
+    _publish(unfinished, target)
+
+
+def _publish(unfinished: Path, target: Path) -> Path:
+    unfinished.rename(target)
+    sync_folder(target.parent)
+    return target
+
+
+def _merge_history(path: Path, source: Path) -> None:
+    """Replace the losses by the source's, but keep those of later iterations: until `state.json`
+    is renamed they still count, and afterwards nobody reads them."""
+    theirs = source.read_bytes() if source.exists() else b""
+    ours = path.read_bytes() if path.exists() else b""
+    if not ours.startswith(theirs):
+        atomic_write(path, theirs + ours[len(theirs) :])
+
+
+def _listed(folder: ModelFolder, kind: Kind) -> list[Kept]:
+    parent = folder.backups if kind == "backup" else snapshots_folder(folder)
+    if not parent.is_dir():
+        return []
+    return [
+        _kept(kind, entry)
+        for entry in parent.iterdir()
+        if entry.is_dir() and not entry.name.startswith(".")
+    ]
+
+
+def _kept(kind: Kind, path: Path) -> Kept:
+    try:
+        state = read_state(ModelFolder(path))
+    except ModelError:
+        state = None
+    return Kept(kind, path.name, path, state)
+
+
+def _age(entry: Kept) -> tuple[str, int, str]:
+    if entry.state is None:
+        return ("", 0, entry.name)
+    return (entry.state.saved_at, entry.state.iteration, entry.name)
+
+
+def _token(state: ModelState) -> str:
+    return state.folder.rpartition("-")[2]
+
+
+def link_file(source: Path | str, target: Path | str) -> None:
+    """Make `target` a second name of the file `source`, or a copy where that cannot be."""
+    try:
+        Path(target).hardlink_to(source)
+    except FileNotFoundError:
+        raise
+    except OSError:
+        shutil.copyfile(source, target)
+        with Path(target).open("rb+") as file:
+            os.fsync(file.fileno())

@@ -1,0 +1,1 @@
+"""`faceloom faceset`: one module per subcommand."""

@@ -1,0 +1,1 @@
+"""`faceloom model`: one module per group of subcommands."""

@@ -1,0 +1,29 @@
+"""Merging: swapped faces composited onto frames, touching only each face's region."""
+
+from faceloom.compositing.composite import Composite, composite, paste_faces
+from faceloom.compositing.crop import (
+    FaceCrop,
+    FaceGeometry,
+    Predictor,
+    SwappedFace,
+    WorkingTransform,
+    cut_faces,
+)
+from faceloom.compositing.mask import combine_masks, finish_mask
+from faceloom.compositing.settings import MaskMode, MergeSettings
+
+__all__ = [
+    "Composite",
+    "FaceCrop",
+    "FaceGeometry",
+    "MaskMode",
+    "MergeSettings",
+    "Predictor",
+    "SwappedFace",
+    "WorkingTransform",
+    "combine_masks",
+    "composite",
+    "cut_faces",
+    "finish_mask",
+    "paste_faces",
+]

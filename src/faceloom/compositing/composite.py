@@ -1,0 +1,193 @@
+"""Compositing: the predicted face laid on its frame (reference: pipeline.md 6.4).
+
+Where this departs from DFL, on purpose:
+
+* Results are rounded, not truncated; a pixel whose mask is 0 keeps its exact value.
+* Mask and face sit on one grid. DFL maps its 4n mask by corners but makes it by `resize`, which
+  leaves the mask 3/8 of a model pixel up and to the left of the face.
+* Beyond the crop's border the face repeats its edge, so that a `full` mask has no dark rim.
+* Pictures much larger than their place are averaged before they are sampled.
+* A positive face scale enlarges, as its name and its users say. By the reference's formula the
+  square, and the face in it, would shrink.
+* Several faces are laid over one another, the largest last, each once by its mask; DFL weighs
+  the second and later ones by their squared masks, in order of file names.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from faceloom.color import TRANSFERS
+from faceloom.compositing.crop import (
+    FaceCrop,
+    FaceGeometry,
+    Image,
+    Mask,
+    Matrix,
+    Predictor,
+    Region,
+    SwappedFace,
+    WorkingTransform,
+    as_float,
+    as_pixels,
+    cut_faces,
+    hull_of,
+    place,
+    region_of,
+    resized_matrix,
+    unit_range,
+)
+from faceloom.compositing.mask import LEAST, SUPERSAMPLING, combine_masks, finish_mask
+from faceloom.compositing.settings import MergeSettings
+from faceloom.core import InputError
+from faceloom.faces import FaceRecord
+from faceloom.geometry import frame_to_face, invert_affine, transform_points
+
+# A face whose mask is narrower than this many pixels is not worth pasting, nor safe to filter.
+_LEAST_EXTENT_PX = 4
+
+
+@dataclass(frozen=True)
+class Composite:
+    """A finished frame."""
+
+    image: NDArray[Any]
+    """`h w 3` RGB, of the frame's dtype."""
+    mask: NDArray[np.uint8]
+    """`h w`: how much of each pixel was replaced; where it is 0, `image` is the frame."""
+    faces: int
+    """How many faces were pasted."""
+
+
+def composite(
+    frame: NDArray[Any],
+    faces: Sequence[FaceRecord],
+    predictor: Predictor,
+    settings: MergeSettings,
+    geometry: FaceGeometry,
+    transform: WorkingTransform | None = None,
+) -> Composite:
+    """Swap all `faces` of one frame (`h w 3` RGB, uint8 or uint16 full-scale code values).
+
+    `geometry` is what `predictor`'s model expects; `transform` (HDR footage) maps code values to
+    the standard range and back. Raises `InputError` when the landmarks of a face are degenerate.
+    """
+    crops = cut_faces(frame, faces, geometry, transform)
+    swapped = predictor(np.stack([crop.image for crop in crops])) if crops else []
+    return paste_faces(frame, crops, swapped, settings, transform)
+
+
+def paste_faces(
+    frame: NDArray[Any],
+    crops: Sequence[FaceCrop],
+    swapped: Sequence[SwappedFace],
+    settings: MergeSettings,
+    transform: WorkingTransform | None = None,
+) -> Composite:
+    """Lay the swapped faces on their frame, in the order given. The frame itself is not changed."""
+    if len(crops) != len(swapped):
+        raise InputError(f"{len(crops)} face crops, but {len(swapped)} swapped faces")
+    h, w = frame.shape[:2]
+    image = frame.copy() if crops else frame
+    mask = np.zeros((h, w), np.uint8)
+    pasted = 0
+    for crop, face in zip(crops, swapped, strict=True):
+        pasted += _paste(image, mask, crop, face, settings, transform)
+    return Composite(image, mask, pasted)
+
+
+def _paste(
+    image: NDArray[Any],
+    mask: NDArray[np.uint8],
+    crop: FaceCrop,
+    face: SwappedFace,
+    settings: MergeSettings,
+    transform: WorkingTransform | None,
+) -> bool:
+    """Lay one face on `image` and add it to `mask`, both in place; False when it is too small."""
+    face_mask = _face_mask(crop, face, settings, (image.shape[0], image.shape[1]))
+    to_output = _output_matrix(crop, settings)
+    region, weight = _frame_mask(face_mask, to_output, (image.shape[0], image.shape[1]))
+    if _too_small(weight):
+        return False
+    swapped = _recolour(crop, face, face_mask, settings)
+    laid = unit_range(place(swapped, to_output, region, replicate=True))
+    if transform is not None:
+        laid = transform.from_working(laid)
+    # Blending happens in the frame's own code values: what the mask leaves needs no round trip.
+    under = as_float(image[region.slices])
+    mixed = as_pixels(under + (laid - under) * weight[..., None], image.dtype)
+    inside = weight > 0
+    np.copyto(image[region.slices], mixed, where=inside[..., None])
+    before = mask[region.slices].astype(np.float32) / 255
+    cover = np.rint(255 * (1 - (1 - before) * (1 - weight))).astype(np.uint8)
+    np.copyto(mask[region.slices], cover, where=inside)
+    return True
+
+
+def _face_mask(
+    crop: FaceCrop, face: SwappedFace, settings: MergeSettings, frame_size: tuple[int, int]
+) -> Mask:
+    """Steps 6 to 8: the finished mask, `4n 4n`."""
+    hull = hull_of(crop, frame_size) if settings.mask_mode == "dst" else face.mask_dst
+    combined = combine_masks(settings.mask_mode, face.mask_prd, face.mask_dst, hull)
+    return finish_mask(combined, erode=settings.erode, blur=settings.blur)
+
+
+def _output_matrix(crop: FaceCrop, settings: MergeSettings) -> Matrix:
+    """Frame to face pixels for pasting, with the face's scale.
+
+    `frame_to_face` shrinks its square by `scale`, and what is pasted into it with it.
+    """
+    if settings.face_scale == 0:
+        return crop.frame_to_face
+    return frame_to_face(
+        crop.landmarks,
+        crop.geometry.size_px,
+        crop.geometry.face_type,
+        scale=1 / (1 + 0.01 * settings.face_scale),
+        pixel_aspect=crop.pixel_aspect,
+    )
+
+
+def _frame_mask(
+    face_mask: Mask, to_output: Matrix, frame_size: tuple[int, int]
+) -> tuple[Region, Mask]:
+    """Step 9: the mask on the frame, as the region it covers and its values there."""
+    left, top, width, height = cv2.boundingRect((face_mask >= LEAST).astype(np.uint8))
+    if width == 0:
+        return Region(0, 0, 0, 0), np.zeros((0, 0), np.float32)
+    to_mask = resized_matrix(to_output, SUPERSAMPLING)
+    x0, y0 = left - SUPERSAMPLING, top - SUPERSAMPLING
+    x1, y1 = left + width + SUPERSAMPLING, top + height + SUPERSAMPLING
+    corners = np.array([[x0, y0], [x1, y0], [x1, y1], [x0, y1]])
+    region = region_of(transform_points(corners, invert_affine(to_mask)), frame_size, 2)
+    if region.empty:
+        return region, np.zeros((0, 0), np.float32)
+    weight = unit_range(place(face_mask, to_mask, region, detail_px=SUPERSAMPLING))
+    weight[weight < LEAST] = 0.0
+    return region, weight
+
+
+def _too_small(weight: Mask) -> bool:
+    if weight.size == 0:
+        return True
+    _, _, width, height = cv2.boundingRect((weight >= 0.1).astype(np.uint8))
+    return min(width, height) < _LEAST_EXTENT_PX
+
+
+def _recolour(crop: FaceCrop, face: SwappedFace, face_mask: Mask, settings: MergeSettings) -> Image:
+    """Step 11: the swapped face in the colours of the frame's, measured where the mask is."""
+    if settings.color_transfer == "none":
+        return face.image
+    n = crop.geometry.size_px
+    small = np.asarray(cv2.resize(face_mask, (n, n), interpolation=cv2.INTER_CUBIC))
+    inside = (small > 0).astype(np.float32)
+    transfer = TRANSFERS[settings.color_transfer]
+    return transfer(face.image, crop.image, inside, statistics=settings.color_statistics)

@@ -1,0 +1,64 @@
+"""Work in threads: results in the order of the items, with a bounded number under way."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections import deque
+from collections.abc import Callable, Generator, Iterable
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TypeVar
+
+from faceloom.core.events import Cancel
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+def worker_count(workers: int = 0, *, most: int = 64) -> int:
+    """`workers` itself, or for 0 one thread per core; never more than `most`."""
+    return min(workers or os.cpu_count() or 1, most)
+
+
+def ordered_map(
+    function: Callable[[T], R],
+    items: Iterable[T],
+    *,
+    workers: int,
+    ahead: int | None = None,
+    cancel: Cancel | None = None,
+) -> Generator[R]:
+    """Yield `function(item)` for each item, in order, computed by `workers` threads.
+
+    Items are read in the caller's thread, at most `ahead` of them (default: 2 per worker) before
+    the result that is yielded next. Once `cancel` is set no more items are read; the results of
+    those under way are still yielded. An exception of `function` is raised in its item's place.
+    When the caller stops early, work that has not begun is dropped; work that has is waited for.
+    """
+    window = 2 * workers if ahead is None else ahead
+    waiting: deque[Future[R]] = deque()
+    pool = ThreadPoolExecutor(workers, thread_name_prefix="faceloom")
+    try:
+        for item in items:
+            if cancel is not None and cancel.is_set:
+                break
+            waiting.append(pool.submit(function, item))
+            while waiting and (waiting[0].done() or len(waiting) > window):
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+@contextlib.contextmanager
+def one_opencv_thread() -> Generator[None]:
+    """Switch OpenCV's own threads off while a pool of ours uses the cores."""
+    import cv2
+
+    before = cv2.getNumThreads()
+    cv2.setNumThreads(1)
+    try:
+        yield
+    finally:
+        cv2.setNumThreads(before)

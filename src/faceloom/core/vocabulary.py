@@ -1,0 +1,47 @@
+"""The field's own words that several packages and configurations share.
+
+This module imports nothing heavy, so that a configuration which names them loads at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Final, Literal, get_args
+
+Side = Literal["src", "dst"]
+SIDES: Final[tuple[Side, Side]] = ("src", "dst")
+
+FaceType = Literal[
+    "half_face",
+    "midfull_face",
+    "full_face",
+    "full_face_no_align",
+    "whole_face",
+    "head",
+    "head_no_align",
+    "mark_only",
+]
+
+FACE_TYPES: Final[tuple[FaceType, ...]] = get_args(FaceType)
+"""All types, each containing the ones before it (reference: pipeline.md 2.6)."""
+
+SHORT: Final[Mapping[str, FaceType]] = MappingProxyType(
+    {
+        "h": "half_face",
+        "mf": "midfull_face",
+        "f": "full_face",
+        "wf": "whole_face",
+        "head": "head",
+    }
+)
+"""The short names that training options use."""
+
+Turn = Literal[0, 90, 180, 270]
+Turns = Literal["auto"] | tuple[Turn, ...]
+"""Clockwise turns at which a picture is searched: those listed, or with `auto` upright first and
+the others only where nothing was found, a find is doubtful or a tracked face was lost."""
+
+MIN_FACE_PX: Final = 12
+"""Faces whose landmarks span fewer pixels are left out by default: below that, even noise gets a
+good presence score, and a real face is too small to learn from."""

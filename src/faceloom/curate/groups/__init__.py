@@ -1,0 +1,1 @@
+"""Groups of faces: by person, and near-duplicates."""

@@ -1,0 +1,266 @@
+"""Group faces by person: no number of persons given, no table of all pairs.
+
+Vectors of one person lie within a cosine of 0.7 of their mean nearly always, means of two persons
+within 0.31 of each other at most (37 persons, SFace). So groups are grown on means: first small
+tight ones, then, nearest first, those whose means are near. Faces whose vector cannot be trusted
+(blurred, tiny, hidden) take no part in that, since they are near to each other whoever they show
+and would bridge two persons; they join a group afterwards, by their track or by nearness.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from faceloom.core import Cancel, InputError, NullProgress, Progress
+from faceloom.curate.groups.linkage import (
+    BLOCK_FLOATS,
+    blocks,
+    group_sums,
+    merge_nearest,
+    unit_rows,
+)
+
+Vectors = NDArray[np.float32]
+Rows = NDArray[np.intp]
+
+THRESHOLD: Final = 0.45
+"""Cosine of two groups' means from which they are one person. Single faces of two persons reach
+0.46 (1 in 10 000: 0.38), means 0.31; means of one person in different clips have 0.68 and more."""
+_TIGHT: Final = 0.65
+_SAME_TRACK: Final = 0.35
+_ATTACH: Final = 0.32
+_MARGIN: Final = 0.08
+_TRACK_SHARE: Final = 0.1
+
+
+_DOUBTFUL_BLANK: Final = 0.20
+_HOPELESS_BLANK: Final = 0.30
+_DOUBTFUL_PX: Final = 24.0
+_HOPELESS_PX: Final = 12.0
+_BLURRED: Final = 0.02
+
+
+@dataclass(frozen=True, eq=False)
+class Clusters:
+    """n faces in groups, the largest first."""
+
+    labels: NDArray[np.intp]
+    """n: the group, from 0; -1 where it cannot be told whose face it is."""
+    distances: NDArray[np.float32]
+    """n: 1 - cosine with the group's mean, 0 to 2; NaN without a group or a vector."""
+    centres: Vectors
+    """k x d: the groups' means, unit length."""
+
+    @property
+    def counts(self) -> NDArray[np.intp]:
+        """k: faces a group."""
+        return np.bincount(self.labels[self.labels >= 0], minlength=len(self.centres))
+
+    def outliers_first(self) -> Rows:
+        """All rows, those least likely to be the main person's first.
+
+        Faces of no group, then groups from the smallest to the largest, each from its edge inward.
+        """
+        distances = np.nan_to_num(self.distances, nan=3.0)
+        return np.lexsort((np.arange(len(self.labels)), -distances, -self._from_smallest()))
+
+    def _from_smallest(self) -> NDArray[np.intp]:
+        return np.where(self.labels < 0, len(self.centres), self.labels)
+
+
+def face_trust(
+    *,
+    blankness: NDArray[np.floating],
+    face_px: NDArray[np.floating],
+    sharpness: NDArray[np.floating],
+) -> NDArray[np.intp]:
+    """How far the vectors of n faces can be trusted, as `cluster_faces` takes it: 2, 1 or 0.
+
+    `blankness` is that of `faceloom.identify`, `face_px` the side in the frame of the square that
+    SFace sees, `sharpness` the measure of that name; NaN says nothing against a face. SFace tells
+    faces shrunk to 24 pixels apart without a mistake, 2 in 100 of those shrunk to 16 go wrong, and
+    nearly half at 12.
+    """
+    doubtful = (blankness > _DOUBTFUL_BLANK) | (face_px < _DOUBTFUL_PX) | (sharpness < _BLURRED)
+    hopeless = (blankness > _HOPELESS_BLANK) | (face_px < _HOPELESS_PX)
+    return np.where(hopeless, 0, np.where(doubtful, 1, 2)).astype(np.intp)
+
+
+def cluster_faces(
+    embeddings: NDArray[np.floating],
+    *,
+    trust: NDArray[np.integer] | None = None,
+    tracks: NDArray[np.integer] | None = None,
+    threshold: float = THRESHOLD,
+    progress: Progress | None = None,
+    cancel: Cancel | None = None,
+) -> Clusters:
+    """Group n unit vectors, n x d, by person. The same input gives the same groups.
+
+    `trust` (n) is 2 for faces to build groups on, 1 for those that may build a group of their own
+    only where they fit none of these, 0 for those that never do; without it all are 2. `tracks`
+    (n, -1 unknown) names the faces that were followed through a clip as one: within a track less
+    nearness is asked for, and a face of little trust goes where its track goes. Rows that are NaN
+    get no group. Memory grows with n, not with its square.
+
+    Raises `InputError` for shapes that do not fit and `CancelledError`.
+    """
+    vectors = np.ascontiguousarray(embeddings, dtype=np.float32)
+    n = len(vectors)
+    tracks = np.full(n, -1) if tracks is None else np.asarray(tracks)
+    trust = np.full(n, 2) if trust is None else np.asarray(trust)
+    if vectors.ndim != 2 or tracks.shape != (n,) or trust.shape != (n,):
+        raise InputError("faces to group: n x d vectors, and a track and a trust for each of them")
+    if not -1 < threshold < 1:
+        raise InputError(f"the least similarity of one person's faces lies within 1: {threshold}")
+    progress, cancel = progress or NullProgress(), cancel or Cancel()
+    known = np.isfinite(vectors).all(axis=1)
+    progress.start("group faces", n, "faces")
+    labels = np.full(n, -1, dtype=np.intp)
+    centres = np.zeros((0, vectors.shape[1]), np.float32)
+    done = 0
+    for level in (2, 1):
+        rows = np.flatnonzero(known & (trust >= level) & (labels < 0))
+        grown = _grow(vectors[rows], tracks[rows], threshold, cancel)
+        labels[rows] = grown + len(centres)
+        centres = np.concatenate([centres, unit_rows(group_sums(vectors[rows], grown)[0])])
+        rest = np.flatnonzero(known & (labels < 0))
+        labels[rest] = _attach(vectors[rest], tracks[rest], labels, tracks, centres)
+        progress.advance(int((labels >= 0).sum()) - done)
+        done = int((labels >= 0).sum())
+    progress.advance(n - done)
+    progress.finish()
+    return _ordered(vectors, labels, centres)
+
+
+def _grow(vectors: Vectors, tracks: NDArray[np.integer], threshold: float, cancel: Cancel) -> Rows:
+    """The vectors in groups, from tight ones to whole persons: n, numbered without gaps."""
+    small = _join_tracks(vectors, _tight_groups(vectors, cancel), tracks)
+    return merge_nearest(group_sums(vectors, small)[0], threshold, cancel)[small]
+
+
+def _tight_groups(vectors: Vectors, cancel: Cancel) -> Rows:
+    """Each vector with the nearest of the leaders, or a new leader where none is near: n."""
+    n, d = vectors.shape
+    leaders = np.empty((64, d), np.float32)
+    count, labels = 0, np.zeros(n, dtype=np.intp)
+    start = 0
+    while start < n:
+        cancel.check()
+        block = vectors[start : start + max(1, min(1024, BLOCK_FLOATS // (count + 1)))]
+        own = np.full(len(block), -1, dtype=np.intp)
+        if count:
+            near = block @ leaders[:count].T
+            best = near.argmax(axis=1)
+            fits = near[np.arange(len(block)), best] >= _TIGHT
+            own[fits] = best[fits]
+        for row in _new_leaders(block, own, count):
+            if count == len(leaders):
+                leaders = np.concatenate([leaders, np.empty_like(leaders)])
+            leaders[count] = block[row]
+            count += 1
+        labels[start : start + len(block)] = own
+        start += len(block)
+    return labels
+
+
+def _new_leaders(block: Vectors, own: Rows, count: int) -> list[int]:
+    """Make leaders of the block's rows that have none, in their order; fills `own`."""
+    chosen: list[int] = []
+    while (left := np.flatnonzero(own < 0)).size:
+        first = int(left[0])
+        own[left[block[left] @ block[first] >= _TIGHT]] = count + len(chosen)
+        own[first] = count + len(chosen)
+        chosen.append(first)
+    return chosen
+
+
+def _join_tracks(vectors: Vectors, small: Rows, tracks: NDArray[np.integer]) -> Rows:
+    """Join small groups that one track has together, when their means are at all alike."""
+    if len(small) == 0 or not (tracks >= 0).any():
+        return small
+    means = unit_rows(group_sums(vectors, small)[0])
+    parent = np.arange(len(means))
+    order = np.argsort(tracks, kind="stable")
+    order = order[tracks[order] >= 0]
+    ends = np.flatnonzero(np.diff(tracks[order])) + 1
+    for rows in np.split(order, ends):
+        groups = np.unique(small[rows])
+        main = groups[np.argmax(np.bincount(small[rows], minlength=len(means))[groups])]
+        for group in groups[means[groups] @ means[main] >= _SAME_TRACK]:
+            _link(parent, int(group), int(main))
+    roots = np.array([_root(parent, group) for group in range(len(parent))], dtype=np.intp)
+    return np.unique(roots[small], return_inverse=True)[1].astype(np.intp)
+
+
+def _root(parent: Rows, item: int) -> int:
+    while parent[item] != item:
+        parent[item] = parent[parent[item]]
+        item = int(parent[item])
+    return item
+
+
+def _link(parent: Rows, a: int, b: int) -> None:
+    low, high = sorted((_root(parent, a), _root(parent, b)))
+    parent[high] = low
+
+
+def _attach(
+    rest: Vectors,
+    own_tracks: NDArray[np.integer],
+    labels: Rows,
+    tracks: NDArray[np.integer],
+    centres: Vectors,
+) -> Rows:
+    """A group for each face whose vector is not to be trusted: its track's, or one that is plainly
+    nearer than the others; -1 where there is neither."""
+    found = np.full(len(rest), -1, dtype=np.intp)
+    if len(rest) == 0 or len(centres) == 0:
+        return found
+    for part in blocks(len(rest), len(centres)):
+        near = rest[part] @ centres.T
+        best = near.argmax(axis=1)
+        value = near[np.arange(len(near)), best]
+        second = np.partition(near, -2, axis=1)[:, -2] if len(centres) > 1 else value - 1
+        fits = (value >= _ATTACH) & (value - second >= _MARGIN)
+        found[part][fits] = best[fits]
+    for track, groups in _groups_of_tracks(labels, tracks).items():
+        rows = np.flatnonzero(own_tracks == track)
+        if len(rows):
+            found[rows] = groups[(rest[rows] @ centres[groups].T).argmax(axis=1)]
+    return found
+
+
+def _groups_of_tracks(labels: Rows, tracks: NDArray[np.integer]) -> dict[int, Rows]:
+    """Track → the groups that hold a good share of its faces."""
+    rows = np.flatnonzero((tracks >= 0) & (labels >= 0))
+    pairs = np.stack([tracks[rows], labels[rows]], axis=1)
+    pairs, counts = np.unique(pairs, axis=0, return_counts=True)
+    groups: dict[int, Rows] = {}
+    edges = [*np.flatnonzero(np.diff(pairs[:, 0], prepend=-1)).tolist(), len(pairs)]
+    for start, end in pairwise(edges):
+        often = counts[start:end] >= _TRACK_SHARE * counts[start:end].sum()
+        groups[int(pairs[start, 0])] = pairs[start:end, 1][often].astype(np.intp)
+    return groups
+
+
+def _ordered(vectors: Vectors, labels: Rows, centres: Vectors) -> Clusters:
+    """Number the groups by size, equal ones by their first face, and measure the distances."""
+    count = len(centres)
+    counts = np.bincount(labels[labels >= 0], minlength=count)
+    first = np.full(count, len(labels))
+    rows = np.flatnonzero(labels >= 0)
+    np.minimum.at(first, labels[rows], rows)
+    order = np.lexsort((first, -counts))
+    rank = np.empty(count, dtype=np.intp)
+    rank[order] = np.arange(count)
+    labels, centres = labels.copy(), centres[order]
+    labels[rows] = rank[labels[rows]]
+    distances = np.full(len(labels), np.nan, dtype=np.float32)
+    distances[rows] = 1 - np.einsum("nd,nd->n", vectors[rows], centres[labels[rows]])
+    return Clusters(labels, distances, centres)

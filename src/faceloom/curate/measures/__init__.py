@@ -1,0 +1,1 @@
+"""Measures of one face: sharpness, light, pose, expression, occlusion."""

@@ -1,0 +1,1 @@
+"""Detector and landmark networks, one module each."""

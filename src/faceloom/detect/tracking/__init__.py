@@ -1,0 +1,1 @@
+"""Faces over time: tracks, gaps and smoothing."""

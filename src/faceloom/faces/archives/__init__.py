@@ -1,0 +1,1 @@
+"""Facesets in one file: `faceset.pak` and zip."""

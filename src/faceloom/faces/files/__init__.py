@@ -1,0 +1,1 @@
+"""Faces as files: JPEG and PNG with their metadata."""

@@ -1,0 +1,1 @@
+"""The index of a faceset: a cache of records and measures."""

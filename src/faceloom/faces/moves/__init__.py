@@ -1,0 +1,1 @@
+"""Renames and moves of faces, with a journal and undo."""

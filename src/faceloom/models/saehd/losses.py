@@ -1,0 +1,218 @@
+"""SAEHD's losses (reference: training.md 2.3 to 2.6).
+
+Per-sample vectors `b`, summed over the batch for the gradient. p are the model's pictures, t what
+they should be, m masks, W(m) the weight of a mask, M(x) = x·W(m) with `masked_training`, else x.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from faceloom.models.adversary import Adversary, Evidence
+from faceloom.models.base import TrainBatch
+from faceloom.models.pair import StepLosses, stacked
+from faceloom.models.settings import SaehdSettings
+from faceloom.models.wiring import Codes, Decoded, Graph
+from faceloom.nn import (
+    absolute_error,
+    blur_outside,
+    dssim,
+    dssim_windows,
+    mask_weight,
+    squared_error,
+    structural_loss,
+    style_loss,
+    total_variation,
+)
+
+GAN = "GAN"
+CODE_DISCRIMINATOR = "code_discriminator"
+EYES_MOUTH_WEIGHT = 300.0
+FACE_STYLE_WEIGHT = 100.0
+SMOOTHNESS_WEIGHT = 1e-6
+BACKGROUND_WEIGHT = 0.02
+
+Embed = Callable[[Tensor], Tensor]
+"""Unit vectors `b n`, one for each picture of `b 3 r r`: alike for pictures of one person."""
+
+
+@dataclass(frozen=True)
+class Truth:
+    """What the decoders should have made, `b` samples."""
+
+    image: Tensor
+    """t, `b 3 r r`, its outside blurred where the settings say so."""
+    mask: Tensor
+    """m, `b 1 r r`."""
+    weight: Tensor | None
+    """W(m), `b 1 r r`; None where the whole picture counts."""
+    eyes_mouth: Tensor | None
+    """`b 1 r r`; None where eyes and mouth count as everything."""
+
+    def weighted(self, image: Tensor) -> Tensor:
+        """M of `b 3 r r`."""
+        return image if self.weight is None else image * self.weight
+
+    def of(self, samples: slice) -> Truth:
+        """Some of the samples."""
+        return Truth(
+            self.image[samples],
+            self.mask[samples],
+            None if self.weight is None else self.weight[samples],
+            None if self.eyes_mouth is None else self.eyes_mouth[samples],
+        )
+
+
+def truth_of(batch: TrainBatch, settings: SaehdSettings) -> Truth:
+    """What the settings make of a batch's targets (2.4)."""
+    return Truth(
+        image=blur_outside(batch.target, batch.mask) if settings.blur_out_mask else batch.target,
+        mask=batch.mask,
+        weight=mask_weight(batch.mask) if settings.masked_training else None,
+        eyes_mouth=batch.eyes_mouth if settings.eyes_mouth_prio else None,
+    )
+
+
+def rebuilding_losses(made: Decoded, truth: Truth) -> Tensor:
+    """10 DSSIM + 10 L2 of the picture, 10 L2 of the mask, 300 L1 of eyes and mouth → `b`."""
+    total = 10 * squared_error(truth.mask, made.mask)
+    if truth.eyes_mouth is not None:
+        total = total + EYES_MOUTH_WEIGHT * absolute_error(
+            truth.image * truth.eyes_mouth, made.image * truth.eyes_mouth
+        )
+    target, image = truth.weighted(truth.image), truth.weighted(made.image)
+    total = total + structural_loss(target, image, target.shape[-1])
+    return total + 10 * squared_error(target, image)
+
+
+def face_style_loss(swap: Tensor, swap_mask: Tensor, made: Decoded, power: float) -> Tensor:
+    """The swap's colours under its mask against those of dst's own picture `made` → `b`.
+
+    Only `swap` gets gradients, not the masks nor what it is compared with.
+    """
+    face = swap * swap_mask.detach()
+    reference = (made.image * made.mask).detach()
+    return style_loss(face, reference, swap.shape[-1] // 8, FACE_STYLE_WEIGHT * power)
+
+
+def background_style_loss(
+    swap: Tensor, swap_mask: Tensor, made: Decoded, target: Tensor, power: float
+) -> Tensor:
+    """DSSIM and L2 of the swap and dst's picture `target` around the face → `b`.
+
+    Around the face is 1 − W of the product of the two predicted masks, the swap's and that of
+    dst's own picture `made`, without gradients. (The reference computes this, and then takes src's
+    true mask instead, which lies elsewhere: its oddity 18.)
+    """
+    outside = 1 - mask_weight((swap_mask * made.mask).detach())
+    x, y = swap * outside, target * outside
+    window = dssim_windows(target.shape[-1])[0]
+    return power / 10 * (dssim(x, y, window).mean(1) + squared_error(x, y))
+
+
+def background_guard(image: Tensor, target: Tensor, weight: Tensor) -> Tensor:
+    """Keeps src's picture smooth, and near `target` outside the mask's `weight` → `b`.
+
+    There nothing else holds it in masked training, and a GAN would have it dream.
+    """
+    outside = 1 - weight
+    away = squared_error(image * outside, target * outside)
+    return SMOOTHNESS_WEIGHT * total_variation(image) + BACKGROUND_WEIGHT * away
+
+
+def identity_loss(embed: Embed, image: Tensor, swap: Tensor, target: Tensor) -> Tensor:
+    """How unlike src the face of src's picture `image` and that of the swap are → `b`, 0 to 4.
+
+    1 − the cosine between the embeddings of `image` and its `target`, and 1 − that between the
+    swap's and the mean of the batch's targets.
+    """
+    with torch.no_grad():
+        true = embed(target).float()
+        mean = F.normalize(true.mean(0), dim=0)
+    return 2 - (embed(image).float() * true).sum(1) - embed(swap).float() @ mean
+
+
+@dataclass(frozen=True)
+class Sides:
+    """Both sides apart, `b` samples each."""
+
+    made_src: Decoded
+    made_dst: Decoded
+    true_src: Truth
+    true_dst: Truth
+
+
+@dataclass(frozen=True)
+class SaehdObjective:
+    """The losses of a step; an `Objective`."""
+
+    settings: SaehdSettings
+    """The effective ones."""
+    adversaries: Mapping[str, Adversary]
+    """By the names of their networks."""
+    perceptual: Callable[[Tensor, Tensor], Tensor] | None = None
+    """Distance of two `b 3 r r` pictures → `b`; None when `perceptual_power` is 0."""
+    embed: Embed | None = None
+    """What tells who is on a picture; None when `identity_power` is 0."""
+
+    def __call__(self, graph: Graph, src: TrainBatch, dst: TrainBatch) -> StepLosses:
+        of_src, of_dst = slice(len(src.target)), slice(len(src.target), None)
+        codes = graph.encode(src.warped, dst.warped)
+        made = graph.decode(codes)
+        truth = truth_of(stacked(src, dst), self.settings)
+        reported = rebuilding_losses(made, truth)
+        if self.perceptual is not None:
+            distance = self.perceptual(truth.weighted(truth.image), truth.weighted(made.image))
+            reported = reported + self.settings.perceptual_power * distance
+        sides = Sides(made.of(of_src), made.of(of_dst), truth.of(of_src), truth.of(of_dst))
+        loss_src, loss_dst = reported[of_src], reported[of_dst]
+        for loss in self._swap_losses(graph, codes, sides):
+            loss_src = loss_src + loss
+        total = loss_src.sum() + loss_dst.sum()
+        for loss in self._fooling_losses(codes, sides):
+            total = total + loss.sum()
+        return StepLosses(total, loss_src.detach(), loss_dst.detach(), self._seen(codes, sides))
+
+    def _swap_losses(self, graph: Graph, codes: Codes, sides: Sides) -> Iterator[Tensor]:
+        """The reported losses that look at the swap, `b` each.
+
+        Face style and identity teach the decoder alone: no gradients beyond the swap's code.
+        """
+        settings = self.settings
+        if settings.face_style_power or self.embed is not None:
+            swap, mask = graph.decode_swap(codes.swap.detach())
+            if settings.face_style_power:
+                yield face_style_loss(swap, mask, sides.made_dst, settings.face_style_power)
+            if self.embed is not None:
+                faces = (sides.made_src.image, swap, sides.true_src.image)
+                yield settings.identity_power * identity_loss(self.embed, *faces)
+        if settings.bg_style_power:
+            swap, mask = graph.decode_swap(codes.swap)
+            target = sides.true_dst.image
+            power = settings.bg_style_power
+            yield background_style_loss(swap, mask, sides.made_dst, target, power)
+
+    def _fooling_losses(self, codes: Codes, sides: Sides) -> Iterator[Tensor]:
+        """The losses that are not reported: the discriminators' and the guard, `b` each."""
+        if CODE_DISCRIMINATOR in self.adversaries:
+            fooling = self.adversaries[CODE_DISCRIMINATOR].fooling(codes.src)
+            yield self.settings.true_face_power * fooling
+        if GAN in self.adversaries:
+            image, truth = sides.made_src.image, sides.true_src
+            yield self.settings.gan_power * self.adversaries[GAN].fooling(truth.weighted(image))
+            if truth.weight is not None:
+                yield background_guard(image, truth.image, truth.weight)
+
+    def _seen(self, codes: Codes, sides: Sides) -> dict[str, Evidence]:
+        """What each discriminator is to judge: src's pictures; and codes, dst's being the real."""
+        image, truth = sides.made_src.image.detach(), sides.true_src
+        evidence = {
+            CODE_DISCRIMINATOR: Evidence(real=codes.dst.detach(), fake=codes.src.detach()),
+            GAN: Evidence(real=truth.weighted(truth.image), fake=truth.weighted(image)),
+        }
+        return {name: evidence[name] for name in self.adversaries}

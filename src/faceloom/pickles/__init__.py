@@ -1,0 +1,1 @@
+"""Restricted reader and writer for foreign pickles."""

@@ -1,0 +1,68 @@
+"""Every stage by name: its configuration, its `run`, and the line that describes it.
+
+The command line, the Python API, `faceloom settings` and the reference pages of the docs all read
+this list, so a new stage appears everywhere by being declared here. Importing it loads no stage.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any, Final, Protocol, cast
+
+from faceloom.core.config import Settings
+from faceloom.core.events import Cancel, Progress
+from faceloom.core.result import Result
+
+_ROOT: Final = "faceloom.stages."
+
+
+class Run(Protocol):
+    """The contract of a stage's `run`."""
+
+    def __call__(self, config: Any, *, progress: Progress, cancel: Cancel) -> Result: ...
+
+
+@dataclass(frozen=True)
+class Stage:
+    """Where a stage is found, and what it is called."""
+
+    name: str
+    """The words of its command: `extract`, `faceset pack`."""
+    config: str
+    """`module:Class` below `faceloom.stages`; the module must be light."""
+    run: str
+    """`module:function` below `faceloom.stages`."""
+    summary: str
+    """One line for the list of commands; a command's own help is its configuration's docstring."""
+    table: str | None = None
+    """The table of `faceloom.toml` that holds its settings; None: none does."""
+
+    def settings(self) -> type[Settings]:
+        """The configuration's class; loads its module."""
+        return cast("type[Settings]", _load(self.config))
+
+    def function(self) -> Run:
+        """The stage's `run`; loads all that the stage needs."""
+        return cast("Run", _load(self.run))
+
+
+def _load(place: str) -> Any:
+    module, _, name = place.partition(":")
+    return getattr(import_module(_ROOT + module), name)
+
+
+STAGES: Final[tuple[Stage, ...]] = (
+    Stage(
+        "extract",
+        "extract.config:ExtractConfig",
+        "extract.run:run",
+        "Find, align and store the faces of src or dst.",
+        table="extract",
+    ),
+)
+
+
+def stage(name: str) -> Stage:
+    """The stage called `name`; `KeyError` when there is none."""
+    return next(one for one in STAGES if one.name == name)

@@ -1,0 +1,1 @@
+"""Sort, cluster, dedupe, coverage."""

@@ -1,0 +1,237 @@
+"""The metadata stages: saved beside the faces, and put back after they were edited elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from itertools import chain
+from pathlib import Path, PurePath
+from typing import Any, Literal
+
+from faceloom.core import Cancel, FaceloomError, FormatError, InputError, Progress, Settings
+from faceloom.core.paths import list_images
+from faceloom.core.words import counted
+from faceloom.faces import Faceset
+from faceloom.faces.archives.pack import pack_of
+from faceloom.faces.files.face_file import FACE_SUFFIXES, read_blocks, record_from_blocks
+from faceloom.faces.metadata import (
+    DFL_NAME,
+    OWN_NAME,
+    SavedFace,
+    read_saved,
+    restore_face,
+    saved_face,
+    write_meta_dat,
+    write_saved,
+)
+from faceloom.faces.moves.moves import hold_faces, renamed_since
+from faceloom.stages.faceset.files import some
+from faceloom.workspace.faceset import faceset_folder
+
+
+class SaveConfig(Settings):
+    """Which faces' metadata to save, and in which form."""
+
+    workspace: Path = Path()
+    """The workspace."""
+    faceset: str
+    """src, dst or a folder of faces."""
+    format: Literal["both", "faceloom", "dfl"] = "both"
+    """faceloom: faceloom_meta.jsonl, which loses nothing; dfl: meta.dat, for DeepFaceLab."""
+
+
+class RestoreConfig(Settings):
+    """Where to put metadata back, and where from."""
+
+    workspace: Path = Path()
+    """The workspace."""
+    faceset: str
+    """src, dst or a folder of faces."""
+    file: Path | None = None
+    """The saved metadata; unset: faceloom_meta.jsonl of the folder, or else its meta.dat."""
+    keep_size: bool = False
+    """Leave pictures that were resized as they are, and let landmarks, polygons and matrix follow.
+    Otherwise they are brought back to the size that they had."""
+
+
+@dataclass(frozen=True)
+class SaveResult:
+    """What was saved."""
+
+    faces: int
+    files: list[Path]
+    skipped: list[tuple[Path, str]] = field(default_factory=list)
+    """Pictures that are no faces, and why."""
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+    def lines(self) -> list[str]:
+        files = " and ".join(file.name for file in self.files)
+        lines = [f"metadata of {counted(self.faces, 'face')} in {files}"]
+        return lines + some([f"left out: {path}: {reason}" for path, reason in self.skipped])
+
+
+@dataclass(frozen=True)
+class RestoreResult:
+    """What was put back."""
+
+    restored: int
+    unchanged: int
+    """Faces that had their metadata already."""
+    missing: list[Path]
+    """Pictures of which nothing was saved."""
+    failed: list[tuple[Path, str]]
+    """Pictures that could not be given their metadata, and why."""
+    gone: int
+    """Saved faces whose picture is no longer there."""
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+    def lines(self) -> list[str]:
+        restored = counted(self.restored, "face")
+        lines = [f"{restored} restored, {self.unchanged} had their metadata already"]
+        if self.gone:
+            lines.append(f"no longer there: {counted(self.gone, 'saved face')}")
+        lines += some([f"nothing was saved of {path}" for path in self.missing])
+        return lines + some([f"not restored: {path}: {reason}" for path, reason in self.failed])
+
+
+# --- save
+
+
+def run_save(config: SaveConfig, *, progress: Progress, cancel: Cancel) -> SaveResult:
+    """Save the metadata of a faceset's loose faces in its folder, in place of what was saved.
+
+    What was saved of a picture that has lost its metadata since, in an editor, stays. Raises
+    `InputError` when there are none, `FormatError` when what was saved is damaged.
+    """
+    folder = faceset_folder(config.workspace, config.faceset)
+    faceset = Faceset(folder)
+    paths = _loose(faceset.paths)
+    skipped = list(faceset.skipped)
+    if not paths:
+        raise InputError(f"{folder}: no loose faces; `faceloom faceset unpack` a packed faceset")
+    files: list[Path] = []
+    kinds = ("faceloom", "dfl") if config.format == "both" else (config.format,)
+    progress.start("save", len(paths) * len(kinds), "faces")
+    for kind in kinds:
+        file = folder / (OWN_NAME if kind == "faceloom" else DFL_NAME)
+        write = write_saved if kind == "faceloom" else write_meta_dat
+        bare = {path.name for path, _ in skipped if path.is_file()}
+        lost = _kept(file, bare) if bare and file.is_file() else ()
+        write(file, chain(_saved(paths, progress, cancel), lost))
+        files.append(file)
+    progress.finish()
+    return SaveResult(len(paths), files, skipped)
+
+
+def _loose(paths: Sequence[Path]) -> list[Path]:
+    return [path for path in paths if pack_of(path) is None]
+
+
+def _saved(
+    paths: Sequence[Path], progress: Progress, cancel: Cancel
+) -> Iterator[tuple[str, SavedFace]]:
+    for path in paths:
+        cancel.check()
+        yield path.name, saved_face(path)
+        progress.advance()
+
+
+def _kept(file: Path, names: Collection[str]) -> Iterator[tuple[str, SavedFace]]:
+    """What was saved before of these pictures."""
+    for name, saved in read_saved(file):
+        if name in names:
+            yield name, saved
+
+
+# --- restore
+
+
+def run_restore(config: RestoreConfig, *, progress: Progress, cancel: Cancel) -> RestoreResult:
+    """Put saved metadata back into the pictures of a faceset's folder.
+
+    A picture is found by its name, or by its stem when an editor stored it in another format.
+    Each file is replaced whole or not at all; a run that was stopped goes on. What was saved stays.
+    Raises `InputError` when nothing was saved, or while something else changes faces there.
+    """
+    folder = faceset_folder(config.workspace, config.faceset)
+    file = config.file or _file_in(folder)
+    with hold_faces(folder):
+        return _restore_all(folder, file, config.keep_size, progress, cancel)
+
+
+def _restore_all(
+    folder: Path, file: Path, keep_size: bool, progress: Progress, cancel: Cancel
+) -> RestoreResult:
+    pictures = list_images(folder)
+    by_name = {path.name: path for path in pictures}
+    by_stem = _by_stem(pictures, {name for name, _ in read_saved(file)})
+    waiting = set(pictures)
+    renamed = renamed_since(folder, file.stat().st_mtime)
+    counts = {"restored": 0, "unchanged": 0, "gone": 0}
+    failed: list[tuple[Path, str]] = []
+    progress.start("restore", len(pictures), "faces")
+    for name, saved in read_saved(file):
+        cancel.check()
+        path = by_name.get(name) or by_stem.get(PurePath(name).stem)
+        if path is None or path not in waiting:
+            counts["gone"] += 1
+            continue
+        waiting.discard(path)
+        try:
+            changed = _restore(path, saved, keep_size=keep_size, renamed=path.name in renamed)
+            counts["restored" if changed else "unchanged"] += 1
+        except FaceloomError as error:
+            failed.append((path, str(error).removeprefix(f"{path}: ")))
+        progress.advance()
+    progress.finish()
+    return RestoreResult(missing=sorted(waiting), failed=failed, **counts)
+
+
+def _file_in(folder: Path) -> Path:
+    for name in (OWN_NAME, DFL_NAME):
+        if (folder / name).is_file():
+            return folder / name
+    raise InputError(
+        f"{folder}: no saved metadata ({OWN_NAME} or {DFL_NAME}); `faceloom faceset metadata save` "
+        "makes them before pictures are edited"
+    )
+
+
+def _by_stem(pictures: Sequence[Path], saved: Collection[str]) -> Mapping[str, Path]:
+    """Stem → picture, of stems that only one picture has of which nothing was saved."""
+    found: dict[str, Path] = {}
+    several: set[str] = set()
+    for path in pictures:
+        if path.name in saved:
+            continue
+        if path.stem in found:
+            several.add(path.stem)
+        found[path.stem] = path
+    return {stem: path for stem, path in found.items() if stem not in several}
+
+
+def _restore(path: Path, saved: SavedFace, *, keep_size: bool, renamed: bool) -> bool:
+    """Whether the file changed. `FormatError` for a face that is not the one that was saved."""
+    if path.suffix.lower() not in FACE_SUFFIXES:
+        raise FormatError("faces are JPEG or PNG files; store it as one of them")
+    there = _source(*read_blocks(path))
+    if there is None and renamed:
+        raise FormatError(
+            "faces were renamed since the metadata were saved; `faceloom faceset undo` that first"
+        )
+    if there is not None and _source(saved.dfl, saved.own) not in (None, there):
+        raise FormatError("it is another face than the one that was saved under its name")
+    return restore_face(path, saved, keep_size=keep_size)
+
+
+def _source(dfl: bytes | None, own: bytes | None) -> tuple[str, tuple[int, ...]] | None:
+    """The frame that a face is from and where it is there; None without readable metadata."""
+    try:
+        record = record_from_blocks(dfl, own)
+    except FormatError:
+        return None
+    return record.source_filename, tuple(int(side) for side in record.source_rect)

@@ -1,0 +1,326 @@
+"""The pack and unpack stages: a faceset in one file, and back."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from faceloom.core import Cancel, InputError, Progress, Settings
+from faceloom.core.paths import sweep_temporary
+from faceloom.core.words import counted
+from faceloom.faces import INDEX_NAME, Faceset
+from faceloom.faces.archives.archive import Archive, open_archive
+from faceloom.faces.archives.pack import (
+    PACK_NAMES,
+    Pack,
+    folder_pack,
+    open_pack,
+    pack_of,
+    person_and_name,
+)
+from faceloom.faces.archives.pack_writer import PackFace, verify_pack, write_pack
+from faceloom.faces.archives.zipped import open_zip, write_zip
+from faceloom.faces.files.face_file import read_bytes
+from faceloom.faces.moves.journal import sync_folder
+from faceloom.faces.moves.moves import hold_faces
+from faceloom.stages.faceset.files import (
+    faces_of,
+    is_same_file,
+    make_folder,
+    new_faceset_folder,
+    people_of,
+    person_folders,
+    put_face,
+    some,
+)
+from faceloom.workspace.faceset import faceset_folder
+
+_NEW_PACK = ".faceset-new.pak"
+"""Until it has been compared with the files; what a kill leaves of it is written over."""
+
+
+class PackConfig(Settings):
+    """How to pack a faceset."""
+
+    workspace: Path = Path()
+    """The workspace."""
+    faceset: str
+    """src, dst or a folder of faces."""
+    format: Literal["pak", "zip"] = "pak"
+    """pak: faceset.pak in the folder, for training and merging; zip: a zip file beside it."""
+    persons: bool = False
+    """Take the faces of the folder's sub-folders as well, each folder as one person."""
+    remove: bool = False
+    """Delete the loose files once the pack holds each of them byte for byte."""
+
+
+class UnpackConfig(Settings):
+    """What to unpack, and whether its pack stays."""
+
+    workspace: Path = Path()
+    """The workspace."""
+    faceset: str
+    """src, dst or a folder of faces."""
+    archive: Path | None = None
+    """The pack or zip file; unset: the faceset.pak in the folder."""
+    keep: bool = False
+    """Leave the folder's faceset.pak where it is. An archive from elsewhere always stays."""
+
+
+@dataclass(frozen=True)
+class PackResult:
+    """What was packed."""
+
+    output: Path
+    faces: int
+    bytes: int
+    removed: int = 0
+    """Loose files that were deleted since the pack has them."""
+    skipped: list[tuple[Path, str]] = field(default_factory=list)
+    """Pictures that are no faces, and why."""
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+    def lines(self) -> list[str]:
+        lines = [f"{self.output}: {counted(self.faces, 'face')}, {self.bytes / 1e6:.1f} MB"]
+        if self.removed:
+            lines.append(f"now only in the pack: {counted(self.removed, 'loose file')}")
+        return lines + some([f"left out: {path}: {reason}" for path, reason in self.skipped])
+
+
+@dataclass(frozen=True)
+class UnpackResult:
+    """What was unpacked."""
+
+    folder: Path
+    faces: int
+    """Faces that are loose now."""
+    written: int
+    """Those of them that were not there before."""
+    removed: Path | None
+    """The pack that is gone since all of it is loose."""
+    ignored: list[str] = field(default_factory=list)
+    """What else was in the archive."""
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+    def lines(self) -> list[str]:
+        lines = [f"{self.folder}: {counted(self.faces, 'face')}, {self.written} of them new"]
+        if self.removed is not None:
+            lines.append(f"{self.removed.name} is gone: all of it is loose now")
+        return lines + some([f"left out: {name}" for name in self.ignored])
+
+
+# --- pack
+
+
+def run(config: PackConfig, *, progress: Progress, cancel: Cancel) -> PackResult:
+    """Pack a faceset; its loose files stay unless they are to be removed.
+
+    A pack that is there already goes into the new one, but for faces that are also loose: so
+    packing again adds what is new, and one that was interrupted loses nothing. Raises `InputError`
+    when there is nothing to pack, or while something else changes faces there.
+    """
+    folder = faceset_folder(config.workspace, config.faceset)
+    if config.format == "zip":
+        if config.remove:
+            raise InputError(
+                "only faceset.pak takes the place of the loose files; a zip file does not"
+            )
+        return _pack(config, folder, progress, cancel)
+    with hold_faces(folder):
+        sweep_temporary(folder)
+        return _pack(config, folder, progress, cancel)
+
+
+def _pack(config: PackConfig, folder: Path, progress: Progress, cancel: Cancel) -> PackResult:
+    faceset = Faceset(folder)
+    faces, skipped = faces_of(faceset), list(faceset.skipped)
+    _refuse_damaged(folder, skipped)
+    if config.persons:
+        more, none = people_of(folder)
+        there = {face.packed for face in more}
+        faces = [face for face in faces if face.packed not in there] + more
+        skipped += none
+    else:
+        _note_folders(folder, progress)
+    if not faces:
+        raise InputError(f"{folder}: no faces to pack")
+    stamps = _stamps(faces) if config.remove else {}
+    output, size = _write(folder, faces, config.format, progress, cancel)
+    removed = _remove(faces, stamps, progress, cancel) if config.remove else 0
+    if config.format == "pak" and not removed:
+        progress.note("the loose files are still there and are what is used; --remove deletes them")
+    return PackResult(output, len(faces), size, removed, skipped)
+
+
+def _refuse_damaged(folder: Path, skipped: Sequence[tuple[Path, str]]) -> None:
+    """A pack that cannot be read must not be replaced by one without its faces."""
+    for path, reason in skipped:
+        if path == folder_pack(folder):
+            raise InputError(f"{path}: cannot be read, and would be lost: {reason}; move it away")
+
+
+def _note_folders(folder: Path, progress: Progress) -> None:
+    people = person_folders(folder)
+    if people:
+        progress.note(
+            f"{len(people)} folders with pictures, {people[0].name} …, stay out; --persons packs "
+            "each as a person"
+        )
+
+
+def _write(
+    folder: Path, faces: list[PackFace], kind: str, progress: Progress, cancel: Cancel
+) -> tuple[Path, int]:
+    if kind == "zip":
+        resolved = folder.resolve()
+        output = resolved.with_name(f"{resolved.name}.zip")
+        if output.exists():
+            raise InputError(f"{output}: is there already; move it away or give it another name")
+        size = write_zip(output, faces, progress=progress, cancel=cancel)
+        _verify_zip(output, faces, cancel)
+        return output, size
+    output, new = folder / PACK_NAMES[0], folder / _NEW_PACK
+    size = write_pack(new, faces, progress=progress, cancel=cancel)
+    # Before it takes the place of an older pack, out of which some of the faces may come.
+    verify_pack(new, faces, progress=progress, cancel=cancel)
+    new.replace(output)
+    sync_folder(folder)
+    return output, size
+
+
+def _verify_zip(output: Path, faces: Sequence[PackFace], cancel: Cancel) -> None:
+    with open_zip(output) as found:
+        one = len({face.person for face in faces}) == 1
+        for face in faces:
+            cancel.check()
+            if found.read(face.name if one else face.packed) != read_bytes(face.path):
+                raise InputError(f"{output}: {face.packed} is not as in {face.path}; zip it again")
+
+
+def _stamps(faces: Sequence[PackFace]) -> dict[Path, tuple[int, ...]]:
+    """By what the loose files are known again, before they are read."""
+    return {face.path: _stamp(face.path) for face in faces if pack_of(face.path) is None}
+
+
+def _stamp(path: Path) -> tuple[int, ...]:
+    try:
+        stat = path.stat()
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror or error}") from None
+    return stat.st_ino, stat.st_size, stat.st_mtime_ns
+
+
+def _remove(
+    faces: Sequence[PackFace],
+    stamps: Mapping[Path, tuple[int, ...]],
+    progress: Progress,
+    cancel: Cancel,
+) -> int:
+    """Delete the loose files that were packed, and what they leave of persons' folders.
+
+    A file that was changed since it was read stays: the pack has not what is in it now.
+    """
+    loose = [face for face in faces if face.path in stamps]
+    progress.start("remove", len(loose), "files")
+    removed = 0
+    for face in loose:
+        cancel.check()
+        progress.advance()
+        if not face.path.exists():
+            continue
+        if _stamp(face.path) != stamps[face.path]:
+            progress.note(f"{face.path}: was changed while it was packed; the loose file stays")
+            continue
+        try:
+            face.path.unlink(missing_ok=True)
+        except OSError as error:
+            raise InputError(f"{face.path}: cannot be deleted: {error.strerror}") from None
+        removed += 1
+    for folder in {face.path.parent for face in loose if face.person is not None}:
+        if {entry.name for entry in folder.iterdir()} <= {INDEX_NAME}:
+            (folder / INDEX_NAME).unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                folder.rmdir()
+    progress.finish()
+    return removed
+
+
+# --- unpack
+
+
+def run_unpack(config: UnpackConfig, *, progress: Progress, cancel: Cancel) -> UnpackResult:
+    """Make the faces of a pack or zip file loose files of the faceset's folder.
+
+    Nothing is overwritten: a file of the same name and other content is an `InputError` before
+    anything is written. The folder's own pack is deleted at the end, when every face has been
+    compared, unless it is to stay; a run that was stopped goes on.
+    """
+    folder = new_faceset_folder(config.workspace, config.faceset)
+    own = folder_pack(folder)
+    path = config.archive or own
+    if path is None:
+        raise InputError(f"{folder}: no {PACK_NAMES[0]} there; --archive names another file")
+    pack = open_pack(path) if path == own else None
+    with open_archive(path) as archive:
+        make_folder(folder)
+        with hold_faces(folder):
+            written = _unpack(archive, folder, progress, cancel)
+            removed = None
+            if pack is not None and not config.keep and not archive.ignored:
+                removed = _remove_pack(pack, progress)
+        ignored = list(archive.ignored)
+        return UnpackResult(folder, len(archive.names), written, removed, ignored)
+
+
+def _remove_pack(pack: Pack, progress: Progress) -> Path | None:
+    """Delete a pack that is loose now, if it is still the one that was unpacked."""
+    if hasattr(os, "sync"):
+        os.sync()  # the loose files are on the disk before their pack is not
+    if not pack.is_current():
+        progress.note(f"{pack.path}: was changed while it was unpacked; it stays")
+        return None
+    pack.path.unlink()
+    return pack.path
+
+
+def _unpack(archive: Archive, folder: Path, progress: Progress, cancel: Cancel) -> int:
+    targets = [_target(folder, name) for name in archive.names]
+    for name, target in zip(archive.names, targets, strict=True):
+        cancel.check()
+        if (target.exists() or target.is_symlink()) and not is_same_file(
+            target, archive.read(name)
+        ):
+            raise InputError(
+                f"{target}: is there already, and is not the packed one; nothing was unpacked. "
+                "Move it away, or pack to keep the loose files"
+            )
+    sweep_temporary(folder)
+    progress.start("unpack", len(targets), "faces")
+    written = 0
+    for name, target in zip(archive.names, targets, strict=True):
+        cancel.check()
+        data = archive.read(name)
+        target.parent.mkdir(exist_ok=True)
+        written += put_face(target, data)
+        if not is_same_file(target, data):
+            raise InputError(f"{target}: was not written as it is in {archive.path}")
+        progress.advance()
+    progress.finish()
+    return written
+
+
+def _target(folder: Path, name: str) -> Path:
+    """Where a packed face goes; `InputError` when a link would lead it elsewhere."""
+    person, file = person_and_name(name)
+    parent = folder if person is None else folder / person
+    if parent.is_symlink() and person is not None:
+        raise InputError(f"{parent}: is a link; nothing is unpacked through links")
+    return parent / file

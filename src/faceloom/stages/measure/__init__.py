@@ -1,0 +1,1 @@
+"""Measuring the faces of a faceset."""

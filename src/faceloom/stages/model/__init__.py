@@ -1,0 +1,1 @@
+"""Operations on models: states, import, export, summary."""

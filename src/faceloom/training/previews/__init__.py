@@ -1,0 +1,1 @@
+"""Previews, loss curve, timelapse, TensorBoard."""

@@ -1,0 +1,90 @@
+"""Losses and previews for TensorBoard, which is an extra: nothing here needs it until asked for."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+from faceloom.checkpoints.folder import ModelFolder
+from faceloom.core import InputError
+
+if TYPE_CHECKING:
+    from faceloom.training.previews.preview import Preview
+
+_LOG = logging.getLogger(__name__)
+
+
+class Board:
+    """An open TensorBoard log. Trouble with its files never stops the training: it is logged, and
+    nothing more is written."""
+
+    def __init__(self, writer: Any) -> None:
+        self._writer: Any | None = writer
+
+    def scalars(self, iteration: int, values: Mapping[str, float]) -> None:
+        """Write a point of each curve; names with a slash are grouped by what is before it."""
+        with self._careful() as writer:
+            if writer is not None:
+                for name, value in values.items():
+                    writer.add_scalar(name, value, iteration)
+
+    def images(self, iteration: int, preview: Preview) -> None:
+        """Write every picture of a preview."""
+        pictures = {"plain": preview.plain, "masked": preview.masked, **preview.more}
+        with self._careful() as writer:
+            if writer is not None:
+                for name, image in pictures.items():
+                    writer.add_image(f"preview/{name}", image, iteration, dataformats="HWC")
+                writer.flush()
+
+    def close(self) -> None:
+        """Write what is still held back."""
+        with self._careful() as writer:
+            if writer is not None:
+                writer.close()
+        self._writer = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    @contextlib.contextmanager
+    def _careful(self) -> Any:
+        try:
+            yield self._writer
+        except OSError as error:
+            _LOG.warning("TensorBoard's log cannot be written: %s", error)
+            self._writer = None
+
+
+def board_folder(folder: ModelFolder) -> Path:
+    """Where a model's log is: what `tensorboard --logdir` takes."""
+    return folder.path / "tensorboard"
+
+
+def open_board(folder: ModelFolder, *, iteration: int | None = None) -> Board:
+    """A log in the model's folder, beside those of earlier sessions.
+
+    `iteration`: where this session begins. What an earlier one logged beyond, which was not saved
+    or was gone back from, is then not shown any more. Raises `InputError` when TensorBoard is not
+    installed.
+    """
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError:
+        raise InputError(
+            "TensorBoard is not installed: pip install 'faceloom[tensorboard]'"
+        ) from None
+    purge = None if iteration is None else iteration + 1
+    return Board(SummaryWriter(str(board_folder(folder)), purge_step=purge))

@@ -1,0 +1,1 @@
+"""The workspace: its layout, the footage of each side, and its facesets."""

@@ -1,0 +1,319 @@
+"""A workspace: one folder with the footage, facesets, model and results of one pair.
+
+The layout is DFL's (pipeline.md 1.1), so an existing one opens as it is. `faceloom.toml` adds what
+DFL kept in its user's head: where the footage lies when it was not copied in, and settings.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar, cast
+
+import tomlkit
+import tomlkit.exceptions
+
+from faceloom.core.config import Settings, apply_overrides, validate
+from faceloom.core.errors import InputError
+from faceloom.core.paths import IMAGE_SUFFIXES, VIDEO_SUFFIXES, atomic_write
+from faceloom.core.vocabulary import SIDES, Side
+
+S = TypeVar("S", bound=Settings)
+
+_NOT_FOOTAGE = frozenset({".c2pa", ".ini", ".json", ".log", ".md", ".srt", ".toml", ".txt"})
+"""What may lie beside `data_src.mp4` under the same stem without being footage."""
+
+FILE_NAME = "faceloom.toml"
+VERSION = 1
+_HEADER = """\
+# A Faceloom workspace. Footage paths are relative to this file, or absolute.
+# The tables [frames], [extract], [train], [merge], [encode] and [run] may hold settings for those
+# commands, and [train.settings] those of the model; options on the command line win over them.
+"""
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """The paths of one workspace. Making one of these touches no file; see `open_workspace`."""
+
+    folder: Path
+
+    @classmethod
+    def open(cls, folder: Path | str) -> Workspace:
+        """The workspace in `folder`: one with a `faceloom.toml`, or a DFL workspace as it is.
+
+        Raises `InputError` when the folder is missing or holds neither, or the file is broken.
+        """
+        workspace = cls(Path(folder).expanduser())
+        if not workspace.folder.is_dir():
+            raise InputError(
+                f"{workspace.folder}: no such folder; `faceloom new` makes a workspace"
+            )
+        if not workspace.file.is_file() and not _looks_like_dfl(workspace.folder):
+            raise InputError(
+                f"{workspace.folder}: not a workspace (no {FILE_NAME}, data_src or data_dst); "
+                "`faceloom new` makes one"
+            )
+        workspace.read()
+        return workspace
+
+    @property
+    def file(self) -> Path:
+        """`faceloom.toml`, there or not."""
+        return self.folder / FILE_NAME
+
+    @property
+    def data_src(self) -> Path:
+        """The folder of src: extracted frames and `aligned`."""
+        return self.folder / "data_src"
+
+    @property
+    def data_dst(self) -> Path:
+        """The folder of dst: extracted frames, `aligned`, `merged`."""
+        return self.folder / "data_dst"
+
+    @property
+    def aligned_src(self) -> Path:
+        """src's faceset."""
+        return self.data_src / "aligned"
+
+    @property
+    def aligned_dst(self) -> Path:
+        """dst's faceset."""
+        return self.data_dst / "aligned"
+
+    @property
+    def merged(self) -> Path:
+        """The merged frames."""
+        return self.data_dst / "merged"
+
+    @property
+    def merged_mask(self) -> Path:
+        """The masks of the merged frames."""
+        return self.data_dst / "merged_mask"
+
+    @property
+    def model(self) -> Path:
+        """The folder of the models."""
+        return self.folder / "model"
+
+    def data(self, side: Side) -> Path:
+        """`data_src` or `data_dst`."""
+        return self.folder / f"data_{side}"
+
+    def aligned(self, side: Side) -> Path:
+        """The faceset folder of a side."""
+        return self.data(side) / "aligned"
+
+    def aligned_debug(self, side: Side) -> Path:
+        """The folder of frames with landmarks drawn."""
+        return self.data(side) / "aligned_debug"
+
+    def result(self, suffix: str = ".mp4") -> Path:
+        """The result video."""
+        return self.folder / f"result{suffix}"
+
+    def result_mask(self, suffix: str = ".mp4") -> Path:
+        """The result's mask video."""
+        return self.folder / f"result_mask{suffix}"
+
+    def read(self) -> dict[str, Any]:
+        """The content of `faceloom.toml` as plain data; empty when there is none.
+
+        Raises `InputError` when it is not TOML or was written by a newer Faceloom.
+        """
+        return _document(self.file).unwrap()
+
+    def settings(self, stage: str) -> dict[str, Any]:
+        """The table `[stage]` of `faceloom.toml`."""
+        table = self.read().get(stage, {})
+        if not isinstance(table, dict):
+            raise InputError(f"{self.file}: [{stage}] must be a table")
+        return cast("dict[str, Any]", table)
+
+    def update(self, table: str, values: Mapping[str, Any]) -> None:
+        """Set `values` in a table of `faceloom.toml`, keeping comments and the rest."""
+        document = _document(self.file)
+        if "version" not in document:
+            fresh = tomlkit.parse(_HEADER)
+            fresh["version"] = VERSION
+            for key, value in document.items():
+                fresh[key] = value
+            document = fresh
+        if table not in document:
+            document[table] = tomlkit.table()
+        part = cast("dict[str, Any]", document[table])
+        for key, value in values.items():
+            part[key] = value
+        atomic_write(self.file, tomlkit.dumps(document))
+
+    def footage(self, side: Side) -> Path | list[Path]:
+        """What `media.open_footage` takes for a side: a file, a folder of pictures, or a list.
+
+        The reference in `faceloom.toml` counts first; then, as in DFL, the frames lying in
+        `data_src/` (`data_dst/`); then the file `data_src.*`. Raises `InputError` when there is
+        none, or the referenced one is gone.
+        """
+        referenced = self.footage_reference(side)
+        if referenced is not None:
+            if not referenced.exists():
+                raise InputError(
+                    f"{referenced}: the {side} footage is gone (named in {self.file}); put it "
+                    "back, or correct the path there"
+                )
+            return footage_in(referenced)
+        folder = self.data(side)
+        if folder.is_dir() and media_files(folder):
+            return footage_in(folder)
+        video = self.video(side)
+        if video is None:
+            raise InputError(
+                f"{self.folder}: no {side} footage; expected data_{side}.mp4 (any video or "
+                f"picture), frames in data_{side}/, or `faceloom new --{side} PATH`"
+            )
+        return video
+
+    def footage_reference(self, side: Side) -> Path | None:
+        """The path of a side's footage in `faceloom.toml`, there or not; None when none is set."""
+        value = self.settings("footage").get(side)
+        if value is None:
+            return None
+        if not isinstance(value, str) or not value:
+            raise InputError(f"{self.file}: [footage] {side} must be a path")
+        return self.folder / Path(value).expanduser()
+
+    def has_footage(self, side: Side) -> bool:
+        """Whether a side's footage is set or found."""
+        try:
+            self.footage(side)
+        except InputError:
+            return False
+        return True
+
+    def video(self, side: Side) -> Path | None:
+        """The video that gives frame rate and sound: the referenced file, or `data_src.*`.
+
+        None when the side is pictures only.
+        """
+        referenced = self.footage_reference(side)
+        if referenced is not None and referenced.is_file():
+            return referenced
+        return _by_stem(self.folder, f"data_{side}")
+
+
+def read_settings(folder: Path, stage: str) -> dict[str, Any]:
+    """The table `[stage]` of the `faceloom.toml` in `folder`; empty when there is none."""
+    return Workspace(folder.expanduser()).settings(stage)
+
+
+def stage_config(
+    kind: type[S], stage: str, overrides: Iterable[str] = (), *, workspace: Path, **values: Any
+) -> S:
+    """A stage's configuration from, weakest first: defaults, `faceloom.toml`, values, overrides.
+
+    Values that are None were not given. `overrides` are `key=value` texts. Raises `InputError`
+    naming the first value that does not fit.
+    """
+    given = {key: value for key, value in values.items() if value is not None}
+    merged = {**read_settings(workspace, stage), **given, "workspace": workspace}
+    return apply_overrides(validate(kind, merged, where=f"{stage} settings"), overrides)
+
+
+def create_workspace(folder: Path) -> Workspace:
+    """Make `folder` with the layout and an empty `faceloom.toml`; media already there stay.
+
+    Raises `InputError` when `folder` is a file or cannot be made.
+    """
+    workspace = Workspace(folder.expanduser())
+    try:
+        for side in SIDES:
+            workspace.data(side).mkdir(parents=True, exist_ok=True)
+        workspace.model.mkdir(exist_ok=True)
+    except (FileExistsError, NotADirectoryError) as error:
+        raise InputError(f"{error.filename}: is a file, where a folder is needed") from None
+    except PermissionError as error:
+        raise InputError(f"{error.filename}: no permission to write here") from None
+    if not workspace.file.exists():
+        workspace.update("footage", {})
+    return workspace
+
+
+def set_footage(workspace: Workspace, side: Side, path: Path) -> None:
+    """Write a footage reference: relative inside the workspace, absolute elsewhere."""
+    absolute = Path(os.path.abspath(path.expanduser()))  # noqa: PTH100 - symbolic links stay
+    root = Path(os.path.abspath(workspace.folder))  # noqa: PTH100
+    inside = absolute.is_relative_to(root)
+    text = (absolute.relative_to(root) if inside else absolute).as_posix()
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise InputError(
+            f"{path}: the name is not valid Unicode; rename it, or use --copy"
+        ) from None
+    workspace.update("footage", {side: text})
+
+
+def footage_in(path: Path) -> Path | list[Path]:
+    """`path` itself for a file or a folder of pictures; its files when videos are among them.
+
+    Raises `InputError` when `path` is missing, or a folder without pictures and videos.
+    """
+    if not path.exists():
+        raise InputError(f"{path}: no such file or folder")
+    if not path.is_dir():
+        return path
+    files = media_files(path)
+    if not files:
+        raise InputError(f"{path}: holds neither videos nor pictures")
+    return files if any(not _is_image(file) for file in files) else path
+
+
+def media_files(folder: Path) -> list[Path]:
+    """The videos and pictures directly in `folder`, in name order."""
+    return sorted(
+        entry
+        for entry in folder.iterdir()
+        if not entry.name.startswith(".")
+        and (_is_image(entry) or entry.suffix.lower() in VIDEO_SUFFIXES)
+        and entry.is_file()
+    )
+
+
+def _is_image(path: Path) -> bool:
+    return path.suffix.lower() in IMAGE_SUFFIXES
+
+
+def _by_stem(folder: Path, stem: str) -> Path | None:
+    """The first file with `stem`, in name order and whatever its case (pipeline.md 1.2)."""
+    if not folder.is_dir():
+        return None
+    found = sorted(
+        entry
+        for entry in folder.iterdir()
+        if entry.stem.lower() == stem
+        and entry.suffix
+        and entry.suffix.lower() not in _NOT_FOOTAGE
+        and entry.is_file()
+    )
+    return found[0] if found else None
+
+
+def _looks_like_dfl(folder: Path) -> bool:
+    return any(
+        (folder / f"data_{side}").is_dir() or _by_stem(folder, f"data_{side}") for side in SIDES
+    )
+
+
+def _document(file: Path) -> tomlkit.TOMLDocument:
+    try:
+        document = tomlkit.parse(file.read_text("utf-8"))
+    except (FileNotFoundError, NotADirectoryError):
+        return tomlkit.document()
+    except (tomlkit.exceptions.TOMLKitError, UnicodeDecodeError) as error:
+        raise InputError(f"{file}: not valid TOML: {error}") from None
+    version = document.get("version", VERSION)
+    if not isinstance(version, int) or version > VERSION:
+        raise InputError(f"{file}: version {version} was written by a newer Faceloom")
+    return document
