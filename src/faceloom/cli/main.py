@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, TextIO
 
 from faceloom.core.errors import CancelledError, FaceloomError, UsageError
 from faceloom.core.threads import wait_briefly
-from faceloom.stages.catalog import stage
+from faceloom.stages.catalog import find_stage
 
 if TYPE_CHECKING:
     from cyclopts import App
@@ -28,7 +28,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "new": ("faceloom.cli.new:new", "Make a workspace with its rights record."),
     "run": ("faceloom.cli.run:run", "Every stage that is not yet done, in order."),
     "frames": ("faceloom.cli.frames:frames", "Write footage out as pictures."),
-    "extract": ("", stage("extract").summary),
+    "extract": ("", "Find, align and store the faces of src or dst."),
     "faceset": (
         "faceloom.cli.faceset.app:app",
         "List, pack, unpack, rename, resize, enhance, import and export facesets.",
@@ -132,14 +132,15 @@ def build_app(chosen: str | None = None) -> App:
     for order, (name, (path, summary)) in enumerate(COMMANDS.items()):
         # A registered help text would replace the docstring on the command's own help page.
         shown = None if name == chosen else summary
-        if path:
+        stage = find_stage(name)
+        if stage is None:
             app.command(path, name=name, help=shown, sort_key=order)
         elif name == chosen:
             from faceloom.cli.stage import stage_command
 
-            app.command(stage_command(stage(name)), name=name, sort_key=order)
+            app.command(stage_command(stage), name=name, sort_key=order)
         else:
-            app.command(App(name=name, help=summary, sort_key=order))
+            app.command(App(name=name, help=stage.summary, sort_key=order))
     return app
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, Union, cast, get_args, get_origin
 
-from cyclopts import Group, Parameter
+from cyclopts import App, Group, Parameter
 from pydantic.fields import FieldInfo
 
 from faceloom.cli.common import (
@@ -19,7 +19,7 @@ from faceloom.cli.common import (
     run_stage,
 )
 from faceloom.core.config import Settings, choices, option_of
-from faceloom.stages.catalog import Stage
+from faceloom.stages.catalog import Stage, stages_of
 
 _SIMPLE = (bool, int, float, str, Path)
 _COMMON = ("workspace", "device", "threads")
@@ -41,6 +41,12 @@ def stage_command(stage: Stage) -> Callable[..., Any]:
         return run_stage(stage.function(), config, json=json, verbose=verbose)
 
     return with_signature(command, stage.settings())
+
+
+def add_stages(app: App, group: str) -> None:
+    """Register the stages of `group` as subcommands of `app`: `faceset pack` as `pack`."""
+    for order, stage in enumerate(stages_of(group)):
+        app.command(stage_command(stage), name=stage.name.removeprefix(f"{group} "), sort_key=order)
 
 
 def with_signature(

@@ -138,7 +138,7 @@ def _reason(kind: type[Settings], error: ValidationError) -> str:
         )
     if not key:
         return _message(first)
-    field = kind.model_fields.get(str(loc[0]))
+    field = kind.model_fields.get(str(next(iter(loc), "")))
     words = list(choices(field.annotation)) if field is not None and len(loc) == 1 else []
     got = _cut(repr(first["input"]))
     if words and isinstance(first["input"], str) and first["type"] != "value_error":

@@ -52,7 +52,11 @@ def _load(place: str) -> Any:
     return getattr(import_module(_ROOT + module), name)
 
 
-STAGES: Final[tuple[Stage, ...]] = (
+_START: Final = (
+    # new, run, demo, frames
+)
+
+_EXTRACT: Final = (
     Stage(
         "extract",
         "extract.config:ExtractConfig",
@@ -62,7 +66,47 @@ STAGES: Final[tuple[Stage, ...]] = (
     ),
 )
 
+_FACESET: Final = (
+    # faceset list, rename, undo, masks, debug, pack …
+)
 
-def stage(name: str) -> Stage:
-    """The stage called `name`; `KeyError` when there is none."""
-    return next(one for one in STAGES if one.name == name)
+_CURATE: Final = (
+    # sort, dedupe, cluster, coverage
+)
+
+_TRAIN: Final = (
+    # train, plan
+)
+
+_MERGE: Final = (
+    # merge, encode
+)
+
+_MODEL: Final = (
+    # model list, summary, rename …, export dfm, export xseg
+)
+
+_OTHER: Final = (
+    # inspect, doctor, weights list …
+)
+
+STAGES: Final[tuple[Stage, ...]] = (
+    *_START,
+    *_EXTRACT,
+    *_FACESET,
+    *_CURATE,
+    *_TRAIN,
+    *_MERGE,
+    *_MODEL,
+    *_OTHER,
+)
+
+
+def find_stage(name: str) -> Stage | None:
+    """The stage whose command is `name`, such as `extract` or `faceset pack`."""
+    return next((one for one in STAGES if one.name == name), None)
+
+
+def stages_of(group: str) -> tuple[Stage, ...]:
+    """The stages of a group of commands, such as `faceset`."""
+    return tuple(one for one in STAGES if one.name.startswith(f"{group} "))
