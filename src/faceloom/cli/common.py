@@ -27,6 +27,7 @@ from faceloom.cli.progress import console_progress
 from faceloom.core.config import Settings, apply_overrides, validate
 from faceloom.core.errors import CancelledError, InputError, UsageError
 from faceloom.core.events import Cancel, Progress
+from faceloom.core.vocabulary import SIDES
 
 WorkspaceOption = Annotated[
     Path, Parameter(name=["--workspace", "-w"], help="The workspace folder.")
@@ -85,15 +86,23 @@ def build_config(
     """
     workspace = values.get("workspace")
     if stage is not None and workspace is not None:
-        from faceloom.workspace.layout import stage_config
+        from faceloom.workspace import stage_config
 
+        # The side, which only options give, chooses the tables that are read.
+        chosen = {key: values[key] for key in ("side", "faceset") if _is_side(values.get(key))}
         with contextlib.suppress(UsageError):
             # Alone, the file may lack what only options give; anything else is its own fault.
-            blame_options(lambda: stage_config(kind, stage, workspace=workspace), "Field required")
+            blame_options(
+                lambda: stage_config(kind, stage, workspace=workspace, **chosen), "Field required"
+            )
         return blame_options(lambda: stage_config(kind, stage, overrides, **values))
     given = {key: value for key, value in values.items() if value is not None}
     plain = blame_options(lambda: validate(kind, given, where="options"))
     return blame_options(lambda: apply_overrides(plain, overrides))
+
+
+def _is_side(value: object) -> bool:
+    return isinstance(value, str) and value.lower() in SIDES
 
 
 def blame_options(make: Callable[[], T], cause: str = "") -> T:

@@ -30,7 +30,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "frames": ("faceloom.cli.frames:frames", "Write footage out as pictures."),
     "extract": ("", "Find, align and store the faces of src or dst."),
     "faceset": (
-        "faceloom.cli.faceset.app:app",
+        "faceloom.cli.faceset:app",
         "List, pack, unpack, rename, resize, enhance, import and export facesets.",
     ),
     "sort": ("faceloom.cli.sort:sort", "Order a faceset by what its faces show; keep the best."),

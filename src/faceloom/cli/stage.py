@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import inspect
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Annotated, Any, Union, cast, get_args, get_origin
 
 from cyclopts import App, Group, Parameter
@@ -43,10 +44,30 @@ def stage_command(stage: Stage) -> Callable[..., Any]:
     return with_signature(command, stage.settings())
 
 
-def add_stages(app: App, group: str) -> None:
-    """Register the stages of `group` as subcommands of `app`: `faceset pack` as `pack`."""
+def add_stages(
+    app: App,
+    group: str,
+    *,
+    help: Mapping[str, str] = MappingProxyType({}),
+    commands: Mapping[str, Callable[..., Any]] = MappingProxyType({}),
+) -> None:
+    """Register the stages of `group` as subcommands of `app`: `faceset pack` as `pack`.
+
+    Stages of two more words make groups inside the group (`faceset people list`), whose help texts
+    are in `help`. `commands` take the place of the stages' own commands of these names.
+    """
+    groups: dict[str, App] = {}
     for order, stage in enumerate(stages_of(group)):
-        app.command(stage_command(stage), name=stage.name.removeprefix(f"{group} "), sort_key=order)
+        name = stage.name.removeprefix(f"{group} ")
+        outer, _, inner = name.rpartition(" ")
+        parent = app
+        if outer:
+            if outer not in groups:
+                groups[outer] = App(name=outer, help=help.get(outer), sort_key=order)
+                app.command(groups[outer])
+            parent = groups[outer]
+        command = commands.get(name) or stage_command(stage)
+        parent.command(command, name=inner, sort_key=order)
 
 
 def with_signature(

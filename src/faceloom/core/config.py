@@ -17,6 +17,7 @@ from typing import Annotated, Any, ClassVar, Literal, TypeVar, Union, cast, get_
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic.fields import FieldInfo
+from pydantic_core import ErrorDetails
 
 from faceloom.core.errors import InputError, UsageError
 
@@ -114,19 +115,30 @@ def _usual_case(value: Any, field: FieldInfo) -> Any:
     )
 
 
-def validate(kind: type[S], values: dict[str, Any], *, where: str) -> S:
-    """Build `kind` from plain values; `InputError` in one line when a value does not fit."""
+def validate(
+    kind: type[S], values: dict[str, Any], *, where: str, sources: Mapping[str, str] | None = None
+) -> S:
+    """Build `kind` from plain values; `InputError` in one line when a value does not fit.
+
+    The message begins with `where`, or with what `sources` has for the key that does not fit.
+    """
     try:
         return kind.model_validate(values)
     except ValidationError as error:
-        raise InputError(f"{where}: {_reason(kind, error)}") from None
+        named = {kind.ALIASES.get(key, key): source for key, source in (sources or {}).items()}
+        key = next(iter(_first(error)["loc"]), "")
+        raise InputError(f"{named.get(str(key), where)}: {_reason(kind, error)}") from None
+
+
+def _first(error: ValidationError) -> ErrorDetails:
+    """The error to report: a misspelt key before what is missing for it."""
+    errors = error.errors(include_url=False)
+    return next((one for one in errors if one["type"] == "extra_forbidden"), errors[0])
 
 
 def _reason(kind: type[Settings], error: ValidationError) -> str:
     """The first thing that does not fit, in one line without pydantic's own words."""
-    errors = error.errors(include_url=False)
-    # A misspelt key before what is missing for it.
-    first = next((one for one in errors if one["type"] == "extra_forbidden"), errors[0])
+    errors, first = error.errors(include_url=False), _first(error)
     # Of a value that may be of several kinds pydantic names the kind last, which is no key.
     loc = [part for part in first["loc"] if not _KIND.fullmatch(str(part))] or first["loc"]
     key = ".".join(str(part) for part in loc)
