@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from faceloom.core import InputError, apply_overrides
-from faceloom.core.config import validate
+from faceloom.core import InputError
+from faceloom.core.config import validate, validate_with
 from faceloom.models import (
     MODELS,
     Archi,
@@ -86,9 +86,8 @@ def test_resolutions_that_only_some_archis_take() -> None:
 
 
 def test_overrides_from_the_command_line() -> None:
-    settings = apply_overrides(
-        SaehdSettings(), ["archi=DF-DU", "resolution=160", "clipgrad=true", "lr_dropout=y"]
-    )
+    texts = ["archi=DF-DU", "resolution=160", "clipgrad=true", "lr_dropout=y"]
+    settings = validate_with(SaehdSettings, {}, texts, where="test")
     assert settings.archi == "df-ud"
     assert (settings.resolution, settings.clipgrad, settings.lr_dropout) == (160, True, "y")
 
