@@ -7,7 +7,7 @@ where the footage is if it was not copied into the workspace.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar, cast
@@ -15,7 +15,7 @@ from typing import Any, TypeVar, cast
 import tomlkit
 import tomlkit.exceptions
 
-from faceloom.core.config import Settings, apply_overrides, validate
+from faceloom.core.config import Settings, Source, combine, override_source
 from faceloom.core.errors import InputError
 from faceloom.core.paths import IMAGE_SUFFIXES, VIDEO_SUFFIXES, atomic_write
 from faceloom.core.vocabulary import SIDES, Side
@@ -210,33 +210,35 @@ def stage_config(
     the first value that does not fit, and its table.
     """
     given = {key: value for key, value in values.items() if value is not None}
-    opened = Workspace(workspace.expanduser())
-    merged: dict[str, Any] = {}
-    sources: dict[str, str] = {}
-    for name, table in _tables(opened, kind, stage, given):
-        merged |= table
-        sources |= dict.fromkeys(table, f"{opened.file}: [{name}]")
-    merged |= {**given, "workspace": workspace}
-    sources = {key: where for key, where in sources.items() if key not in given}
-    config = validate(kind, merged, where=f"{stage} settings", sources=sources)
-    return apply_overrides(config, overrides)
+    given["workspace"] = workspace
+    where = f"{stage} settings"
+    plain = Source(given, where, label=lambda key: f"{where}: {key}")
+    tables = table_sources(kind, stage, workspace, given)
+    return combine(kind, [*tables, plain, override_source(overrides)])
 
 
-def _tables(
-    workspace: Workspace, kind: type[Settings], stage: str, given: Mapping[str, Any]
-) -> Iterator[tuple[str, dict[str, Any]]]:
-    """(name, content) of the tables that apply to a stage, weakest first."""
-    table = workspace.settings(stage)
-    per_side = "side" in kind.model_fields or "faceset" in kind.model_fields
-    if not per_side:
-        yield stage, table
-        return
-    # A table in a table is not a setting here; a value named src would be an unknown one.
-    sides = {side: table[side] for side in SIDES if isinstance(table.get(side), dict)}
-    yield stage, {key: value for key, value in table.items() if key not in sides}
-    side = str(given.get("side", given.get("faceset", ""))).lower()
-    if side in sides:
-        yield f"{stage}.{side}", sides[side]
+def table_sources(
+    kind: type[Settings], stage: str, workspace: Path, given: Mapping[str, Any]
+) -> list[Source]:
+    """The settings of `stage` in the workspace's `faceloom.toml`, the weakest first.
+
+    These are the table `[stage]` and, for a stage that works on one side, `[stage.src]` or
+    `[stage.dst]`; `given` and the defaults of `kind` decide which.
+    """
+    home = Workspace(workspace.expanduser())
+    table = home.settings(stage)
+    chosen = next((key for key in ("side", "faceset") if key in kind.model_fields), None)
+    if chosen is None:
+        return [Source(table, f"{home.file}, [{stage}]")]
+    parts = {side: table.pop(side, {}) for side in SIDES}
+    for side, part in parts.items():
+        if not isinstance(part, dict):
+            raise InputError(f"{home.file}: [{stage}.{side}] must be a table")
+    sources = [Source(table, f"{home.file}, [{stage}]")]
+    side = str(given.get(chosen, kind.model_fields[chosen].default)).lower()
+    if side in parts:
+        sources.append(Source(parts[side], f"{home.file}, [{stage}.{side}]"))
+    return sources
 
 
 def create_workspace(folder: Path) -> Workspace:

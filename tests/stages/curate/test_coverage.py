@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from faceloom.cli.main import run_command
-from faceloom.core import Cancel, InputError, NullProgress
+from faceloom.core import Cancel, NullProgress
 from faceloom.faces.moves.moves import undo_moves
 from faceloom.stages.curate.coverage import CoverageConfig
 from faceloom.stages.curate.coverage import run as compare

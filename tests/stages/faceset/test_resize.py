@@ -202,7 +202,7 @@ def test_sizes_that_cannot_be_are_wrong_usage(tmp_path, capsys, size):
     _make(tmp_path)
     assert run_command(["faceset", "resize", "src", "-w", str(tmp_path), f"--size={size}"]) == 2
     line = capsys.readouterr().err
-    assert line.count("\n") == 1 and "resize settings: size: " in line
+    assert line.count("\n") == 1 and "--size: " in line
 
 
 def test_a_real_clip_cut_anew_is_what_extraction_cuts(tmp_path, media):
