@@ -68,14 +68,14 @@ def test_a_body_that_raises_gives_the_lock_back(tmp_path: Path) -> None:
 
 
 def test_a_place_where_nothing_can_be_made_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(OSError), file_lock(tmp_path / "no" / "lock", wait=False):  # noqa: PT011
+    with pytest.raises(OSError), file_lock(tmp_path / "no" / "lock", wait=False):
         pass
 
 
 @pytest.mark.skipif("os.name == 'nt'", reason="links need rights there")
 def test_a_link_is_not_followed(tmp_path: Path) -> None:
     (tmp_path / "lock").symlink_to(tmp_path / "elsewhere")
-    with pytest.raises(OSError), file_lock(tmp_path / "lock", wait=False):  # noqa: PT011
+    with pytest.raises(OSError), file_lock(tmp_path / "lock", wait=False):
         pass
     assert not (tmp_path / "elsewhere").exists()
 
