@@ -52,9 +52,8 @@ def test_similarity_is_the_mean_or_three_nearest_exemplars(anna: Person) -> None
     for query, got in zip(queries, anna.similarities(queries), strict=True):
         near = sorted((float(query @ exemplar) for exemplar in anna.exemplars), reverse=True)
         assert got == pytest.approx(max(float(query @ anna.mean), sum(near[:3]) / 3), abs=1e-5)
-        assert anna.matches(query) == (got >= anna.threshold)
-    assert all(anna.matches(query) for query in queries[:5])
-    assert not any(anna.matches(query) for query in queries[5:])
+    near = anna.similarities(queries) >= anna.threshold
+    assert near[:5].all() and not near[5:].any()
 
 
 def test_exemplars_are_spread_and_strangers_are_left_out() -> None:

@@ -1,4 +1,4 @@
-"""Whose face it is: identity embeddings, their similarity, and the people of a workspace."""
+"""Whose face it is: identity embeddings, their similarity, and a workspace's people."""
 
 from faceloom.identify.blank import BLANK_LIMIT, blank_direction, blankness
 from faceloom.identify.people import (
