@@ -3,7 +3,6 @@
 from faceloom.identify.blank import BLANK_LIMIT, blank_direction, blankness
 from faceloom.identify.people import (
     Person,
-    best_match,
     check_name,
     default_threshold,
     forget_person,
@@ -28,7 +27,6 @@ __all__ = [
     "Identifier",
     "Person",
     "align_face",
-    "best_match",
     "blank_direction",
     "blankness",
     "check_name",

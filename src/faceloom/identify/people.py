@@ -127,16 +127,6 @@ def _diverse(vectors: NDArray[np.float32], mean: NDArray[np.float32]) -> NDArray
     return np.ascontiguousarray(vectors[chosen])
 
 
-def best_match(people: dict[str, Person], embedding: ArrayLike) -> tuple[str, float] | None:
-    """Name and similarity of the person that a vector matches best; None if it matches nobody."""
-    near = [(person.similarity(embedding), name) for name, person in people.items()]
-    fits = [(value, name) for value, name in near if value >= people[name].threshold]
-    if not fits:
-        return None
-    value, name = max(fits)
-    return name, value
-
-
 def people_folder(workspace: Path) -> Path:
     """Where a workspace keeps its people."""
     return workspace / "people"

@@ -1,4 +1,4 @@
-"""FAN's crops, points and second look against a slow reading of pipeline.md 3.5 and 3.6."""
+"""FAN's crops, landmarks and second pass against a slow implementation."""
 
 from __future__ import annotations
 
