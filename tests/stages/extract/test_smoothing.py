@@ -1,4 +1,4 @@
-"""The delay between finding and writing: gaps, and that nothing hangs on where a run began."""
+"""The smoothing window: gaps, and that results do not depend on where a run began."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ import pytest
 
 from faceloom.detect import FaceFinder, FoundFace
 from faceloom.media import FootageInfo, Frame
-from faceloom.stages.extract.pipeline import BusyTimes, Found
-from faceloom.stages.extract.window import Settled, Span, settled_frames, span_of
+from faceloom.stages.extract.extraction import BusyTimes
+from faceloom.stages.extract.frame import ExtractedFrame
+from faceloom.stages.extract.smoothing import Span, Window, span_of
 from fakes import SquareDetector, TrustingLandmarker, canvas, face, paint
 
 SPAN = Span(10, 4)
@@ -34,53 +35,53 @@ def frame(index: int, *places: float, step: Fraction = Fraction(1, 25)) -> Frame
     return Frame(index, index * step, image, f"{index + 1:05d}.png")
 
 
-def settle(found: list[Found], span: Span = SPAN, smooth: float = 0.5) -> list[Settled]:
-    return list(
-        settled_frames(
-            iter(found), finder(), span, smooth=smooth, pixel_aspect=1.0, times=BusyTimes()
-        )
-    )
+def smooth(
+    items: list[ExtractedFrame], span: Span = SPAN, strength: float = 0.5
+) -> list[ExtractedFrame]:
+    return list(Window(finder(), span, strength, 1.0).finish_frames(iter(items), BusyTimes()))
 
 
-def clip(missing: set[int], count: int = 30, *, hidden: bool = False) -> list[Found]:
+def clip(missing: set[int], count: int = 30, *, hidden: bool = False) -> list[ExtractedFrame]:
     """A face that walks right, two pixels a frame, and is not found in some frames."""
-    found: list[Found] = []
+    found: list[ExtractedFrame] = []
     for index in range(count):
         x = 40 + 2 * index
         gone = index in missing
         picture = frame(index) if gone and hidden else frame(index, x)
-        found.append(Found(picture, [] if gone else [numbered(x, 3)], {"behind": index}))
+        found.append(
+            ExtractedFrame(picture, found=[] if gone else [numbered(x, 3)], state={"after": index})
+        )
     return found
 
 
 def test_a_short_gap_is_filled_at_the_true_place() -> None:
-    settled = settle(clip({12, 13, 14}), smooth=0)
-    assert [item.filled for item in settled] == [int(i in {12, 13, 14}) for i in range(30)]
+    smoothed = smooth(clip({12, 13, 14}), strength=0)
+    assert [item.filled for item in smoothed] == [int(i in {12, 13, 14}) for i in range(30)]
     for index in (12, 13, 14):
-        (filled,) = settled[index].faces
+        (filled,) = smoothed[index].faces
         assert (filled.track, filled.detector, filled.score) == (3, "gap", 0.0)
         expected = face(40 + 2 * index, 60).landmarks
         np.testing.assert_allclose(filled.landmarks, expected, atol=0.01)
-    assert [item.state["behind"] for item in settled] == list(range(30))
+    assert [item.state["after"] for item in smoothed] == list(range(30))
 
 
 @pytest.mark.parametrize(
     ("missing", "hidden"), [({12, 13}, True), (set(range(10, 22)), False), ({0, 1, 28, 29}, False)]
 )
 def test_hidden_faces_long_gaps_and_open_ends_stay_empty(missing, hidden) -> None:
-    settled = settle(clip(missing, hidden=hidden))
-    assert {i for i, item in enumerate(settled) if not item.faces} == missing
+    smoothed = smooth(clip(missing, hidden=hidden))
+    assert {i for i, item in enumerate(smoothed) if not item.faces} == missing
 
 
 def test_another_face_in_the_place_is_not_doubled() -> None:
     found = clip({12})
-    found[12] = replace(found[12], faces=[numbered(64, 9)])
-    assert [f.track for f in settle(found)[12].faces] == [9]
+    found[12].found = [numbered(64, 9)]
+    assert [f.track for f in smooth(found)[12].faces] == [9]
 
 
-def random_clip(seed: int) -> list[Found]:
+def random_clip(seed: int) -> list[ExtractedFrame]:
     generator = np.random.default_rng(seed)
-    found: list[Found] = []
+    found: list[ExtractedFrame] = []
     for index in range(70):
         places = {track: 30 + 50 * track + index * 0.4 for track in range(3)}
         faces = [
@@ -88,16 +89,16 @@ def random_clip(seed: int) -> list[Found]:
             for track, x in places.items()
             if generator.random() < 0.75
         ]
-        found.append(Found(frame(index, *places.values()), faces, {}))
+        found.append(ExtractedFrame(frame(index, *places.values()), found=faces))
     return found
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
-def test_what_comes_out_hangs_only_on_the_window(seed: int) -> None:
-    """This is what lets a run go on exactly: it starts `total` frames before the next one."""
-    whole = settle(random_clip(seed))
+def test_results_depend_only_on_the_window(seed: int) -> None:
+    """So a run can resume exactly: it starts `total` frames before the next one."""
+    whole = smooth(random_clip(seed))
     for start in (14, 15, 30, 47):
-        part = settle(random_clip(seed)[start - SPAN.total :])[SPAN.total :]
+        part = smooth(random_clip(seed)[start - SPAN.total :])[SPAN.total :]
         for one, other in zip(whole[start:], part, strict=True):
             assert one.frame.index == other.frame.index and one.filled == other.filled
             assert [f.track for f in one.faces] == [f.track for f in other.faces]
@@ -114,12 +115,11 @@ def test_a_frame_waits_no_longer_than_it_must() -> None:
             seen.append(item.frame.index)
             yield item
 
-    for item in settled_frames(
-        feed(), finder(), SPAN, smooth=0.5, pixel_aspect=1.0, times=BusyTimes()
-    ):
+    window = Window(finder(), SPAN, 0.5, 1.0)
+    for item in window.finish_frames(feed(), BusyTimes()):
         assert seen[-1] - item.frame.index <= SPAN.total
         assert item.frame.image.size
-        assert [later.frame.index for later in item.ahead] == list(
+        assert [later.frame.index for later in window.ahead] == list(
             range(item.frame.index + 1, seen[-1] + 1)
         )
 

@@ -1,4 +1,4 @@
-"""Tracks by person: through absences and cuts, never two on one number, and who is kept."""
+"""Recognising people: across absences and cuts, never two under one number, and who is kept."""
 
 from __future__ import annotations
 
@@ -15,10 +15,9 @@ from faceloom.core import Cancel, FormatError, InputError, NullProgress
 from faceloom.faces import Faceset
 from faceloom.identify import Identifier, person_from_embeddings, save_person
 from faceloom.media import Frame, open_footage, write_image
-from faceloom.stages.extract.pipeline import Found
+from faceloom.stages.extract.frame import ExtractedFrame
+from faceloom.stages.extract.reidentify import MOST_VECTORS, Gallery, Reidentifier
 from faceloom.stages.extract.run import ExtractConfig, ExtractResult, run
-from faceloom.stages.extract.tracks import Named, TrackNamer
-from faceloom.stages.extract.window import Settled
 from faceloom.workspace.layout import create_workspace, set_footage
 from fakes import face
 
@@ -38,32 +37,38 @@ class ByPlace:
         return (vector / np.linalg.norm(vector)).astype(np.float32)
 
 
-def frames(rows: list[dict[int, tuple[int, float]]]) -> list[Settled]:
-    """Of each frame, track → (person, x); persons are painted where they stand."""
-    found: list[Found] = []
+Item = tuple[ExtractedFrame, list[ExtractedFrame]]
+"""A frame, and the frames ahead of it."""
+
+
+def frames(rows: list[dict[int, tuple[int, float]]]) -> list[Item]:
+    """For each frame: track → (person, x). People are painted where they stand."""
+    items: list[ExtractedFrame] = []
     for index, row in enumerate(rows):
         image = np.zeros((120, 400, 3), np.uint8)
         faces = []
         for track, (person, x) in row.items():
             image[40:80, round(x) - 20 : round(x) + 20] = person
             faces.append(replace(face(x, 60, 40), track=track))
-        found.append(Found(Frame(index, Fraction(index, 25), image, f"{index}.png"), faces, {}))
-    return [
-        Settled(item.frame, list(item.faces), {}, 0, found[at + 1 : at + 13])
-        for at, item in enumerate(found)
-    ]
+        frame = Frame(index, Fraction(index, 25), image, f"{index}.png")
+        items.append(ExtractedFrame(frame, found=faces, faces=list(faces)))
+    return [(item, items[at + 1 : at + 13]) for at, item in enumerate(items)]
 
 
-def name(namer: TrackNamer, settled: list[Settled]) -> list[Named]:
-    return [namer.name(item) for item in settled]
+def number(reidentifier: Reidentifier, items: list[Item]) -> list[ExtractedFrame]:
+    numbered = []
+    for item, ahead in items:
+        numbered.append(replace(item))
+        reidentifier.number(numbered[-1], ahead)
+    return numbered
 
 
-def numbers(named: list[Named]) -> list[list[int | None]]:
-    return [[found.track for found in item.faces] for item in named]
+def numbers(items: list[ExtractedFrame]) -> list[list[int | None]]:
+    return [[found.track for found in item.faces] for item in items]
 
 
-def namer(**settings) -> TrackNamer:
-    return TrackNamer(ByPlace(), **settings)  # type: ignore[arg-type]
+def reidentifier(**settings) -> Reidentifier:
+    return Reidentifier(ByPlace(), **settings)  # type: ignore[arg-type]
 
 
 ANNA, BEN, CARA = 10, 20, 30
@@ -71,9 +76,9 @@ ANNA, BEN, CARA = 10, 20, 30
 
 def test_who_comes_back_has_the_same_number() -> None:
     rows = [{0: (ANNA, 60)}] * 5 + [{}] * 20 + [{1: (BEN, 60)}] * 5 + [{2: (ANNA, 300)}] * 5
-    named = name(namer(), frames(rows))
-    assert numbers(named) == [[0]] * 5 + [[]] * 20 + [[1]] * 5 + [[0]] * 5
-    learned = [item for frame in named for item in frame.learned]
+    numbered = number(reidentifier(), frames(rows))
+    assert numbers(numbered) == [[0]] * 5 + [[]] * 20 + [[1]] * 5 + [[0]] * 5
+    learned = [item for frame in numbered for item in frame.learned]
     assert [item.get("joined", False) for item in learned] == [False, False, True]
 
 
@@ -83,14 +88,14 @@ def test_twins_in_one_frame_keep_two_numbers() -> None:
         + [{}] * 20
         + [{2: (ANNA, 60)}, {2: (ANNA, 60), 3: (ANNA, 200)}]
     )
-    for frame in numbers(name(namer(), frames(rows))):
+    for frame in numbers(number(reidentifier(), frames(rows))):
         assert len(set(frame)) == len(frame)
 
 
 def test_a_track_that_comes_back_beside_its_heir_gets_another_number() -> None:
     """Track 1 is taken for the lost track 0, which then is seen again."""
     rows = [{0: (ANNA, 60)}] * 4 + [{1: (ANNA, 200)}] * 14 + [{0: (ANNA, 60), 1: (ANNA, 200)}] * 3
-    found = numbers(name(namer(), frames(rows)))
+    found = numbers(number(reidentifier(), frames(rows)))
     assert found[4] == [0]
     assert found[-1] == [0, 1]
 
@@ -98,18 +103,18 @@ def test_a_track_that_comes_back_beside_its_heir_gets_another_number() -> None:
 def test_what_was_learned_decides_alike() -> None:
     rows = [{0: (ANNA, 60), 1: (BEN, 200)}] * 40 + [{}] * 20
     rows += [{2: (CARA, 60)}] * 10 + [{3: (BEN, 60), 4: (ANNA, 300)}] * 30
-    settled = frames(rows)
-    whole = name(namer(), settled)
+    items = frames(rows)
+    whole = number(reidentifier(), items)
     for stop in (1, 40, 65, 75):
         learned = [item for frame in whole[:stop] for item in frame.learned]
-        resumed = namer(learned=json.loads(json.dumps(learned)))
-        assert numbers(name(resumed, settled[stop:])) == numbers(whole[stop:])
+        resumed = reidentifier(learned=json.loads(json.dumps(learned)))
+        assert numbers(number(resumed, items[stop:])) == numbers(whole[stop:])
     assert numbers(whole)[-1] == [1, 0]
 
 
 def test_few_faces_of_a_track_are_looked_at() -> None:
     identifier = ByPlace()
-    name(TrackNamer(identifier, max_faces=1), frames([{0: (ANNA, 60)}] * 1000))  # type: ignore[arg-type]
+    number(Reidentifier(identifier, max_faces=1), frames([{0: (ANNA, 60)}] * 1000))  # type: ignore[arg-type]
     assert identifier.asked <= 3 + 3
 
 
@@ -120,9 +125,9 @@ def test_only_the_one_wanted_is_kept() -> None:
         return float(np.mean([v @ anna for v in vectors])) > 0.5
 
     rows = [{0: (ANNA, 60), 1: (BEN, 200)}] * 5 + [{1: (BEN, 200)}] * 3
-    named = name(namer(wanted=wanted), frames(rows))
-    assert numbers(named) == [[0]] * 5 + [[]] * 3
-    assert sum(item.left_out for item in named) == 8
+    numbered = number(reidentifier(wanted=wanted), frames(rows))
+    assert numbers(numbered) == [[0]] * 5 + [[]] * 3
+    assert sum(item.left_out for item in numbered) == 8
 
 
 @pytest.mark.parametrize(
@@ -130,7 +135,50 @@ def test_only_the_one_wanted_is_kept() -> None:
 )
 def test_a_damaged_journal_is_told(item) -> None:
     with pytest.raises(FormatError, match="--restart"):
-        namer(learned=[item])
+        reidentifier(learned=[item])
+
+
+# --- the gallery
+
+
+def unit(rng: np.random.Generator) -> np.ndarray:
+    vector = rng.normal(0, 1, 128)
+    return (vector / np.linalg.norm(vector)).astype(np.float32)
+
+
+def test_similarity_is_the_mean_of_the_highest_cosines() -> None:
+    rng = np.random.default_rng(7)
+    gallery, slow = Gallery(), list[list[np.ndarray]]()
+    for person in range(120):
+        slow.append([unit(rng) for _ in range(int(rng.integers(0, 4)))])
+        gallery.add(person, slow[-1])
+    for _ in range(400):
+        person = int(rng.integers(0, 120))
+        slow[person].append(unit(rng))
+        gallery.add(person, slow[person][-1:])
+    gallery.add(3, [unit(rng) for _ in range(60)])
+    assert len(gallery) == 120 and len(gallery.of(3)) == MOST_VECTORS
+    for person in {*range(120)} - {3}:
+        np.testing.assert_array_equal(gallery.of(person), slow[person][:MOST_VECTORS])
+    slow[3] = gallery.of(3)
+    asked = [unit(rng) for _ in range(3)]
+    expected = [
+        float(np.mean([max(float(a @ b) for b in known[:MOST_VECTORS]) for a in asked]))
+        if known
+        else -1.0
+        for known in slow
+    ]
+    np.testing.assert_allclose(gallery.similarities(asked), expected, atol=1e-6)
+
+
+def test_an_empty_gallery_is_similar_to_nothing() -> None:
+    gallery = Gallery()
+    assert gallery.similarities([]).shape == (0,) and gallery.of(0) == []
+    gallery.add(0, [])
+    assert gallery.similarities([np.ones(128, np.float32)]).tolist() == [-1]
+    assert gallery.similarities([]).tolist() == [-1]
+    with pytest.raises(ValueError, match="one after the other"):
+        gallery.add(2, [])
 
 
 # --- with real faces
@@ -183,7 +231,7 @@ def test_one_of_four_people_by_name(grid: Path, media: Path, tmp_path: Path) -> 
     save_person(tmp_path / "w" / "people", person_from_embeddings("anna", [vector]))
     result = extract(tmp_path / "w", grid, who="anna", tracking="on")
     assert (result.faces, result.left_out, result.tracks) == (8, 24, 4)
-    with pytest.raises(InputError, match=r"no such person; known: anna"):
+    with pytest.raises(InputError, match=r"no such person.*known people: anna"):
         extract(tmp_path / "w", grid, who="berta", restart=True)
 
 

@@ -1,4 +1,4 @@
-"""Extraction with detectors by name: what is accepted, and faces given by a file."""
+"""Settings of extraction: detectors, turns, threads, devices, and faces from a manual file."""
 
 from __future__ import annotations
 
@@ -7,9 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from pydantic import ValidationError
 
 from faceloom.core import Cancel, InputError, NullProgress
+from faceloom.detect import open_finder
 from faceloom.faces import read_record
 from faceloom.media import open_footage, write_image
 from faceloom.stages.extract.run import ExtractConfig, run
@@ -75,7 +77,9 @@ def test_given_frames_must_be_there(workspace: Path, tmp_path: Path) -> None:
     path = tmp_path / "faces.json"
     frames = [{"name": "03", "faces": []}, {"index": 3, "faces": []}, {"name": "2", "faces": []}]
     path.write_text(json.dumps({"faceloom_manual": 1, "frames": frames}))
-    with pytest.raises(InputError, match=r"faces.json: 03 \(and 2 more\) is none of the 3 frames"):
+    with pytest.raises(
+        InputError, match=r"faces.json: frame '03' \(and 2 more\) is not among the 3 frames"
+    ):
         extract(workspace, detector="manual", manual_file=path)
     # What failed before its first frame does not bind the next one.
     assert extract(workspace, who=None)[0].faces > 0
@@ -116,3 +120,34 @@ def test_placed_points_are_not_smoothed_and_empty_frames_stay_empty(
     _, records = extract(workspace, **settings, restart=True, smooth=1.0)
     for record, placed in zip(records.values(), marks, strict=True):
         np.testing.assert_allclose(record.source_landmarks, placed.round(2), atol=1e-3)
+
+
+def test_threads_have_an_old_name() -> None:
+    assert config(workers=3).threads == 3 == config(threads=3).threads
+    assert config().threads == 0 and config().device == "auto"
+    with pytest.raises(ValidationError):
+        config(threads=300)
+
+
+def test_the_device_reaches_the_networks(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: dict[str, str] = {}
+
+    def fake(name: str):  # type: ignore[no-untyped-def]
+        def make(*_: object, device: str, **__: object) -> object:
+            made[name] = device
+            return object()
+
+        return make
+
+    for name in ("YuNet", "CenterFace", "Mtcnn", "S3fd", "open_fan"):
+        monkeypatch.setattr(f"faceloom.detect.registry.{name}", fake(name))
+    open_finder("yunet,centerface,mtcnn,s3fd", "2dfan", device="cuda:1")
+    assert made == dict.fromkeys(("YuNet", "CenterFace", "Mtcnn", "S3fd", "open_fan"), "cuda:1")
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device here")
+@pytest.mark.parametrize("device", ["cuda", "tpu"])
+def test_a_device_that_is_not_there_is_an_error(workspace: Path, device: str) -> None:
+    with pytest.raises(InputError, match="device"):
+        extract(workspace, device=device)
+    assert extract(workspace, device="cpu")[0].frames == 3

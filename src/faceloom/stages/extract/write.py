@@ -1,8 +1,9 @@
-"""From a frame and its found faces to files: align, embed the metadata, encode, write."""
+"""From a frame and its faces to files: align, embed the metadata, encode, write."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 
@@ -24,52 +25,43 @@ from faceloom.geometry import (
 from faceloom.media import Frame
 
 _DEBUG_QUALITY = 50
-_OWN_SIZES_PX = (64, 2048)
+_ESTIMATED_SIZES_PX = (64, 2048)
 
 
 @dataclass(frozen=True)
 class FaceWriter:
-    """Writes the faces of one frame after the other; has no state, so threads may share it."""
+    """Writes the faces of frames. Has no state, so threads may share it."""
 
     folder: Path
     debug_folder: Path | None
     face_type: FaceType
     size_px: int | None
-    """Side of the pictures; None: of each face the size that it has in its frame."""
+    """Side of the face pictures; None: each face at the size it has in its frame."""
     suffix: FaceSuffix
     jpeg_quality: int
     pixel_aspect: float
 
-    def write(self, frame: Frame, faces: list[FoundFace]) -> int:
-        """Write `<frame stem>_<k>` for each face, k counting the written ones; return how many.
-
-        A face whose landmarks allow no alignment is left out. Raises `InputError` when a file
-        cannot be written.
-        """
-        stem = PurePath(frame.name).stem
-        records: list[tuple[FaceRecord, int]] = []
-        for face in faces:
-            try:
-                image, record = self.align(frame, face)
-            except InputError:
-                continue
-            data = encode_face(image, record, self.suffix, self.jpeg_quality)
-            _write(self.folder / f"{stem}_{len(records)}{self.suffix}", data)
-            records.append((record, image.shape[0]))
-        if self.debug_folder is not None:
-            self._write_debug(self.debug_folder / f"{stem}.jpg", frame, records)
-        return len(records)
-
-    def add(
-        self, frame: Frame, faces: list[FoundFace], there: list[FaceRecord], *, taken: set[str]
+    def write(
+        self,
+        frame: Frame,
+        faces: Iterable[FoundFace],
+        *,
+        present: Iterable[FaceRecord] = (),
+        taken: set[str] | None = None,
     ) -> list[FaceRecord]:
-        """Write `faces` beside those of the frame that are `there`, under free names; return the
-        records written. `taken` holds the stems of the folder's files and grows."""
+        """Write `<frame stem>_<number>` for each face; return the records written.
+
+        Numbers count from 0 and leave out names in `taken`, to which the new names are added. A
+        face whose landmarks cannot be aligned is left out. The debug picture also shows the faces
+        in `present`, which the faceset already has. Raises `InputError` when a file cannot be
+        written.
+        """
         stem, number = PurePath(frame.name).stem, 0
+        taken = set() if taken is None else taken
         records: list[tuple[FaceRecord, int]] = []
         for face in faces:
             try:
-                image, record = self.align(frame, face)
+                image, record = self._align(frame, face)
             except InputError:
                 continue
             while f"{stem}_{number}" in taken:
@@ -79,17 +71,21 @@ class FaceWriter:
             _write(self.folder / f"{stem}_{number}{self.suffix}", data)
             records.append((record, image.shape[0]))
         if self.debug_folder is not None:
-            before = [(record, _side_px(record)) for record in there]
+            before = [(record, _side_px(record)) for record in present]
             self._write_debug(self.debug_folder / f"{stem}.jpg", frame, [*before, *records])
         return [record for record, _ in records]
 
-    def align(self, frame: Frame, face: FoundFace) -> tuple[NDArray[np.uint8], FaceRecord]:
+    def _align(self, frame: Frame, face: FoundFace) -> tuple[NDArray[np.uint8], FaceRecord]:
         """The face's picture and its record. Raises `InputError` for degenerate landmarks."""
-        pose = _pose(face.landmarks, self.pixel_aspect)
+        pose = pose_in_frame(face.landmarks, pixel_aspect=self.pixel_aspect)
+        if pose is not None:
+            # No landmark is more exact than a hundredth of a degree.
+            pitch_deg, yaw_deg, roll_deg = (round(angle, 2) for angle in pose)
+            pose = pitch_deg, yaw_deg, roll_deg
         if self.face_type == "mark_only":
             matrix, landmarks, image = None, face.landmarks, frame.image
         else:
-            size_px = self.size_px or self._own_size_px(face)
+            size_px = self.size_px or self._estimated_size_px(face)
             matrix = frame_to_face(
                 face.landmarks, size_px, self.face_type, pixel_aspect=self.pixel_aspect
             )
@@ -116,11 +112,11 @@ class FaceWriter:
         )
         return np.asarray(image, dtype=np.uint8), record
 
-    def _own_size_px(self, face: FoundFace) -> int:
-        """Side of the face's crop in pixels of the frame as shown: even, 64 to 2048."""
+    def _estimated_size_px(self, face: FoundFace) -> int:
+        """Side of the face's crop in pixels of the displayed frame: even, 64 to 2048."""
         matrix = frame_to_face(face.landmarks, 1, self.face_type, pixel_aspect=self.pixel_aspect)
         side_px = math.sqrt(crop_area(matrix, 1) * self.pixel_aspect)
-        return int(np.clip(2 * round(side_px / 2), *_OWN_SIZES_PX))
+        return int(np.clip(2 * round(side_px / 2), *_ESTIMATED_SIZES_PX))
 
     def _write_debug(self, path: Path, frame: Frame, records: list[tuple[FaceRecord, int]]) -> None:
         picture = np.asarray(frame.image, dtype=np.uint8)
@@ -129,32 +125,23 @@ class FaceWriter:
         bgr = cv2.cvtColor(picture, cv2.COLOR_RGB2BGR)
         done, data = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, _DEBUG_QUALITY])
         if not done:
-            raise InputError(f"{path}: the debug picture cannot be encoded")
+            raise InputError(f"{path}: cannot encode the debug picture")
         _write(path, data.tobytes())
 
 
 def _side_px(record: FaceRecord) -> int:
-    """The side of a stored face's crop, which its matrix tells up to its scale: by its type."""
+    """The side of a stored face's crop: how many times larger its matrix is than that of a crop
+    with a side of 1 px."""
     if record.image_to_face_mat is None:
         return 0
-    whole = frame_to_face(
+    unit = frame_to_face(
         record.source_landmarks,
         1,
         record.face_type,
         pixel_aspect=record.own.pixel_aspect if record.own else 1.0,
     )
-    areas = (np.linalg.det(matrix[:, :2]) for matrix in (record.image_to_face_mat, whole))
-    of_face, of_unit = areas
+    of_face, of_unit = (np.linalg.det(m[:, :2]) for m in (record.image_to_face_mat, unit))
     return round(math.sqrt(abs(of_face / of_unit)))
-
-
-def _pose(landmarks: NDArray[np.float32], pixel_aspect: float) -> tuple[float, float, float] | None:
-    """As `pose_in_frame`, to the hundredth of a degree: no landmark is more exact."""
-    pose = pose_in_frame(landmarks, pixel_aspect=pixel_aspect)
-    if pose is None:
-        return None
-    pitch_deg, yaw_deg, roll_deg = (round(angle, 2) for angle in pose)
-    return pitch_deg, yaw_deg, roll_deg
 
 
 def _write(path: Path, data: bytes) -> None:
