@@ -13,11 +13,11 @@ from pathlib import Path
 
 from rich.console import Console
 
-from faceloom.cli.faceset.app import SUBCOMMANDS as FACESET_COMMANDS
 from faceloom.cli.main import COMMANDS, build_app
 from faceloom.core import Settings
 from faceloom.core.config import settings_table
 from faceloom.models import AmpSettings, Quick96Settings, SaehdSettings, XsegSettings
+from faceloom.stages.catalog import stages_of
 from faceloom.stages.curate.cluster import ClusterConfig
 from faceloom.stages.curate.coverage import CoverageConfig
 from faceloom.stages.curate.dedupe import DedupeConfig
@@ -25,9 +25,7 @@ from faceloom.stages.curate.sort import SortConfig
 from faceloom.stages.demo.run import DemoConfig
 from faceloom.stages.encode import EncodeConfig
 from faceloom.stages.extract.run import ExtractConfig
-from faceloom.stages.faceset.enhance import EnhanceConfig
-from faceloom.stages.faceset.resize import ResizeConfig
-from faceloom.stages.faceset.tracks import TracksConfig
+from faceloom.stages.faceset.config import EnhanceConfig, ResizeConfig, TracksConfig
 from faceloom.stages.frames import FramesConfig
 from faceloom.stages.merge.run import MergeConfig
 from faceloom.stages.new import NewConfig
@@ -36,7 +34,7 @@ from faceloom.stages.train.run import TrainConfig
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 SUBCOMMANDS = {
-    "faceset": tuple(FACESET_COMMANDS),
+    "faceset": tuple(stage.name.removeprefix("faceset ") for stage in stages_of("faceset")),
     "weights": ("list", "fetch", "add"),
     "model": (
         *("list", "summary", "rename", "copy", "delete", "snapshot", "snapshots", "forget"),
@@ -91,7 +89,7 @@ def cli_page() -> str:
     for command in COMMANDS:
         parts += [f"## {command}", f"```text\n{help_text([command])}\n```"]
         parts += [
-            f"### {command} {sub}\n\n```text\n{help_text([command, sub])}\n```"
+            f"### {command} {sub}\n\n```text\n{help_text([command, *sub.split()])}\n```"
             for sub in SUBCOMMANDS.get(command, ())
         ]
     return "\n\n".join(parts) + "\n"

@@ -119,10 +119,15 @@ def emit(result: Result, json: bool) -> None:
     result = _as_result(result)
     if json:
         for record in result.json_lines():
-            write_line(jsonlib.dumps(record, ensure_ascii=False, allow_nan=False))
+            write_json(record)
         return
     for line in result.lines():
         write_line(line)
+
+
+def write_json(value: dict[str, Any]) -> None:
+    """One object on one line of stdout."""
+    write_line(jsonlib.dumps(value, ensure_ascii=False, allow_nan=False))
 
 
 def write_line(text: str) -> None:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 # Commands that do more than run their stage, and those that are no stage.
 OWN_COMMANDS: dict[str, str] = {
     "completion": "faceloom.cli.completion:completion",
+    "faceset list": "faceloom.cli.faceset:list_faces",
 }
 _SUMMARIES = {"completion": "Set up completion of commands and options for your shell."}
 
@@ -34,10 +35,6 @@ LEGACY: dict[str, tuple[str, str]] = {
     "new": ("faceloom.cli.new:new", "Make a workspace with its rights record."),
     "run": ("faceloom.cli.run:run", "Every stage that is not yet done, in order."),
     "frames": ("faceloom.cli.frames:frames", "Write footage out as pictures."),
-    "faceset": (
-        "faceloom.cli.faceset.app:app",
-        "List, pack, unpack, rename, resize, enhance, import and export facesets.",
-    ),
     "sort": ("faceloom.cli.sort:sort", "Order a faceset by what its faces show; keep the best."),
     "dedupe": ("faceloom.cli.dedupe:dedupe", "Move near-duplicates out of a faceset."),
     "cluster": ("faceloom.cli.cluster:cluster", "Group faces by person; name, keep or move them."),

@@ -1,4 +1,4 @@
-"""What every stage needs that makes a labelled video of dst's footage."""
+"""What merge and encode share: a labelled video made from dst's footage."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from faceloom.workspace.layout import Workspace
 
 @contextlib.contextmanager
 def unsigned_path(target: Path) -> Generator[Path]:
-    """A place beside `target` for a video that is not labelled yet, and must not outlive us."""
+    """A temporary path next to `target` for a video without labels; deleted at the end."""
     target.parent.mkdir(parents=True, exist_ok=True)
     for leftover in target.parent.glob(f".tmp-*-{glob.escape(target.name)}"):
         leftover.unlink(missing_ok=True)
@@ -31,9 +31,9 @@ def unsigned_path(target: Path) -> Generator[Path]:
 def refuse_misfits(
     codec: str | None, output: Path | None, crf: float | None, bitrate: int | None
 ) -> None:
-    """For a configuration's validator: `ValueError` when its choices do not go together.
+    """For a configuration's validator: `ValueError` if its choices are incompatible.
 
-    An unset codec is h264 or h265, which take the same suffixes and rates.
+    An unset codec means h264 or h265, which accept the same suffixes and rates.
     """
     suffix = None if output is None else output.suffix
     try:
@@ -43,20 +43,20 @@ def refuse_misfits(
 
 
 def refuse_sources(target: Path, info: FootageInfo) -> None:
-    """Raise `InputError` when a result would take the place of what it is made from."""
+    """Raise `InputError` if a result would overwrite the footage it is made from."""
     if target.exists() and any(target.samefile(path) for path in info.paths if path.exists()):
         raise InputError(f"{target}: is the footage itself; choose another --output")
 
 
 def mask_like(info: FootageInfo) -> FootageInfo:
-    """The footage's time line and shape, without its colours and sound."""
+    """The footage's timeline and shape, without its colours and sound."""
     return replace(
         info, bit_depth=8, hdr=False, hdr_metadata=None, color=ColorTags(), audio=[], notes=[]
     )
 
 
 def sound_of(workspace: Workspace, info: FootageInfo) -> tuple[Path | None, list[AudioInfo]]:
-    """Where dst's sound comes from: the video itself, or the one its frames were dumped from."""
+    """Where dst's sound comes from: the video itself, or the one its frames are from."""
     video = workspace.video("dst")
     if video is None:
         return None, []
