@@ -15,12 +15,18 @@ from pydantic import Field
 
 from faceloom.core import Cancel, InputError, MediaError, Progress, Settings, atomic_write
 from faceloom.core.words import counted
-from faceloom.curate import FaceTable
-from faceloom.curate.sheet import check_sheet_name, contact_sheet
-from faceloom.curate.track_list import TRACK_COLUMNS, Track, chosen_tracks, list_tracks
+from faceloom.curate import (
+    TRACK_COLUMNS,
+    FaceTable,
+    Track,
+    check_sheet_name,
+    chosen_tracks,
+    contact_sheet,
+    list_tracks,
+)
 from faceloom.faces import read_face
 from faceloom.faces.moves.moves import Move, move_faces
-from faceloom.stages.measure.run import measure_faces
+from faceloom.stages.measure import measure_faces
 from faceloom.workspace.faceset import (
     beside,
     faceset_folder,
