@@ -48,7 +48,7 @@ from faceloom.workspace.faceset import (
     refuse_empty,
     undo_command,
 )
-from faceloom.workspace.layout import Workspace, read_settings
+from faceloom.workspace.layout import Workspace, table_sources
 
 __all__ = ["MethodList", "SortConfig", "SortResult", "run"]
 
@@ -195,7 +195,8 @@ def list_methods() -> MethodList:
 def _refuse_unused(config: SortConfig, keys: Sequence[SortKey]) -> None:
     """`UsageError` for an option that the sort ignores; `faceloom.toml` may hold such options, for
     the sorts that use them."""
-    in_file = read_settings(config.workspace, "sort")
+    sources = table_sources(SortConfig, "sort", config.workspace, {"faceset": config.faceset})
+    in_file = {key: value for source in sources for key, value in source.values.items()}
     options = {"count": config.count, "towards": config.towards, "reference": config.reference}
     given = [name for name, value in options.items() if value not in (None, in_file.get(name))]
     refuse_unused(keys, given)
