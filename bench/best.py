@@ -24,10 +24,9 @@ from numpy.typing import NDArray
 
 from faceloom.core import Cancel, FaceloomError, NullProgress
 from faceloom.curate import FaceTable
+from faceloom.curate.orders import SortContext, columns_needed, parse_keys, sort_faces
 from faceloom.curate.orders.best import make_problem
-from faceloom.curate.orders.order import columns_needed, parse_keys, sort_faces
-from faceloom.curate.orders.ordering import SortContext
-from faceloom.stages.measure.run import measure_faces
+from faceloom.stages.measure import measure_faces
 
 METHODS = ("best", "final", "final-fast", "final-no-blur", "sharpness")
 

@@ -25,12 +25,16 @@ import numpy as np
 
 from faceloom.core import Cancel, NullProgress
 from faceloom.curate import FaceTable
-from faceloom.curate.groups.clusters import THRESHOLD
 from faceloom.faces import FaceRecord, read_face
 from faceloom.identify import Identifier, align_face, blank_direction
-from faceloom.stages.curate.cluster_groups import COLUMNS, Grouped, group_faces
-from faceloom.stages.curate.cluster_show import write_groups_sheet
-from faceloom.stages.measure.run import measure_faces
+from faceloom.settings.curate import SAME_GROUP
+from faceloom.stages.curate.cluster import (
+    COLUMNS,
+    Grouped,
+    group_faces,
+    write_groups_sheet,
+)
+from faceloom.stages.measure import measure_faces
 
 CLIPS: dict[str, str | tuple[str, ...]] = {
     "foreman_cif": "foreman",
@@ -148,7 +152,7 @@ def make_blank(paths: list[Path]) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("faces", type=Path)
-    parser.add_argument("--threshold", type=float, default=THRESHOLD)
+    parser.add_argument("--threshold", type=float, default=SAME_GROUP)
     parser.add_argument("--hard", type=int)
     parser.add_argument("--sheet", type=Path)
     parser.add_argument("--blank", action="store_true")

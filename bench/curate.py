@@ -18,11 +18,10 @@ from pathlib import Path
 import numpy as np
 
 from faceloom.core import Cancel, FaceloomError, NullProgress
-from faceloom.curate.orders.order import METHODS, columns_needed, parse_keys, sort_faces
-from faceloom.curate.orders.ordering import SortContext
+from faceloom.curate.orders import METHODS, SortContext, columns_needed, parse_keys, sort_faces
 from faceloom.media import write_image
-from faceloom.stages.curate.sort_show import sort_sheet
-from faceloom.stages.measure.run import measure_faces
+from faceloom.stages.curate.sort import sort_sheet
+from faceloom.stages.measure import measure_faces
 
 
 def peak_mib() -> int:

@@ -23,11 +23,10 @@ import numpy as np
 
 from faceloom.core import Cancel, NullProgress
 from faceloom.curate import FaceTable
-from faceloom.curate.groups.duplicates import STRENGTHS, FaceTraits, find_duplicates
+from faceloom.curate.groups import STRENGTHS, FaceTraits, find_duplicates
 from faceloom.faces import encode_face, read_face
-from faceloom.stages.curate.cluster_show import write_pairs_sheet
-from faceloom.stages.curate.dedupe import COLUMNS, DedupeConfig, duplicates_of
-from faceloom.stages.measure.run import measure_faces
+from faceloom.stages.curate.dedupe import COLUMNS, duplicates_of, write_pairs_sheet
+from faceloom.stages.measure import measure_faces
 
 SHOWN = 50
 
@@ -39,9 +38,7 @@ def measure(folder: Path) -> FaceTable:
 def dropped(table: FaceTable, strength: int) -> tuple[list[tuple[int, int]], float]:
     """(kept, dropped) pairs, and seconds."""
     start = time.perf_counter()
-    found = duplicates_of(
-        table, DedupeConfig(strength=strength), progress=NullProgress(), cancel=Cancel()
-    )
+    found = duplicates_of(table, strength, progress=NullProgress(), cancel=Cancel())
     seconds = time.perf_counter() - start
     return [(int(found.kept_for[row]), int(row)) for row in found.dropped], seconds
 

@@ -17,9 +17,8 @@ import cv2
 
 from faceloom.core import Cancel, NullProgress
 from faceloom.faces import INDEX_NAME, Faceset
-from faceloom.stages.measure.columns import COLUMNS, KINDS, kinds_for
-from faceloom.stages.measure.one import MEASURES, Face, Measurer
-from faceloom.stages.measure.run import measure_faces
+from faceloom.stages.measure import COLUMNS, measure_faces
+from faceloom.stages.measure.kinds import KINDS, Face, Measurer, kinds_for
 
 GROUPS = {
     "record": ("pitch_deg", "yaw_deg", "source_size", "rect_area"),
@@ -50,7 +49,7 @@ def each(folder: Path, count: int) -> None:
             face = Face(path, record, measurer)
             assert face.image.size and face.gray.size and face.mask.size
             start = time.thread_time()
-            MEASURES[kind.name](face)
+            kind.measure(face)
             spent += time.thread_time() - start
         print(f"{kind.name:22} {1e3 * spent / len(faces):7.2f} ms")
 

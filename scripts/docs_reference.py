@@ -18,10 +18,7 @@ from faceloom.core import Settings
 from faceloom.core.config import settings_table
 from faceloom.models import AmpSettings, Quick96Settings, SaehdSettings, XsegSettings
 from faceloom.stages.catalog import stages_of
-from faceloom.stages.curate.cluster import ClusterConfig
-from faceloom.stages.curate.coverage import CoverageConfig
-from faceloom.stages.curate.dedupe import DedupeConfig
-from faceloom.stages.curate.sort import SortConfig
+from faceloom.stages.curate.config import ClusterConfig, CoverageConfig, DedupeConfig, SortConfig
 from faceloom.stages.demo.run import DemoConfig
 from faceloom.stages.encode import EncodeConfig
 from faceloom.stages.extract.run import ExtractConfig

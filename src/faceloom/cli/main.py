@@ -35,13 +35,6 @@ LEGACY: dict[str, tuple[str, str]] = {
     "new": ("faceloom.cli.new:new", "Make a workspace with its rights record."),
     "run": ("faceloom.cli.run:run", "Every stage that is not yet done, in order."),
     "frames": ("faceloom.cli.frames:frames", "Write footage out as pictures."),
-    "sort": ("faceloom.cli.sort:sort", "Order a faceset by what its faces show; keep the best."),
-    "dedupe": ("faceloom.cli.dedupe:dedupe", "Move near-duplicates out of a faceset."),
-    "cluster": ("faceloom.cli.cluster:cluster", "Group faces by person; name, keep or move them."),
-    "coverage": (
-        "faceloom.cli.coverage:coverage",
-        "What dst shows that src lacks, and what to film.",
-    ),
     "train": ("faceloom.cli.train:train", "Train a model on the two facesets."),
     "merge": ("faceloom.cli.merge:merge", "Put the trained face on dst's footage."),
     "encode": ("faceloom.cli.encode:encode", "Make the result video: audio kept, signed."),

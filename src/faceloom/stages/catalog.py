@@ -188,7 +188,34 @@ _FACESET: Final = (
 )
 
 _CURATE: Final = (
-    # sort, dedupe, cluster, coverage
+    Stage(
+        "sort",
+        "curate.config:SortConfig",
+        "curate.sort:run",
+        "Sort a faceset by pose, sharpness, identity …; keep the best faces.",
+        table="sort",
+    ),
+    Stage(
+        "dedupe",
+        "curate.config:DedupeConfig",
+        "curate.dedupe:run",
+        "Move near-duplicates out of a faceset.",
+        table="dedupe",
+    ),
+    Stage(
+        "cluster",
+        "curate.config:ClusterConfig",
+        "curate.cluster:run",
+        "Group faces by person; name, keep or move the groups.",
+        table="cluster",
+    ),
+    Stage(
+        "coverage",
+        "curate.config:CoverageConfig",
+        "curate.coverage:run",
+        "Find what dst shows that src lacks, and what to film.",
+        table="coverage",
+    ),
 )
 
 _TRAIN: Final = (

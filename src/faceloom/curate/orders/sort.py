@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from faceloom.core import Registry, UsageError
-from faceloom.curate.orders import best, dfl_orders, own_orders
-from faceloom.curate.orders.ordering import (
+from faceloom.curate.orders import best, dfl_methods, own_methods
+from faceloom.curate.orders.method import (
     Grouping,
     Ordering,
     Rows,
@@ -25,8 +25,8 @@ from faceloom.curate.orders.ordering import (
 from faceloom.curate.table import FaceTable
 
 METHODS: Final[tuple[SortMethod, ...]] = (
-    *dfl_orders.METHODS,
-    *own_orders.METHODS,
+    *dfl_methods.METHODS,
+    *own_methods.METHODS,
     *best.METHODS,
 )
 """All sort methods, in the order in which help and docs list them."""

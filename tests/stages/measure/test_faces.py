@@ -20,9 +20,9 @@ from faceloom.faces.archives.pack_writer import PackFace, write_pack
 from faceloom.faces.index.measures import MeasureCache
 from faceloom.geometry import BLENDSHAPES, frame_to_face, hull_mask, transform_points, warp_to_face
 from faceloom.identify import SAME_PERSON
-from faceloom.stages.measure import run as stage
-from faceloom.stages.measure.columns import COLUMNS, KINDS
-from faceloom.stages.measure.run import BATCH, measure_faces
+from faceloom.stages.measure import COLUMNS, kinds, measure_faces
+from faceloom.stages.measure.faces import BATCH
+from faceloom.stages.measure.kinds import KINDS
 from measured_faces import portraits
 from synthetic_faces import face_picture, landmarks68, synthetic_record, write_faceset
 
@@ -97,13 +97,13 @@ def test_all_columns_have_a_row_a_face_and_their_definition(faceset: Path) -> No
 
 def test_only_what_is_asked_for_is_measured_and_only_once(faceset: Path, monkeypatch) -> None:
     calls: list[tuple[str, tuple[str, ...]]] = []
-    measure = stage.Measurer.measure
+    measure = kinds.Measurer.measure
 
     def spy(self, path, record, kinds):
         calls.append((path.name, tuple(kind.name for kind in kinds)))
         return measure(self, path, record, kinds)
 
-    monkeypatch.setattr(stage.Measurer, "measure", spy)
+    monkeypatch.setattr(kinds.Measurer, "measure", spy)
     first = table(faceset, ["brightness", "hue"])
     assert len(calls) == 5 and {kinds for _, kinds in calls} == {("tone",)}
     calls.clear()
@@ -120,13 +120,9 @@ def test_only_what_is_asked_for_is_measured_and_only_once(faceset: Path, monkeyp
 
 
 def test_a_picture_is_decoded_once_for_all_pixel_measures(faceset: Path, monkeypatch) -> None:
-    from faceloom.stages.measure import one as measure_one
-
     decoded: list[int] = []
-    decode = measure_one.decode_picture
-    monkeypatch.setattr(
-        measure_one, "decode_picture", lambda data: decoded.append(1) or decode(data)
-    )
+    decode = kinds.decode_picture
+    monkeypatch.setattr(kinds, "decode_picture", lambda data: decoded.append(1) or decode(data))
     table(faceset, CHEAP)
     assert len(decoded) == 5
     table(faceset, CHEAP)
@@ -134,9 +130,7 @@ def test_a_picture_is_decoded_once_for_all_pixel_measures(faceset: Path, monkeyp
 
 
 def test_the_pictures_size_is_had_without_decoding(faceset: Path, monkeypatch) -> None:
-    from faceloom.stages.measure import one as measure_one
-
-    monkeypatch.delattr(measure_one, "decode_picture")
+    monkeypatch.delattr(kinds, "decode_picture")
     found = table(faceset, ["dfl_yaw", "dfl_pitch", "legacy_yaw", "source_size"])
     assert np.isfinite(found.column("dfl_yaw")).all()
 
@@ -256,9 +250,7 @@ def test_networks_measures_of_real_faces(tmp_path: Path, media, need_weights) ->
 
 
 def test_an_embedding_in_the_file_needs_no_network(tmp_path: Path, monkeypatch) -> None:
-    from faceloom.stages.measure import one as measure_one
-
-    monkeypatch.delattr(measure_one, "fetch")
+    monkeypatch.delattr(kinds, "fetch")
     folder = tmp_path / "aligned"
     folder.mkdir()
     vector = np.random.default_rng(0).normal(size=128).astype(np.float32)
@@ -313,7 +305,7 @@ def test_a_kill_loses_no_more_than_a_batch(tmp_path: Path) -> None:
     program = (
         "import os, signal, sys, pathlib\n"
         "from faceloom.core import Cancel, NullProgress\n"
-        "from faceloom.stages.measure.run import BATCH, measure_faces\n"
+        "from faceloom.stages.measure.faces import BATCH, measure_faces\n"
         "class Killing(NullProgress):\n"
         "    done = None\n"
         "    def start(self, stage, *rest, **more):\n"

@@ -8,12 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from faceloom.core import InputError
-from faceloom.curate.groups.clusters import cluster_faces
-from faceloom.curate.measures.expression_names import blendshape_columns
-from faceloom.curate.orders.chain_orders import chain_groups, chain_order, split_known
+from faceloom.curate.groups import cluster_faces
+from faceloom.curate.measures import blendshape_columns
+from faceloom.curate.orders.chain_methods import chain_groups, chain_order, split_known
 from faceloom.curate.orders.chains import Metric
-from faceloom.curate.orders.metrics import EuclideanMetric
-from faceloom.curate.orders.ordering import (
+from faceloom.curate.orders.distances import EuclideanMetric
+from faceloom.curate.orders.method import (
     GroupFunction,
     Grouping,
     Ordering,

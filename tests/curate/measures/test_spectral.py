@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from faceloom.curate.measures.aligned import luma
-from faceloom.curate.measures.detail import spectral_sharpness
+from faceloom.curate.measures.spectral import spectral_sharpness
 from faceloom.detect import mesh_to_68
 from faceloom.geometry import mirror_landmarks
 from measured_faces import MESH, as_jpeg, crop, portraits

@@ -1,22 +1,22 @@
-"""Distances between faces, for chains and for what is unlike the others."""
+"""Distances between faces, for chains and for finding the faces least like the others."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from typing import Final
 
 import cv2
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from faceloom.core import Cancel
+from faceloom.core.pool import worker_count
 from faceloom.curate.orders.chains import Floats, Metric, Rows
 
-_TILE = 150
-"""Thumbnails compared at once: as many as stay in a core's cache."""
-_ROUND = 9
-"""Decimals of a sum of distances: below that is rounding, which must not part equal faces."""
+_TILE: Final = 150
+# Thumbnails compared at once: as many as stay in a core's cache.
+_ROUND: Final = 9
+# Decimals of a sum of distances: what is below is rounding, which must not separate equal faces.
 
 
 class HistogramMetric:
@@ -146,7 +146,7 @@ class PictureMetric:
         flat = np.ascontiguousarray(pictures, np.uint8)
         self._pictures = flat.reshape(len(flat), -1)
         self._sums = self._pictures.sum(1, dtype=np.int64)
-        self._workers = workers or os.cpu_count() or 1
+        self._workers = worker_count(workers)
         self._pool = ThreadPoolExecutor(self._workers) if self._workers > 1 else None
 
     def __len__(self) -> int:
@@ -184,22 +184,13 @@ class PictureMetric:
             out[first:last] = cv2.reduce(tile, 1, cv2.REDUCE_SUM, dtype=cv2.CV_32S)[:, 0]
 
 
-def sum_to_all(metric: Metric, cancel: Cancel | None = None) -> Floats:
-    """Each face's sum of distances to all others, n."""
-    return _summed(metric, lambda _: 0, cancel)
-
-
 def sum_to_later(metric: Metric, cancel: Cancel | None = None) -> Floats:
-    """Each face's sum of distances to those behind it, n: DFL 1.0's `face-dissim`."""
-    return _summed(metric, lambda row: row + 1, cancel)
-
-
-def _summed(metric: Metric, first: Callable[[int], int], cancel: Cancel | None) -> Floats:
+    """Each face's sum of distances to those after it, n: DFL 1.0's `face-dissim`."""
     sums = np.zeros(len(metric))
     for row in range(len(metric)):
         if cancel is not None and row % 256 == 0:
             cancel.check()
-        sums[row] = metric.distances(row)[first(row) :].sum()
+        sums[row] = metric.distances(row)[row + 1 :].sum()
     return np.round(sums, _ROUND)
 
 
@@ -208,7 +199,7 @@ def histogram_unlikeness(
 ) -> Floats:
     """Each one-channel histogram's sum of Bhattacharyya distances to all others, n.
 
-    As `sum_to_all`, but by products of matrices in 64 bits, which keeps equal pictures equal.
+    Computed by products of matrices in 64 bits, which keeps equal pictures equal.
     """
     roots = np.nan_to_num(np.array(histograms, np.float64).reshape(len(np.asarray(histograms)), -1))
     sums = roots.sum(1, keepdims=True)

@@ -11,17 +11,22 @@ from typing import Final
 
 import numpy as np
 
-from faceloom.curate.orders.chain_orders import chain_groups, chain_method, chain_order, split_known
+from faceloom.curate.orders.chain_methods import (
+    chain_groups,
+    chain_method,
+    chain_order,
+    split_known,
+)
 from faceloom.curate.orders.chains import Metric
-from faceloom.curate.orders.final import final_selection
-from faceloom.curate.orders.metrics import (
+from faceloom.curate.orders.distances import (
     AbsoluteMetric,
     HistogramMetric,
     PictureMetric,
     histogram_unlikeness,
     sum_to_later,
 )
-from faceloom.curate.orders.ordering import (
+from faceloom.curate.orders.final import final_selection
+from faceloom.curate.orders.method import (
     Grouping,
     OrderFunction,
     Ordering,

@@ -10,7 +10,7 @@ import pytest
 
 from faceloom.core import InputError
 from faceloom.curate import FaceTable
-from faceloom.curate.track_list import chosen_tracks, list_tracks
+from faceloom.curate.tracks import chosen_tracks, list_tracks
 from faceloom.faces import OwnMetadata
 from synthetic_faces import landmarks68, synthetic_record
 

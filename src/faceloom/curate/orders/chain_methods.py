@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from faceloom.curate.orders.chains import Metric, cut_chain, greedy_chain
-from faceloom.curate.orders.ordering import (
+from faceloom.curate.orders.method import (
     GroupFunction,
     Grouping,
     OrderFunction,

@@ -9,15 +9,15 @@ import numpy as np
 import pytest
 
 from faceloom.core import InputError, UsageError
-from faceloom.curate.measures.expression_names import blendshape_columns
-from faceloom.curate.orders.order import (
+from faceloom.curate.measures.blendshapes import blendshape_columns
+from faceloom.curate.orders.method import Grouping, Ordering, SortContext
+from faceloom.curate.orders.sort import (
     METHODS,
     columns_needed,
     parse_keys,
     refuse_unused,
     sort_faces,
 )
-from faceloom.curate.orders.ordering import Grouping, Ordering, SortContext
 from faceloom.curate.table import FaceTable
 from faceloom.geometry import BLENDSHAPES
 from made_tables import made_record, made_table

@@ -1,7 +1,7 @@
-"""Whether src has what dst asks for: head pose, expression, light, size and brightness.
+"""Compare src's faces with dst's: head pose, expression, light, size and brightness.
 
-A swap learns src's face from src's faces only. Where dst turns further, opens its mouth wider or
-is lit from another side than any src face, the network has to invent.
+A model learns src's face from src's faces only. Where dst turns further, opens its mouth wider or
+is lit from another side than any src face, it has to invent.
 """
 
 from __future__ import annotations
@@ -11,10 +11,10 @@ from typing import Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field
 
-from faceloom.core import Cancel, InputError, Progress, Settings
-from faceloom.curate.measures.traits import EXPRESSIONS, Traits, known
+from faceloom.core import Cancel, InputError, Progress
+from faceloom.curate.measures import EXPRESSIONS, Traits, known
+from faceloom.settings.curate import CoverageSettings
 
 Bools = NDArray[np.bool_]
 Dimension = Literal["pose", "expression", "light", "size", "brightness"]
@@ -22,98 +22,78 @@ Dimension = Literal["pose", "expression", "light", "size", "brightness"]
 DIMENSIONS: Final[tuple[Dimension, ...]] = ("pose", "expression", "light", "size", "brightness")
 YAW_EDGES_DEG: Final = np.arange(-90.0, 90.1, 10.0)
 PITCH_EDGES_DEG: Final = np.arange(-60.0, 60.1, 10.0)
-_USE_REACH = 2.0
-"""A src face this many pose tolerances from the nearest dst face is of no use."""
-_PAIRS = 2_500_000
-"""Pairs of faces looked at together, which bounds the memory."""
+_USE_REACH: Final = 2.0
+# A src face this many pose tolerances from the nearest dst face is unused.
+_PAIRS: Final = 2_500_000
+# Pairs of faces that are compared at once, which bounds the memory.
 _PART_TOLERANCES = np.array([part.tolerance for part in EXPRESSIONS])
-
-
-class CoverageSettings(Settings):
-    """When a dst face counts as covered by src."""
-
-    pose_tolerance_deg: float = Field(default=8.0, gt=0, le=45)
-    """How far apart two heads may look, in degrees of yaw and pitch together."""
-    expression_tolerance: float = Field(default=1.0, gt=0, le=10)
-    """Factor on the tolerances of all parts of an expression: 2 is twice as patient."""
-    light_tolerance: float = Field(default=0.2, gt=0, le=2)
-    """How far apart two lights may be: the distance of their directions, each as long (0 to 1)
-    as the light is directional."""
-    size_ratio: float = Field(default=0.7, gt=0, le=1)
-    """How large a src face must be at least, compared with the dst face in its frame."""
-    brightness_tolerance: float = Field(default=0.2, gt=0, le=1)
-    """How far apart two faces' brightness may be, as a part of full white."""
-    enough: int = Field(default=3, ge=1, le=1000)
-    """So many src faces must be near; a single one is soon a blurred one."""
-    flip_src: bool = False
-    """Count src's mirror images too, as training with `random_src_flip` does."""
 
 
 @dataclass(frozen=True, eq=False)
 class Coverage:
-    """How well n src faces serve m dst faces."""
+    """How well n src faces cover m dst faces."""
 
     settings: CoverageSettings
     src: Traits
     dst: Traits
     near: NDArray[np.intp]
-    """m: how many src faces look the same way."""
+    """m: how many src faces have the same head pose."""
     covered: dict[Dimension, Bools]
-    """m each. `pose`: enough src faces look that way. The others: enough of those have that
-    expression, light, size or brightness too."""
-    judged: dict[Dimension, Bools]
-    """m each: whether it could be told. For all but `pose`, only where the pose is covered."""
+    """m each. `pose`: enough src faces have that head pose. The others: enough of those have that
+    expression, light, size or brightness as well."""
+    compared: dict[Dimension, Bools]
+    """m each: whether it could be compared; apart from `pose`, only where the pose is covered."""
     together: Bools
     """m: enough src faces have pose and expression at once."""
     together_lit: Bools
     """m: enough src faces have pose, expression and light at once."""
     missing_parts: Bools
-    """m x the parts of an expression: not enough src faces of that pose have it, by itself."""
+    """m x the parts of an expression: not enough src faces of that pose have this part."""
     part_offset: NDArray[np.float64]
-    """m x the parts: how much more dst has of it than the src faces of that pose, on average."""
+    """m x the parts: how much more of it dst has than the src faces of that pose, on average."""
     light_offset: NDArray[np.float64]
-    """m 3: dst's light less the mean one of the src faces of that pose."""
+    """m 3: dst's light minus the mean light of the src faces of that pose."""
     size_near: NDArray[np.float64]
     """m: size of the largest src face of that pose; NaN for none."""
     used: Bools
-    """n: whether some dst face looks about the same way."""
+    """n: whether some dst face has about the same head pose."""
     pose_with_flip: Bools
-    """m: whether the pose is covered once src's mirror images count."""
+    """m: whether the pose is covered if src's mirror images count."""
     grids: dict[str, NDArray[np.intp]] = field(default_factory=dict[str, NDArray[np.intp]])
     """`src`, `dst` and `need` (dst without src): faces in each cell, pitch rows (up first) by yaw
     columns (the picture's left first)."""
 
     def share(self, dimension: Dimension) -> float:
-        """Share of the judged dst faces that are covered; NaN when none was judged."""
-        judged = self.judged[dimension]
-        return float(self.covered[dimension][judged].mean()) if judged.any() else float("nan")
+        """Share of the dst faces that are covered, of those compared; NaN when there are none."""
+        compared = self.compared[dimension]
+        return float(self.covered[dimension][compared].mean()) if compared.any() else float("nan")
 
     @property
     def score(self) -> float:
-        """Share of dst faces for which src has pose and expression at once."""
+        """Share of dst faces for which src has pose and expression in the same faces."""
         return self._share(self.together)
 
     @property
     def score_lit(self) -> float:
-        """Share of dst faces for which src has pose, expression and light at once."""
+        """The same, with the light as well."""
         return self._share(self.together_lit)
 
     def _share(self, covered: Bools) -> float:
-        judged = self.judged["pose"]
-        return float(covered[judged].mean()) if judged.any() else float("nan")
+        compared = self.compared["pose"]
+        return float(covered[compared].mean()) if compared.any() else float("nan")
 
 
 def compare(
     src: Traits, dst: Traits, settings: CoverageSettings, *, progress: Progress, cancel: Cancel
 ) -> Coverage:
-    """Compare two facesets. Faces whose pose is unknown cover nothing and are not judged.
+    """Compare two facesets. Faces whose pose is unknown cover nothing and are left out.
 
-    Cost grows with the pairs of faces of about the same yaw. Raises `InputError` for an empty
-    faceset, or one without a single known pose; `CancelledError` on `cancel`.
+    Takes time in proportion to the pairs of faces of similar yaw. Raises `InputError` for a faceset
+    without any known pose, `CancelledError` on `cancel`.
     """
     for name, faces in (("src", src), ("dst", dst)):
         if not known(faces.pose).any():
-            raise InputError(f"coverage: {name} has no face whose pose is known")
+            raise InputError(f"coverage: no face of {name} has a known head pose")
     material = src.joined(src.mirrored()) if settings.flip_src else src
     order = np.argsort(dst.pose[:, 0], kind="stable")
     state = _State(material, dst, settings)
@@ -122,7 +102,7 @@ def compare(
     for begin in range(0, len(dst), chunk):
         cancel.check()
         rows = order[begin : begin + chunk]
-        state.look(rows)
+        state.compare(rows)
         progress.advance(len(rows))
     progress.finish()
     with_flip = _mirror_covers(src, dst, settings, state.covered["pose"])
@@ -130,34 +110,34 @@ def compare(
 
 
 def _chunk(others: int) -> int:
-    """How many faces to compare at once with `others`."""
+    """How many faces to compare with `others` at once."""
     return max(8, min(256, _PAIRS // max(others, 1)))
 
 
 @dataclass(frozen=True, eq=False)
 class _Pairs:
-    """Faces of dst and src that look the same way, p pairs."""
+    """Faces of dst and src with the same head pose, p pairs."""
 
     dst: NDArray[np.intp]
     """p: rows of dst."""
     src: NDArray[np.intp]
     """p: rows of src."""
     which: NDArray[np.intp]
-    """p: the dst face's place among those looked at."""
-    looked_at: int
+    """p: the dst face's place among those compared."""
+    faces: int
 
     def count(self, chosen: Bools) -> NDArray[np.intp]:
         """How many of each dst face's pairs are chosen."""
-        return np.bincount(self.which[chosen], minlength=self.looked_at)
+        return np.bincount(self.which[chosen], minlength=self.faces)
 
     def mean(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
-        """The mean over each dst face's pairs; 0 for none."""
-        total = np.bincount(self.which, values, minlength=self.looked_at)
-        return total / np.maximum(np.bincount(self.which, minlength=self.looked_at), 1)
+        """The mean over each dst face's pairs; 0 without any."""
+        total = np.bincount(self.which, values, minlength=self.faces)
+        return total / np.maximum(np.bincount(self.which, minlength=self.faces), 1)
 
 
 class _State:
-    """The comparison while it goes through dst."""
+    """The state of a comparison that goes through dst's faces."""
 
     def __init__(self, src: Traits, dst: Traits, settings: CoverageSettings) -> None:
         rows = np.flatnonzero(known(src.pose))
@@ -178,8 +158,8 @@ class _State:
         self.size_near = np.full(m, np.nan)
         self.used = np.zeros(len(src), bool)
 
-    def look(self, rows: NDArray[np.intp]) -> None:
-        """Compare some dst faces of about the same yaw with the src faces of about that yaw."""
+    def compare(self, rows: NDArray[np.intp]) -> None:
+        """Compare dst faces of similar yaw with the src faces of about that yaw."""
         dst_pose = self._dst.pose[rows]
         if not known(dst_pose).any():
             return
@@ -193,10 +173,12 @@ class _State:
             *(dst_pose[:, None, axis] - self._src.pose[None, candidates, axis] for axis in (0, 1))
         )
         self.used[candidates[(distance <= reach).any(0)]] = True
-        self._judge(rows, candidates, distance <= self._settings.pose_tolerance_deg)
+        self._compare_near(rows, candidates, distance <= self._settings.pose_tolerance_deg)
 
-    def _judge(self, rows: NDArray[np.intp], candidates: NDArray[np.intp], pose: Bools) -> None:
-        """Of the pairs near in pose (`pose`: dst x src), which are near in all else."""
+    def _compare_near(
+        self, rows: NDArray[np.intp], candidates: NDArray[np.intp], pose: Bools
+    ) -> None:
+        """Find which of the pairs near in pose (`pose`: dst x src) are near in everything else."""
         which, other = np.nonzero(pose)
         near = np.bincount(which, minlength=len(rows))
         self.near[rows] = near
@@ -207,9 +189,9 @@ class _State:
         self.together[rows] = self.covered["expression"][rows]
         light = self._light(rows, pairs)
         self.covered["light"][rows] = pairs.count(light) >= self._enough
-        # What is unknown of a dst face cannot be asked of src.
-        asked = self._light_known[pairs.dst]
-        lit = pairs.count(expression & (light | ~asked))
+        # What is unknown of a dst face is not required of src.
+        required = self._light_known[pairs.dst]
+        lit = pairs.count(expression & (light | ~required))
         self.together_lit[rows] = lit >= self._enough
         step = np.abs(self._dst.brightness[pairs.dst] - self._src.brightness[pairs.src])
         bright = pairs.count(step <= self._settings.brightness_tolerance)
@@ -223,11 +205,11 @@ class _State:
         for number, tolerance in enumerate(_PART_TOLERANCES * self._settings.expression_tolerance):
             if not self._part_known[number]:
                 continue
-            wanted = self._dst.expression[:, number]
-            step = wanted[pairs.dst] - self._src.expression[pairs.src, number]
+            value = self._dst.expression[:, number]
+            step = value[pairs.dst] - self._src.expression[pairs.src, number]
             close = np.abs(step) <= tolerance
-            fits &= close | np.isnan(wanted[pairs.dst])
-            lacking = (pairs.count(close) < self._enough) & ~np.isnan(wanted[rows])
+            fits &= close | np.isnan(value[pairs.dst])
+            lacking = (pairs.count(close) < self._enough) & ~np.isnan(value[rows])
             self.missing[rows, number] = lacking & there
             self.part_offset[rows, number] = pairs.mean(np.nan_to_num(step))
         return fits
@@ -251,15 +233,15 @@ class _State:
         n, m = len(src), len(self._dst)
         used = self.used[:n].copy()
         used[: len(self.used) - n] |= self.used[n:]
-        judged: dict[Dimension, Bools] = {
+        compared: dict[Dimension, Bools] = {
             "pose": pose_known,
             "expression": np.asarray(here & np.isfinite(self._dst.expression).any(1), dtype=bool),
             "light": here & known(self._dst.light),
             "size": np.asarray(here & np.isfinite(self._dst.size_px), dtype=bool),
             "brightness": np.asarray(here & np.isfinite(self._dst.brightness), dtype=bool),
         }
-        for dimension, told in judged.items():
-            judged[dimension] = np.asarray(told & self._src_knows(dimension), dtype=bool)
+        for dimension, comparable in compared.items():
+            compared[dimension] = np.asarray(comparable & self._src_knows(dimension), dtype=bool)
         grids = {
             "src": grid(src.pose, np.ones(n, bool)),
             "dst": grid(self._dst.pose, np.ones(m, bool)),
@@ -271,7 +253,7 @@ class _State:
             self._dst,
             self.near,
             self.covered,
-            judged,
+            compared,
             self.together,
             self.together_lit,
             self.missing,
@@ -297,8 +279,8 @@ class _State:
 def grid(pose: NDArray[np.float64], chosen: Bools) -> NDArray[np.intp]:
     """Count the chosen faces of `pose` (n 2: yaw, pitch in degrees) in cells of 10 degrees.
 
-    Rows go from looking up to looking down, columns from the picture's left to its right: the
-    cells lie as the heads look. Poses beyond the grid count in its outermost cells.
+    Rows go from looking up to looking down, columns from the picture's left to its right. Poses
+    beyond the grid count in its outermost cells.
     """
     rows = chosen & known(pose)
     yaw = np.clip(pose[rows, 0], YAW_EDGES_DEG[0], YAW_EDGES_DEG[-1])
