@@ -38,14 +38,6 @@ LEGACY: dict[str, tuple[str, str]] = {
     "train": ("faceloom.cli.train:train", "Train a model on the two facesets."),
     "merge": ("faceloom.cli.merge:merge", "Put the trained face on dst's footage."),
     "encode": ("faceloom.cli.encode:encode", "Make the result video: audio kept, signed."),
-    "model": (
-        "faceloom.cli.model.app:app",
-        "List, copy, reset, import or export models; snapshots and backups.",
-    ),
-    "export": (
-        "faceloom.cli.export:app",
-        "Write trained models as files: DFM for DeepFaceLive, XSeg as ONNX.",
-    ),
     "inspect": ("faceloom.cli.inspect:inspect", "Tell what a file says about itself."),
     "weights": ("faceloom.cli.weights:app", "List, fetch or add the face networks."),
     "doctor": ("faceloom.cli.doctor:doctor", "Check that this machine has all that is needed."),

@@ -35,7 +35,8 @@ class Option:
     """
 
     positional: bool = False
-    """Given by its place, without a flag."""
+    """Given by its place, without a flag; with `flag`, by either. Of the words that have a flag
+    too, the optional ones come first and are left out when few are given: `[NAME] STATE`."""
     flag: str | None = None
     """Another flag than the field's name with dashes."""
     short: str | None = None
@@ -102,7 +103,7 @@ def flag_of(kind: type[Settings], name: str) -> str:
     """What a field is called on the command line: `--image-size`, or `SIDE` for a positional."""
     field = kind.model_fields.get(name)
     option = Option() if field is None else option_of(field)
-    if option.positional:
+    if option.positional and option.flag is None:
         return name.upper()
     return option.flag or f"--{name.replace('_', '-')}"
 

@@ -227,7 +227,108 @@ _MERGE: Final = (
 )
 
 _MODEL: Final = (
-    # model list, summary, rename …, export dfm, export xseg
+    Stage(
+        "model list",
+        "model.config:ModelListConfig",
+        "model.manage:list_all",
+        "List the models of a workspace.",
+    ),
+    Stage(
+        "model summary",
+        "model.config:SummaryConfig",
+        "model.summary:summary",
+        "Show everything about a model.",
+    ),
+    Stage(
+        "model rename",
+        "model.config:RenameConfig",
+        "model.manage:rename",
+        "Give a model another name.",
+    ),
+    Stage(
+        "model copy",
+        "model.config:CopyConfig",
+        "model.manage:copy",
+        "Copy a model's saved state to a new model.",
+    ),
+    Stage(
+        "model delete",
+        "model.config:DeleteConfig",
+        "model.manage:delete",
+        "Delete a model with its backups and snapshots.",
+    ),
+    Stage(
+        "model snapshot",
+        "model.config:SnapshotConfig",
+        "model.states:snapshot",
+        "Keep a model's state under a label.",
+    ),
+    Stage(
+        "model snapshots",
+        "model.config:SnapshotsConfig",
+        "model.states:snapshots",
+        "List a model's snapshots.",
+    ),
+    Stage(
+        "model backup",
+        "model.config:BackupConfig",
+        "model.states:backup",
+        "Add a model's state to its backups.",
+    ),
+    Stage(
+        "model backups",
+        "model.config:BackupsConfig",
+        "model.states:backups",
+        "List a model's backups.",
+    ),
+    Stage(
+        "model restore",
+        "model.config:RestoreConfig",
+        "model.states:restore",
+        "Go back to a snapshot or backup.",
+    ),
+    Stage(
+        "model forget",
+        "model.config:ForgetConfig",
+        "model.states:forget",
+        "Delete a snapshot or backup.",
+    ),
+    Stage(
+        "model reset",
+        "model.config:ResetConfig",
+        "model.states:reset",
+        "Reinitialise networks of a model.",
+    ),
+    Stage(
+        "model timelapse",
+        "model.config:TimelapseConfig",
+        "model.timelapse:timelapse",
+        "Make a video of a model's previews.",
+    ),
+    Stage(
+        "model import",
+        "model.config:ImportConfig",
+        "model.dfl:import_model",
+        "Import a DeepFaceLab model.",
+    ),
+    Stage(
+        "model export",
+        "model.config:ExportConfig",
+        "model.dfl:export_model",
+        "Export a model to DeepFaceLab.",
+    ),
+    Stage(
+        "export dfm",
+        "model.config:ExportDfmConfig",
+        "model.export:export_dfm",
+        "Write a model as a DFM file for DeepFaceLive.",
+    ),
+    Stage(
+        "export xseg",
+        "model.config:ExportXsegConfig",
+        "model.export:export_xseg",
+        "Write an XSeg mask model as ONNX.",
+    ),
 )
 
 _OTHER: Final = (
