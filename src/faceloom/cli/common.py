@@ -25,8 +25,9 @@ from cyclopts import Parameter
 
 from faceloom.cli.progress import console_progress
 from faceloom.core.config import Settings, apply_overrides, validate
-from faceloom.core.errors import CancelledError, InputError, UsageError
+from faceloom.core.errors import CancelledError, FaceloomError, InputError, UsageError
 from faceloom.core.events import Cancel, Progress
+from faceloom.core.result import Result as BaseResult
 
 WorkspaceOption = Annotated[
     Path, Parameter(name=["--workspace", "-w"], help="The workspace folder.")
@@ -83,6 +84,8 @@ def build_config(
     Raises `UsageError` naming the first option that does not fit, plain `InputError` when it is
     the file that does not.
     """
+    if stage is not None and "workspace" in kind.model_fields and values.get("workspace") is None:
+        values["workspace"] = kind.model_fields["workspace"].default
     workspace = values.get("workspace")
     if stage is not None and workspace is not None:
         from faceloom.workspace.layout import stage_config
@@ -129,6 +132,8 @@ def run_stage(
         emit(result, json)
     if cancel.is_set and getattr(result, "cancelled", True):
         raise CancelledError("stopped; what was done so far is kept, run again to resume")
+    if isinstance(result, BaseResult) and (reason := result.failure()):
+        raise FaceloomError(reason)
     return result
 
 
@@ -172,7 +177,8 @@ def set_up_logging(verbose: bool) -> None:
 def emit(result: Result, json: bool) -> None:
     """Print a result on standard output: JSON on one line, or lines for people."""
     if json:
-        write_line(to_json(result.as_dict()))
+        for item in result.json_lines() if isinstance(result, BaseResult) else [result.as_dict()]:
+            write_line(to_json(item))
         return
     lines = getattr(result, "lines", None)
     if callable(lines):

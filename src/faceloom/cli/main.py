@@ -24,10 +24,10 @@ if TYPE_CHECKING:
     from cyclopts import App
 
 COMMANDS: dict[str, tuple[str, str]] = {
-    "demo": ("faceloom.cli.demo:demo", "The whole pipeline on two public-domain portraits."),
-    "new": ("faceloom.cli.new:new", "Make a workspace with its rights record."),
-    "run": ("faceloom.cli.run:run", "Every stage that is not yet done, in order."),
-    "frames": ("faceloom.cli.frames:frames", "Write footage out as pictures."),
+    "demo": ("", "Run the whole pipeline on two public-domain portraits."),
+    "new": ("faceloom.cli.new:new", "Create a workspace and its rights record."),
+    "run": ("faceloom.cli.run:run", "Run every stage that is not done yet, in order."),
+    "frames": ("", "Write a video out as pictures."),
     "extract": ("", "Find, align and store the faces of src or dst."),
     "faceset": (
         "faceloom.cli.faceset.app:app",
@@ -41,8 +41,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "What dst shows that src lacks, and what to film.",
     ),
     "train": ("faceloom.cli.train:train", "Train a model on the two facesets."),
-    "merge": ("faceloom.cli.merge:merge", "Put the trained face on dst's footage."),
-    "encode": ("faceloom.cli.encode:encode", "Make the result video: audio kept, signed."),
+    "merge": ("faceloom.cli.merge:merge", "Put the trained face on the footage of dst."),
+    "encode": ("", "Encode the merged frames as a signed video with audio."),
     "model": (
         "faceloom.cli.model.app:app",
         "List, copy, reset, import or export models; snapshots and backups.",
@@ -51,9 +51,9 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "faceloom.cli.export:app",
         "Write trained models as files: DFM for DeepFaceLive, XSeg as ONNX.",
     ),
-    "inspect": ("faceloom.cli.inspect:inspect", "Tell what a file says about itself."),
-    "weights": ("faceloom.cli.weights:app", "List, fetch or add the face networks."),
-    "doctor": ("faceloom.cli.doctor:doctor", "Check that this machine has all that is needed."),
+    "inspect": ("", "Show what a file says about itself."),
+    "weights": ("faceloom.cli.weights:app", "List, download or add the face networks."),
+    "doctor": ("", "Check that this machine has what the stages need."),
 }
 """Name → where the function (or sub-app) lives, and its line in `faceloom --help`."""
 
@@ -133,7 +133,7 @@ def build_app(chosen: str | None = None) -> App:
         # A registered help text would replace the docstring on the command's own help page.
         shown = None if name == chosen else summary
         stage = find_stage(name)
-        if stage is None:
+        if path or stage is None:
             app.command(path, name=name, help=shown, sort_key=order)
         elif name == chosen:
             from faceloom.cli.stage import stage_command

@@ -60,7 +60,7 @@ def with_signature(
     shown = [name for name in fields if not option_of(fields[name]).hidden]
     placed = [name for name in shown if option_of(fields[name]).positional]
     flags = [name for name in shown if name not in placed and name not in _COMMON]
-    common = [name for name in _COMMON if name in shown]
+    common = [name for name in _COMMON if name in shown and name not in placed]
     parameters = [
         *(_positional(name, fields[name]) for name in placed),
         *(_flag(name, fields[name]) for name in flags),
@@ -92,9 +92,10 @@ def _surface_options() -> list[inspect.Parameter]:
 
 
 def _positional(name: str, field: FieldInfo) -> inspect.Parameter:
+    kind = _on_the_command_line(field.annotation)
     annotation = Annotated[
-        _on_the_command_line(field.annotation),
-        Parameter(help=_help(field)),
+        kind if field.is_required() else kind | None,
+        Parameter(help=_help(field), show_default=False),
     ]
     default = inspect.Parameter.empty if field.is_required() else None
     return inspect.Parameter(

@@ -26,6 +26,14 @@ class Result:
             if value is not None and value != [] and value != {}
         ]
 
+    def failure(self) -> str | None:
+        """Why the command ends with exit code 1 although the stage has run; None: it succeeded."""
+        return None
+
+    def json_lines(self) -> list[dict[str, Any]]:
+        """The lines of `--json`: one object, unless the result is a list of things."""
+        return [self.as_dict()]
+
 
 def plain(value: Any) -> Any:
     """`value` as JSON can hold it.
