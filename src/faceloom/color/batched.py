@@ -246,8 +246,10 @@ def _weighted_change(
     cells: tuple[Tensor, Tensor],
     generator: torch.Generator,
 ) -> Tensor:
-    """The change of `sot` with weighted pixels, b 3 h w: the weighted mean of nearby changes, or the
-    nearest changes where no weight is near."""
+    """The change of `sot` with weighted pixels, b 3 h w.
+
+    It is the weighted mean of nearby changes, or of the nearest ones if no weight is near.
+    """
     rows, columns = cells
     own, goal_weight = (_cumulated_weight(w) for w in weights)
     start = _at(image, _places(own, _SOT_PLACES))

@@ -37,6 +37,12 @@ SHORT: Final[Mapping[str, FaceType]] = MappingProxyType(
 )
 """The short names that training options use."""
 
+TransferName = Literal["none", "rct", "lct", "mkl", "idt", "sot"]
+"""Colour transfers by DFL's names; `none` leaves the colours alone."""
+TransferStatistics = Literal["inside", "whole"]
+"""Which pixels a transfer of training samples measures: the faces inside their masks, or whole
+pictures."""
+
 Turn = Literal[0, 90, 180, 270]
 Turns = Literal["auto"] | tuple[Turn, ...]
 """Clockwise turns at which a picture is searched: those listed, or with `auto` upright first and
@@ -54,12 +60,6 @@ WeightsChoice = Literal["auto", "trained", "mean"]
 (mean), or the mean where there is one (auto)."""
 
 PrecisionChoice = Literal["auto", "fp32", "bf16"]
-
-TransferName = Literal["none", "rct", "lct", "mkl", "idt", "sot"]
-"""Colour transfers by DFL's names; `none` leaves the colours alone."""
-
-TransferStatistics = Literal["inside", "whole"]
-"""What a transfer of training samples measures: the faces inside their masks, or whole pictures."""
 
 MaskStatistics = Literal["black", "inside"]
 """How a transfer treats pixels outside the mask: as black, or not at all."""
