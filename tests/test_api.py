@@ -43,7 +43,7 @@ def test_merge_is_the_stage_and_the_package(tmp_path: Path) -> None:
     code = (
         "{first}\n"
         "from faceloom import FaceloomError, merge\n"
-        "import faceloom.compositing.settings as settings\n"
+        "import faceloom.settings.merge as settings\n"
         "assert settings.MergeSettings is faceloom.compositing.MergeSettings\n"
         "try: merge(workspace='/nowhere')\n"
         "except FaceloomError as error: print(error)\n"

@@ -40,8 +40,9 @@ def build_config(
     given = {key: value for key, value in values.items() if value is not None}
     flags = Source(given, "options", UsageError, label=lambda key: flag_of(kind, key))
     sources = [flags, override_source(overrides)]
-    workspace = given.get("workspace")
-    if stage is not None and workspace is not None:
+    field = kind.model_fields.get("workspace")
+    if stage is not None and field is not None:
+        workspace = given.get("workspace", field.default)
         from faceloom.workspace.layout import table_sources
 
         sources = [*table_sources(kind, stage, Path(workspace), given), *sources]
