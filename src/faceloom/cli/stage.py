@@ -153,7 +153,7 @@ def _parameter(
         name,
         inspect.Parameter.POSITIONAL_ONLY if option.positional else inspect.Parameter.KEYWORD_ONLY,
         default=inspect.Parameter.empty if required else None,
-        annotation=Annotated[hint if option.positional else hint | None, parameter],
+        annotation=Annotated[hint if required else hint | None, parameter],
     )
 
 

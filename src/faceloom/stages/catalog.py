@@ -101,6 +101,12 @@ _MODEL: Final = (
 
 _OTHER: Final = (
     # inspect, doctor, weights list …
+    Stage(
+        "settings",
+        "settings:SettingsConfig",
+        "settings:run",
+        "List the settings of stages and models.",
+    ),
 )
 
 STAGES: Final[tuple[Stage, ...]] = (
