@@ -167,7 +167,7 @@ def load_fan(path: Path, network: FanNetwork | None = None) -> FanNetwork:
         read_weights(path), shapes, network="FAN with 68 points", rename=face_alignment_name
     )
     network.load_state_dict(
-        {name: torch.from_numpy(array) for name, array in arrays.items()}, strict=False
+        {name: torch.tensor(array) for name, array in arrays.items()}, strict=False
     )
     return network
 

@@ -105,7 +105,7 @@ def load_s3fd(path: Path, network: S3fdNetwork | None = None) -> S3fdNetwork:
     network = (network or S3fdNetwork()).eval().requires_grad_(False)
     shapes = {name: tuple(value.shape) for name, value in network.state_dict().items()}
     arrays = fit(read_weights(path), shapes, network="S3FD")
-    network.load_state_dict({name: torch.from_numpy(array) for name, array in arrays.items()})
+    network.load_state_dict({name: torch.tensor(array) for name, array in arrays.items()})
     return network
 
 
