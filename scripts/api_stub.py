@@ -17,17 +17,17 @@ from faceloom.core.config import Settings
 from faceloom.stages.catalog import STAGES, Stage
 
 STUB = Path(faceloom.__file__).with_suffix(".pyi")
-HEAD = '''\
+HEAD = """\
 # Written by scripts/api_stub.py from the catalog of stages; do not edit.
 from pathlib import Path
 from typing import Any, Literal, overload
 
-'''
-END = '''
+"""
+END = """
 _Path = str | Path
 
 __version__: str
-'''
+"""
 
 
 def stub() -> str:

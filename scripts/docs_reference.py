@@ -18,20 +18,17 @@ from faceloom.cli.main import COMMANDS, build_app
 from faceloom.core import Settings
 from faceloom.core.config import settings_table
 from faceloom.models import AmpSettings, Quick96Settings, SaehdSettings, XsegSettings
+from faceloom.stages.config import EncodeConfig, FramesConfig, NewConfig, RunConfig
 from faceloom.stages.curate.cluster import ClusterConfig
 from faceloom.stages.curate.coverage import CoverageConfig
 from faceloom.stages.curate.dedupe import DedupeConfig
 from faceloom.stages.curate.sort import SortConfig
-from faceloom.stages.demo.run import DemoConfig
-from faceloom.stages.encode import EncodeConfig
+from faceloom.stages.demo.config import DemoConfig
 from faceloom.stages.extract.run import ExtractConfig
 from faceloom.stages.faceset.enhance import EnhanceConfig
 from faceloom.stages.faceset.resize import ResizeConfig
 from faceloom.stages.faceset.tracks import TracksConfig
-from faceloom.stages.frames import FramesConfig
-from faceloom.stages.merge.run import MergeConfig
-from faceloom.stages.new import NewConfig
-from faceloom.stages.run import RunConfig
+from faceloom.stages.merge.config import MergeConfig
 from faceloom.stages.train.run import TrainConfig
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"

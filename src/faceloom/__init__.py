@@ -14,7 +14,7 @@ Every name is loaded when it is first used, so `import faceloom` is cheap. Their
 
 from __future__ import annotations
 
-import inspect
+import inspect as _inspect
 from collections.abc import Callable
 from importlib import import_module
 from typing import Any
@@ -48,7 +48,7 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *HOMES, *_FUNCTIONS, *_CONFIGS})
+    return sorted({*HOMES, *_FUNCTIONS, *_CONFIGS, "__version__"})
 
 
 def _find(name: str) -> Any:
@@ -62,8 +62,8 @@ def _find(name: str) -> Any:
         return _stage_function(_FUNCTIONS[name])
     if name in _CONFIGS:
         return _CONFIGS[name].settings()
-    if name.endswith("Result"):
-        # The stage of the same name first: to ask each would load all of them.
+    if name[0].isupper():
+        # A result. The stage of the same name first, since to ask each would load all of them.
         likely = name.removesuffix("Result") + "Config"
         for stage in sorted(STAGES, key=lambda one: not one.config.endswith(f":{likely}")):
             if (result := stage.result()).__name__ == name:
@@ -90,9 +90,9 @@ def _stage_function(stage: Stage) -> Callable[..., Any]:
     call.__name__ = call.__qualname__ = name
     call.__module__ = __name__
     call.__doc__ = kind.__doc__
-    given = inspect.signature(call).parameters
-    fields = inspect.signature(kind).parameters.values()
-    call.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
+    given = _inspect.signature(call).parameters
+    fields = _inspect.signature(kind).parameters.values()
+    call.__signature__ = _inspect.Signature(  # type: ignore[attr-defined]
         [given["config"], *fields, given["progress"], given["cancel"]]
     )
     return call

@@ -25,15 +25,14 @@ if TYPE_CHECKING:
 # Commands that do more than run their stage, and those that are no stage.
 OWN_COMMANDS: dict[str, str] = {
     "completion": "faceloom.cli.completion:completion",
+    "merge": "faceloom.cli.merge:merge",
+    "new": "faceloom.cli.new:new",
+    "run": "faceloom.cli.run:run",
 }
 _SUMMARIES = {"completion": "Set up completion of commands and options for your shell."}
 
 # Until every command is made from a stage: the hand-written ones, and their lines of help.
 LEGACY: dict[str, tuple[str, str]] = {
-    "demo": ("faceloom.cli.demo:demo", "The whole pipeline on two public-domain portraits."),
-    "new": ("faceloom.cli.new:new", "Make a workspace with its rights record."),
-    "run": ("faceloom.cli.run:run", "Every stage that is not yet done, in order."),
-    "frames": ("faceloom.cli.frames:frames", "Write footage out as pictures."),
     "faceset": (
         "faceloom.cli.faceset.app:app",
         "List, pack, unpack, rename, resize, enhance, import and export facesets.",
@@ -46,8 +45,6 @@ LEGACY: dict[str, tuple[str, str]] = {
         "What dst shows that src lacks, and what to film.",
     ),
     "train": ("faceloom.cli.train:train", "Train a model on the two facesets."),
-    "merge": ("faceloom.cli.merge:merge", "Put the trained face on dst's footage."),
-    "encode": ("faceloom.cli.encode:encode", "Make the result video: audio kept, signed."),
     "model": (
         "faceloom.cli.model.app:app",
         "List, copy, reset, import or export models; snapshots and backups.",
@@ -56,9 +53,6 @@ LEGACY: dict[str, tuple[str, str]] = {
         "faceloom.cli.export:app",
         "Write trained models as files: DFM for DeepFaceLive, XSeg as ONNX.",
     ),
-    "inspect": ("faceloom.cli.inspect:inspect", "Tell what a file says about itself."),
-    "weights": ("faceloom.cli.weights:app", "List, fetch or add the face networks."),
-    "doctor": ("faceloom.cli.doctor:doctor", "Check that this machine has all that is needed."),
 }
 
 ROOT_FLAGS = ("--help", "-h", "--version")
