@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import textwrap
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any
 
@@ -14,6 +13,7 @@ from faceloom.core.errors import UsageError
 from faceloom.core.events import Cancel, Progress
 from faceloom.core.result import Result, plain
 from faceloom.core.words import closest, counted
+from faceloom.settings.models import MODEL_SETTINGS
 from faceloom.stages.catalog import STAGES
 
 # Width of the help of one setting, and of the columns of a list.
@@ -87,24 +87,21 @@ class SettingsResult(Result):
 
 def run(config: SettingsConfig, *, progress: Progress, cancel: Cancel) -> SettingsResult:
     """The settings that the words name; `UsageError` for an unknown stage, model or key."""
-    sections = {section.name.lower(): section for section in _sections()}
+    named = {section.name.lower(): section for section in sections()}
     words = [word.lower() for word in config.words]
     if not words:
-        return SettingsResult([one for one in sections.values() if one.settings], "names")
-    count = next((n for n in range(len(words), 0, -1) if " ".join(words[:n]) in sections), 0)
-    section = sections.get(" ".join(words[:count]))
-    keys = words[count:]
+        return SettingsResult([one for one in named.values() if one.settings], "names")
+    count = next((n for n in range(len(words), 0, -1) if " ".join(words[:n]) in named), 0)
+    section, keys = named.get(" ".join(words[:count])), words[count:]
     if section is not None and not keys:
         return SettingsResult([section], "list")
-    if len(keys) > 1 and section is not None:
-        raise UsageError(f"{' '.join(keys)!r}: expected one key of {section.name}")
-    among = list(sections.values()) if section is None else [section]
-    key = keys[0].removeprefix("--").replace("-", "_")
+    key = " ".join(keys).removeprefix("--").replace("-", "_")
+    among = list(named.values()) if section is None else [section]
     found = [
         Section(one.name, one.table, one.model, [setting])
         for one in among
         for setting in one.settings
-        if key in (setting.key, *setting.aliases) and len(keys) == 1
+        if key in (setting.key, *setting.aliases)
     ]
     if found:
         return SettingsResult(found, "full")
@@ -118,19 +115,14 @@ def run(config: SettingsConfig, *, progress: Progress, cancel: Cancel) -> Settin
     raise UsageError(f"there is no stage, model or setting {wrong!r}; {hint}")
 
 
-def model_settings() -> Mapping[str, type[Settings]]:
-    """The settings of every class of model."""
-    from faceloom.models import MODELS
-
-    return {name: MODELS[name].settings for name in MODELS}
-
-
-def _sections() -> list[Section]:
+def sections() -> list[Section]:
+    """All stages, then all classes of models."""
     stages = [Section(one.name, one.table, False, describe(one.settings())) for one in STAGES]
-    return stages + [
-        Section(name, "train.settings", True, describe(kind))
-        for name, kind in model_settings().items()
+    models = [
+        Section(name, "train.settings", True, describe(MODEL_SETTINGS[name]))
+        for name in MODEL_SETTINGS
     ]
+    return stages + models
 
 
 def _listed(section: Section) -> list[str]:
