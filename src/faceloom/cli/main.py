@@ -11,12 +11,12 @@ import sys
 import time
 import traceback
 from collections.abc import Sequence
-from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 from faceloom.core.errors import CancelledError, FaceloomError, UsageError
 from faceloom.core.threads import wait_briefly
+from faceloom.core.words import closest
 from faceloom.stages.catalog import GROUPS, commands_of, find_stage
 
 if TYPE_CHECKING:
@@ -185,10 +185,9 @@ def _check_command(arguments: Sequence[str], words: Sequence[str]) -> None:
     if word.startswith("-"):
         raise UsageError(f"unknown option {word}: give the command first, then its options")
     full = " ".join([*words, word])
-    close = get_close_matches(word.lower(), known, n=1)
-    if not close:
-        raise UsageError(f"there is no command {full!r}; known: {', '.join(known)}")
-    raise UsageError(f"there is no command {full!r}; did you mean {' '.join([*words, *close])!r}?")
+    close = closest(word, known)
+    hint = f"did you mean {' '.join([*words, close])!r}?" if close else f"known: {', '.join(known)}"
+    raise UsageError(f"there is no command {full!r}; {hint}")
 
 
 def _one_line(message: str) -> str:

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import import_module
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Final, Protocol, cast
+from typing import TYPE_CHECKING, Any, Final, Protocol, cast, get_type_hints
 
 if TYPE_CHECKING:
     from faceloom.core.config import Settings
@@ -48,6 +48,17 @@ class Stage:
     def function(self) -> Run:
         """The stage's `run`; loads all that the stage needs."""
         return cast("Run", _load(self.run))
+
+    def result(self) -> type[Result]:
+        """The class of what `run` returns; loads all that the stage needs."""
+        run = self.function()
+        return cast("type[Result]", get_type_hints(run)["return"])
+
+    @property
+    def python_name(self) -> str:
+        """Its function in the Python API: `faceset pack` is `faceset_pack`."""
+        # `faceloom.settings` is a package.
+        return "list_settings" if self.name == "settings" else self.name.replace(" ", "_")
 
 
 @dataclass(frozen=True)
@@ -394,6 +405,12 @@ _OTHER: Final = (
         "config:WeightsAddConfig",
         "weights:run_add",
         "Add a network file to the cache.",
+    ),
+    Stage(
+        "settings",
+        "settings:SettingsConfig",
+        "settings:run",
+        "List the settings of stages and models.",
     ),
 )
 
