@@ -61,7 +61,7 @@ def test_every_command_shows_an_example(
     ("arguments", "message"),
     [
         (["extrat"], "did you mean 'extract'"),
-        (["-v", "doctor"], "a command comes first"),
+        (["-v", "doctor"], "give the command first"),
         (["--bogus"], "unknown option --bogus"),
         (["new"], "WORKSPACE"),
         (["new", "w", "extra"], "extra"),
@@ -76,7 +76,7 @@ def test_every_command_shows_an_example(
         (["merge", "--set", "codec=h265"], "add --to-video"),
         (["merge", "--codec", "h265"], "add --to-video"),
         (["run", "--set", "foo=1"], "stage.key=value"),
-        (["weights", "fetch", "--nope"], "faceloom weights fetch --help"),
+        (["weights", "fetch", "--nope"], "faceloom weights"),
     ],
 )
 def test_wrong_usage_is_two(
@@ -270,17 +270,64 @@ def test_ctrl_c_saves_then_aborts(tmp_path: Path, stops: bool) -> None:
 
 
 @pytest.mark.parametrize(
-    ("option", "told"),
+    ("arguments", "message"),
     [
-        ("--image-size", "image_size: must be a whole number or estimated (got 'huge'). See:"),
-        ("--smooth", '--smooth: unable to convert "huge" into a number. See:'),
+        ("--image-size huge", "--image-size: must be a whole number or estimated (got 'huge')."),
+        ("--image-size 3", "--image-size: must be at least 64 or estimated (got 3)."),
+        ("--smooth huge", "--smooth: must be a number (got 'huge')."),
+        ("--face-type whole_fac", "--face-type: unknown value 'whole_fac'; did you mean"),
+        ("--set image_size=3", "--set image_size: must be at least 64 or estimated (got 3)."),
+        ("--set imagesize=3", "--set: unknown setting 'imagesize'; did you mean 'image_size'?"),
+        ("--imag-size 3", "unknown option --imag-size; did you mean --image-size?"),
+        ("--smooth 1 --smooth 0", "--smooth is given more than once."),
+        ("--image-size", "--image-size needs a value."),
+        ("more", "unexpected argument 'more'."),
+        ("--restart --redo faces", "--redo and --restart: "),
+        ("--restart --set redo=faces", "--restart and --set redo: "),
     ],
 )
-def test_a_value_of_the_wrong_kind_is_told_in_a_users_words(
-    capsys: pytest.CaptureFixture[str], option: str, told: str
+def test_a_value_that_does_not_fit_names_its_place(
+    capsys: pytest.CaptureFixture[str],
+    arguments: str,
+    message: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    assert run_command(["extract", "dst", option, "huge"]) == 2
-    assert told in capsys.readouterr().err
+    create_workspace(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    assert run_command(["extract", "DST", *arguments.split()]) == 2
+    shown = capsys.readouterr().err
+    assert shown.startswith(f"faceloom: {message}"), shown
+    assert shown.endswith("See: faceloom extract --help\n") and shown.count("\n") == 1
+
+
+def test_a_wrong_value_in_the_file_names_file_and_table(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workspace = create_workspace(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    command = ["extract", "dst", "-w", "."]
+
+    def reason(text: str, *more: str) -> str:
+        workspace.file.write_text(text)
+        code = run_command([*command, *more])
+        shown = capsys.readouterr().err.removeprefix("faceloom: ").strip()
+        assert code == (2 if "See:" in shown else 1)
+        return shown
+
+    place = "faceloom.toml, [extract"
+    wrong = "[extract]\nimage_size = 3\n"
+    assert reason(wrong) == f"{place}] image_size: must be at least 64 (got 3)"
+    # A flag that wins mends it.
+    assert "image_size" not in reason(wrong, "--image-size", "128")
+    assert reason("[extract]\nsize = 3\n").startswith(f"{place}]: unknown setting 'size'; ")
+    # The table of the other side is not looked at.
+    parts = "[extract.src]\nimage_size = 3\n[extract.dst]\nsmooth = 7\n"
+    assert reason(parts) == f"{place}.dst] smooth: must be at most 1 (got 7)"
+    both = reason("[extract]\nrestart = true\n", "--redo", "faces")
+    assert both.startswith(f"--redo and {place}] restart: ") or both.startswith(
+        f"{place}] restart and --redo: "
+    )
 
 
 def test_ctrl_c_while_the_parser_loads_is_no_traceback(tmp_path: Path) -> None:

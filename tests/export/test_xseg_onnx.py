@@ -14,7 +14,7 @@ from faceloom.core import ModelError
 from faceloom.export.onnx_parts import save_onnx
 from faceloom.export.xseg_onnx import check_xseg_onnx, make_xseg_onnx
 from faceloom.models.xseg.model import XsegModel
-from faceloom.models.xseg.settings import XsegSettings
+from faceloom.settings.models import XsegSettings
 
 
 def small() -> XsegModel:

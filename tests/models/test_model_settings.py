@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from faceloom.core import InputError, apply_overrides
-from faceloom.core.config import validate
+from faceloom.core import InputError
+from faceloom.core.config import validate, validate_with
 from faceloom.models import (
     MODELS,
     Archi,
@@ -62,16 +62,16 @@ def test_face_type_words(short: str, name: str) -> None:
         ({"resolution": 80, "archi": "df-t"}, "multiple of 32.*flag t.*64 or 96"),
         ({"resolution": 112, "archi": "liae-ud"}, "multiple of 32.*flag d.*96 or 128"),
         ({"resolution": 100, "archi": "df"}, "multiple of 16.*96 or 112"),
-        ({"resolution": 48}, "greater than or equal to 64"),
-        ({"resolution": 672}, "less than or equal to 640"),
-        ({"ae_dims": 2000}, "less than or equal to 1024"),
+        ({"resolution": 48}, "at least 64"),
+        ({"resolution": 672}, "at most 640"),
+        ({"ae_dims": 2000}, "at most 1024"),
         ({"e_dims": 17}, "e_dims 17 is odd.*use 18"),
         ({"d_mask_dims": 21}, "d_mask_dims 21 is odd"),
-        ({"d_dims": 14}, "greater than or equal to 16"),
+        ({"d_dims": 14}, "at least 16"),
         ({"archi": "liae-uq"}, "expected df or liae"),
         ({"face_type": "nose"}, "half_face"),
-        ({"batch_size": 0}, "greater than or equal to 1"),
-        ({"lr_dropout": "maybe"}, "'n', 'y' or 'cpu'"),
+        ({"batch_size": 0}, "at least 1"),
+        ({"lr_dropout": "maybe"}, "must be n or y or cpu"),
         ({"gan_powder": 0.1}, "unknown setting 'gan_powder'"),
     ],
 )
@@ -86,9 +86,8 @@ def test_resolutions_that_only_some_archis_take() -> None:
 
 
 def test_overrides_from_the_command_line() -> None:
-    settings = apply_overrides(
-        SaehdSettings(), ["archi=DF-DU", "resolution=160", "clipgrad=true", "lr_dropout=y"]
-    )
+    texts = ["archi=DF-DU", "resolution=160", "clipgrad=true", "lr_dropout=y"]
+    settings = validate_with(SaehdSettings, {}, texts, where="test")
     assert settings.archi == "df-ud"
     assert (settings.resolution, settings.clipgrad, settings.lr_dropout) == (160, True, "y")
 

@@ -14,9 +14,9 @@ from faceloom.core import Cancel, InputError, NullProgress
 from faceloom.faces import Faceset, SegPolygon, read_record, update_record
 from faceloom.models.base import MaskBatch
 from faceloom.models.xseg.model import XsegModel
-from faceloom.models.xseg.settings import XsegSettings
 from faceloom.samples import SampleStore
 from faceloom.samples.xseg_store import MaskStore, load_labelled
+from faceloom.settings.models import XsegSettings
 from faceloom.training.distributed.parallel import World
 from faceloom.training.material.xseg_batches import XsegPretrainSource, XsegSource, grey
 from faceloom.training.material.xseg_material import XsegMaterial, load_xseg_material

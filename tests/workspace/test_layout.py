@@ -12,7 +12,6 @@ from faceloom.workspace.layout import (
     Workspace,
     create_workspace,
     footage_in,
-    read_settings,
     set_footage,
 )
 
@@ -143,7 +142,7 @@ def test_update_keeps_comments(tmp_path: Path) -> None:
         "train": {"model": "SAEHD", "iterations": 5},
         "merge": {"mask_mode": "full"},
     }
-    assert read_settings(tmp_path, "train") == {"model": "SAEHD", "iterations": 5}
+    assert Workspace(tmp_path).settings("train") == {"model": "SAEHD", "iterations": 5}
 
 
 def test_create_twice_changes_nothing(tmp_path: Path) -> None:

@@ -2,8 +2,9 @@
 
 from faceloom.color.linear import lct, mkl
 from faceloom.color.pixels import MaskStatistics
-from faceloom.color.transfer import TRANSFERS, Transfer, TransferName, TransferStatistics, rct
+from faceloom.color.transfer import TRANSFERS, Transfer, rct
 from faceloom.color.transport import idt, sot
+from faceloom.core.vocabulary import TransferName, TransferStatistics
 
 __all__ = [
     "TRANSFERS",

@@ -21,8 +21,9 @@ from torch import Tensor
 from faceloom.color.batched_transport import Weights, idt_batch, sot_batch
 from faceloom.color.lab import constant, lab_to_rgb, map_colors, rgb_to_lab
 from faceloom.color.linear import LCT_RIDGE, MKL_FLOOR
-from faceloom.color.transfer import FLAT, LAB_HIGH, LAB_LOW, TransferName
+from faceloom.color.transfer import FLAT, LAB_HIGH, LAB_LOW
 from faceloom.core import InputError
+from faceloom.core.vocabulary import TransferName
 
 _EIGENVALUE_FLOOR: Final = 1e-14
 _LEAST_SHARE: Final = 0.01

@@ -7,7 +7,6 @@ DFL does it (reference: pipeline.md 6.5, training.md 6.8).
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal
 
 import cv2
 import numpy as np
@@ -19,10 +18,6 @@ from faceloom.color.transport import idt, sot
 from faceloom.core.registry import Registry
 
 Transfer = Callable[..., NDArray[np.float32]]
-TransferName = Literal["none", "rct", "lct", "mkl", "idt", "sot"]
-"""Colour transfers by DFL's names; `none` leaves the colours alone."""
-TransferStatistics = Literal["inside", "whole"]
-"""What a transfer of training samples measures: the faces inside their masks, or whole pictures."""
 
 LAB_LOW = np.array([0.0, -127.0, -127.0], np.float32)
 LAB_HIGH = np.array([100.0, 127.0, 127.0], np.float32)

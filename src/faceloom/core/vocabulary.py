@@ -37,6 +37,12 @@ SHORT: Final[Mapping[str, FaceType]] = MappingProxyType(
 )
 """The short names that training options use."""
 
+TransferName = Literal["none", "rct", "lct", "mkl", "idt", "sot"]
+"""Colour transfers by DFL's names; `none` leaves the colours alone."""
+TransferStatistics = Literal["inside", "whole"]
+"""Which pixels a transfer of training samples measures: the faces inside their masks, or whole
+pictures."""
+
 Turn = Literal[0, 90, 180, 270]
 Turns = Literal["auto"] | tuple[Turn, ...]
 """Clockwise turns at which a picture is searched: those listed, or with `auto` upright first and

@@ -29,8 +29,8 @@ from faceloom.export.onnx_parts import (
 from faceloom.models import FaceModel
 from faceloom.models.amp.network import ARCHI as AMP_ARCHI
 from faceloom.models.amp.network import AmpEncoder, AmpInter
-from faceloom.models.archi import Archi
 from faceloom.models.networks import Decoder, Encoder, Inter
+from faceloom.settings.models import Archi
 
 OPSET = 12
 DFM_CLASSES = ("SAEHD", "AMP")

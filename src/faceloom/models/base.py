@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from faceloom.color import TransferName, TransferStatistics
-from faceloom.models.settings import ModelSettings
+from faceloom.settings.models import ModelSettings
 
 Precision = Literal["fp32", "bf16"]
 

@@ -6,7 +6,6 @@ They return logits: above 0 is "real". Attribute names are DFL's tensor names.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from itertools import product
 from typing import cast
 
 import torch
@@ -15,49 +14,11 @@ from torch.nn import functional as F
 
 from faceloom.core import InputError
 from faceloom.nn import conv, convolve
+from faceloom.settings.models import patch_step, patch_strides
 
-MAX_LAYERS = 9
 MAX_CHANNELS = 512
 PATCH_SLOPE = 0.2
 CODE_SLOPE = 0.1
-
-
-def receptive_field(strides: tuple[int, ...]) -> int:
-    """Pixels along one axis that a stack of 3×3 convolutions with these strides looks at."""
-    field, jump = 3, 1
-    for stride in strides[:-1]:
-        jump *= stride
-        field += 2 * jump
-    return field
-
-
-def patch_strides(patch_size: int) -> tuple[int, ...]:
-    """The strides of the stack whose receptive field is nearest `patch_size`, in pixels, ≥ 1.
-
-    Up to nine layers, the first with stride 2, the others with 1 or 2. Of two fields as near, the
-    smaller; of stacks with one field, the one with fewest layers, then with most strides of 2.
-    """
-    if patch_size < 1:
-        raise InputError(f"gan_patch_size {patch_size}: a patch has at least one pixel")
-    stacks = _stacks()
-    return stacks[min(stacks, key=lambda field: (abs(field - patch_size), field))]
-
-
-def patch_step(patch_size: int) -> int:
-    """What a picture's side must be a multiple of for a discriminator of `patch_size`."""
-    return 2 ** patch_strides(patch_size).count(2)
-
-
-def _stacks() -> dict[int, tuple[int, ...]]:
-    """The best stack for each receptive field."""
-    best: dict[int, tuple[int, ...]] = {}
-    for count in range(1, MAX_LAYERS + 1):
-        for rest in product((1, 2), repeat=count - 1):
-            strides = (2, *rest)
-            known = best.setdefault(receptive_field(strides), strides)
-            if len(known) == count and sum(strides) > sum(known):
-                best[receptive_field(strides)] = strides
-    return best
 
 
 class UpConv(nn.ConvTranspose2d):

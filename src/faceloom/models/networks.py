@@ -13,7 +13,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from faceloom.models.archi import Archi, ledger
 from faceloom.nn import (
     Downscale,
     DownscaleStack,
@@ -25,6 +24,7 @@ from faceloom.nn import (
     pixel_norm,
     recomputed,
 )
+from faceloom.settings.models import Archi, ledger
 
 
 class Encoder(nn.Module):

@@ -20,9 +20,9 @@ from faceloom.models.base import (
     SampleNeeds,
     TrainBatch,
 )
-from faceloom.models.settings import ModelSettings
 from faceloom.models.stepping import autocast, checked_pictures, compiled_for
 from faceloom.models.wiring import Graph
+from faceloom.settings.models import ModelSettings
 
 MAIN_OPTIMIZER = "src_dst_opt"
 

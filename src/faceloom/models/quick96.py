@@ -8,13 +8,12 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from faceloom.models.archi import parse_archi
 from faceloom.models.base import Precision, SampleNeeds, TrainBatch
 from faceloom.models.pair import Objective, PairModel, Recipe, StepLosses, stacked
-from faceloom.models.settings import Quick96Settings
 from faceloom.models.stepping import drawn
 from faceloom.models.wiring import Decoded, Dims, Graph, make_graph
 from faceloom.nn import RMSprop, blurred_mask, squared_error, structural_loss
+from faceloom.settings.models import Quick96Settings, parse_archi
 
 DIMS = Dims(resolution=96, ae=128, e=64, d=64, d_mask=16)
 CLIP_NORM = 1.0

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from faceloom.models.archi import Archi
 from faceloom.models.networks import Decoder, Encoder, Inter, recomputing_parts
+from faceloom.settings.models import Archi
 
 
 @dataclass(frozen=True)

@@ -6,13 +6,16 @@ this list, so a new stage appears everywhere by being declared here. Importing i
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import import_module
-from typing import Any, Final, Protocol, cast
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Final, Protocol, cast
 
-from faceloom.core.config import Settings
-from faceloom.core.events import Cancel, Progress
-from faceloom.core.result import Result
+if TYPE_CHECKING:
+    from faceloom.core.config import Settings
+    from faceloom.core.events import Cancel, Progress
+    from faceloom.core.result import Result
 
 _ROOT: Final = "faceloom.stages."
 
@@ -45,6 +48,16 @@ class Stage:
     def function(self) -> Run:
         """The stage's `run`; loads all that the stage needs."""
         return cast("Run", _load(self.run))
+
+
+@dataclass(frozen=True)
+class Group:
+    """A group of stages whose commands share their first words."""
+
+    summary: str
+    """One line for the list of commands."""
+    help: str
+    """What `faceloom GROUP --help` says, in Markdown."""
 
 
 def _load(place: str) -> Any:
@@ -102,6 +115,86 @@ STAGES: Final[tuple[Stage, ...]] = (
 )
 
 
+GROUPS: Final[Mapping[str, Group]] = MappingProxyType(
+    {
+        "faceset": Group(
+            "List, pack, unpack, rename, resize, enhance, import and export facesets.",
+            """Show what is in a faceset and work with its files.
+
+A faceset is `src`, `dst`, or the path of any folder of faces.
+
+**Example**
+
+    faceloom faceset list src
+
+    faceloom faceset undo src
+""",
+        ),
+        "faceset metadata": Group(
+            "Save the faces' metadata before you edit the pictures, and restore it.",
+            """Save the metadata of faces before you edit the pictures elsewhere, and restore it.
+
+Most image editors drop metadata they do not know, and a face without it is only a picture.
+
+**Example**
+
+    faceloom faceset metadata save src
+""",
+        ),
+        "faceset people": Group(
+            "List, add and forget the people that a workspace knows by name.",
+            """List, add and forget the people that a workspace knows by name.
+
+`faceloom cluster --name` names people from a faceset; `add` takes pictures of them.
+
+**Example**
+
+    faceloom faceset people list
+""",
+        ),
+        "model": Group(
+            "List, copy, reset, import and export models; snapshots and backups.",
+            """List, describe, rename, copy, delete, restore, reset, import and export models.
+
+A model is given by its name, or by name and class as its folder is called (`main_SAEHD`). No name
+is needed when the workspace has one model.
+
+**Example**
+
+    faceloom model list
+
+    faceloom model summary main
+""",
+        ),
+        "export": Group(
+            "Write trained models as files: DFM for DeepFaceLive, XSeg as ONNX.",
+            """Write trained models as files for other programs.
+
+A model contains a face, so the workspace needs its rights record; the record's digest goes into
+the file and the ledger. For DeepFaceLab itself use `faceloom model export`.
+
+**Example**
+
+    faceloom export dfm --name main --output DeepFaceLive/dfm_models/
+""",
+        ),
+        "weights": Group(
+            "List, fetch or add the face networks.",
+            """List, fetch or add the pretrained face networks.
+
+A stage fetches what it needs when it first needs it; `fetch` downloads ahead of time, and `add`
+takes a file on a machine without a network. A file is recognised by its hash.
+
+**Example**
+
+    faceloom weights fetch
+""",
+        ),
+    }
+)
+"""Groups of commands by their words."""
+
+
 def find_stage(name: str) -> Stage | None:
     """The stage whose command is `name`, such as `extract` or `faceset pack`."""
     return next((one for one in STAGES if one.name == name), None)
@@ -110,3 +203,20 @@ def find_stage(name: str) -> Stage | None:
 def stages_of(group: str) -> tuple[Stage, ...]:
     """The stages of a group of commands, such as `faceset`."""
     return tuple(one for one in STAGES if one.name.startswith(f"{group} "))
+
+
+def commands_of(group: str = "") -> dict[str, str]:
+    """The commands and groups directly in a group, in order, with their summaries.
+
+    With an empty name those of the whole program: `extract`, `faceset`; of `faceset` then `pack`,
+    `metadata`.
+    """
+    found: dict[str, str] = {}
+    for stage in STAGES:
+        if group and not stage.name.startswith(f"{group} "):
+            continue
+        rest = stage.name.removeprefix(group).strip()
+        word, deeper, _ = rest.partition(" ")
+        summary = GROUPS[f"{group} {word}".strip()].summary if deeper else stage.summary
+        found.setdefault(word, summary)
+    return found

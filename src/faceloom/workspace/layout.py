@@ -15,7 +15,7 @@ from typing import Any, TypeVar, cast
 import tomlkit
 import tomlkit.exceptions
 
-from faceloom.core.config import Settings, apply_overrides, validate
+from faceloom.core.config import Settings, Source, combine, override_source
 from faceloom.core.errors import InputError
 from faceloom.core.paths import IMAGE_SUFFIXES, VIDEO_SUFFIXES, atomic_write
 from faceloom.core.vocabulary import SIDES, Side
@@ -203,11 +203,6 @@ class Workspace:
         return _by_stem(self.folder, f"data_{side}")
 
 
-def read_settings(folder: Path, stage: str) -> dict[str, Any]:
-    """The table `[stage]` of the `faceloom.toml` in `folder`; empty when there is none."""
-    return Workspace(folder.expanduser()).settings(stage)
-
-
 def stage_config(
     kind: type[S], stage: str, overrides: Iterable[str] = (), *, workspace: Path, **values: Any
 ) -> S:
@@ -217,8 +212,35 @@ def stage_config(
     naming the first value that does not fit.
     """
     given = {key: value for key, value in values.items() if value is not None}
-    merged = {**read_settings(workspace, stage), **given, "workspace": workspace}
-    return apply_overrides(validate(kind, merged, where=f"{stage} settings"), overrides)
+    given["workspace"] = workspace
+    where = f"{stage} settings"
+    plain = Source(given, where, label=lambda key: f"{where}: {key}")
+    tables = table_sources(kind, stage, workspace, given)
+    return combine(kind, [*tables, plain, override_source(overrides)])
+
+
+def table_sources(
+    kind: type[Settings], stage: str, workspace: Path, given: Mapping[str, Any]
+) -> list[Source]:
+    """The settings of `stage` in the workspace's `faceloom.toml`, the weakest first.
+
+    Those are the table `[stage]` and, for a stage that works on one side, `[stage.src]` or
+    `[stage.dst]`; `given` and the defaults of `kind` tell which side that is.
+    """
+    home = Workspace(workspace.expanduser())
+    table = home.settings(stage)
+    chosen = next((key for key in ("side", "faceset") if key in kind.model_fields), None)
+    if chosen is None:
+        return [Source(table, f"{home.file}, [{stage}]")]
+    parts = {side: table.pop(side, {}) for side in SIDES}
+    for side, part in parts.items():
+        if not isinstance(part, dict):
+            raise InputError(f"{home.file}: [{stage}.{side}] must be a table")
+    sources = [Source(table, f"{home.file}, [{stage}]")]
+    side = str(given.get(chosen, kind.model_fields[chosen].default)).lower()
+    if side in parts:
+        sources.append(Source(parts[side], f"{home.file}, [{stage}.{side}]"))
+    return sources
 
 
 def create_workspace(folder: Path) -> Workspace:

@@ -13,8 +13,8 @@ from faceloom.core import InputError
 from faceloom.models.base import MaskBatch
 from faceloom.models.xseg.model import XsegModel, build_xseg, mask_losses, pretrain_losses
 from faceloom.models.xseg.network import XsegNetwork
-from faceloom.models.xseg.settings import XsegSettings
 from faceloom.nn import dssim
+from faceloom.settings.models import XsegSettings
 
 CPU = torch.device("cpu")
 SIDE = 64

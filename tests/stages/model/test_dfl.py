@@ -19,8 +19,8 @@ from faceloom.cli.model.dfl import export, import_
 from faceloom.core import Cancel, CancelledError, InputError, NullProgress, RightsError
 from faceloom.models import SaehdSettings, build_model
 from faceloom.models.xseg.model import XsegModel
-from faceloom.models.xseg.settings import XsegSettings
 from faceloom.provenance import Statement, file_sha256, make_record, read_ledger, write_rights
+from faceloom.settings.models import XsegSettings
 from faceloom.stages.inspect import InspectConfig
 from faceloom.stages.inspect import run as inspect
 from faceloom.stages.model.dfl import ExportConfig, ImportConfig, run_export, run_import

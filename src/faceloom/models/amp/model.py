@@ -19,7 +19,6 @@ from faceloom.models.amp.losses import (
     src_guard,
 )
 from faceloom.models.amp.network import AmpDims, AmpGraph
-from faceloom.models.amp.settings import AmpSettings
 from faceloom.models.base import Precision, Prediction, Reconstruction, SampleNeeds, TrainBatch
 from faceloom.models.discriminators import PatchDiscriminator
 from faceloom.models.networks import recomputing_parts
@@ -34,6 +33,7 @@ from faceloom.models.stepping import (
     rank,
 )
 from faceloom.nn import blur_outside, mask_weight
+from faceloom.settings.models import AmpSettings
 
 CLASS_NAME = "AMP"
 SCALE_RANGE = 0.15

@@ -16,7 +16,6 @@ from torch.nn import functional as F
 from faceloom.models.adversary import Adversary, Evidence
 from faceloom.models.base import TrainBatch
 from faceloom.models.pair import StepLosses, stacked
-from faceloom.models.settings import SaehdSettings
 from faceloom.models.wiring import Codes, Decoded, Graph
 from faceloom.nn import (
     absolute_error,
@@ -29,6 +28,7 @@ from faceloom.nn import (
     style_loss,
     total_variation,
 )
+from faceloom.settings.models import SaehdSettings
 
 GAN = "GAN"
 CODE_DISCRIMINATOR = "code_discriminator"

@@ -9,15 +9,14 @@ import torch
 from torch import nn
 
 from faceloom.models.adversary import Adversary
-from faceloom.models.archi import ledger
 from faceloom.models.base import Precision, SampleNeeds
 from faceloom.models.discriminators import CodeDiscriminator, PatchDiscriminator
 from faceloom.models.optimizers import chosen_optimizer
 from faceloom.models.pair import PairModel, Recipe
 from faceloom.models.saehd.losses import CODE_DISCRIMINATOR, GAN, SaehdObjective
-from faceloom.models.settings import SaehdSettings
 from faceloom.models.stepping import drawn
 from faceloom.models.wiring import Dims, make_graph
+from faceloom.settings.models import SaehdSettings, ledger
 
 SCALE_RANGE = 0.15
 

@@ -12,9 +12,9 @@ from torch.optim import Optimizer
 from faceloom.models.base import MaskBatch, Precision
 from faceloom.models.stepping import autocast, checked_pictures, compiled_for, layout_of
 from faceloom.models.xseg.network import XsegNetwork
-from faceloom.models.xseg.settings import XsegSettings
 from faceloom.nn import RMSprop, squared_error, structural_loss
 from faceloom.nn.xseg_blocks import initialize_xseg
+from faceloom.settings.models import XsegSettings
 
 BASE = 32
 KEEP = 0.3

@@ -14,10 +14,10 @@ from torch import Tensor
 
 from faceloom.core import Cancel, Progress
 from faceloom.models.base import MaskBatch, MaskModel
-from faceloom.models.xseg.settings import XsegSettings
 from faceloom.samples import SampleStore, load_samples
 from faceloom.samples.xseg_draw import draw_mask_batch
 from faceloom.samples.xseg_store import MaskStore, load_labelled, load_spread
+from faceloom.settings.models import XsegSettings
 from faceloom.training.material.xseg_batches import MaskSource, XsegPretrainSource, XsegSource
 from faceloom.training.previews.preview import Preview
 from faceloom.training.previews.xseg_preview import ROWS, XsegFaces, make_xseg_preview

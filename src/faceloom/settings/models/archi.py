@@ -1,7 +1,4 @@
-"""Architecture names such as `liae-udt`, and the sizes that follow from them.
-
-Reference: training.md 1.3 to 1.8.
-"""
+"""Architecture names such as `liae-udt`, and the layer sizes that follow from them."""
 
 from __future__ import annotations
 
@@ -9,8 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
-from faceloom.core import InputError
-from faceloom.nn import Activation
+from faceloom.core.errors import InputError
 
 _NAME = re.compile(r"(df|liae)(?:-([udtc]+))?")
 
@@ -36,8 +32,8 @@ class Archi:
         return f"{self.kind}-{flags}" if flags else self.kind
 
     @property
-    def activation(self) -> Activation:
-        """The activation of every block but the sigmoid heads."""
+    def activation(self) -> Literal["leaky", "xcosx"]:
+        """The activation of every block except the sigmoid heads."""
         return "xcosx" if self.c else "leaky"
 
     @property
@@ -59,7 +55,7 @@ def parse_archi(name: str) -> Archi:
         )
     flags = match[2] or ""
     if len(set(flags)) != len(flags):
-        raise InputError(f"archi {name!r}: a flag stands there twice")
+        raise InputError(f"archi {name!r}: a flag appears twice")
     kind: Literal["df", "liae"] = "df" if match[1] == "df" else "liae"
     return Archi(kind, **dict.fromkeys(flags, True))
 
