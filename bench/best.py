@@ -99,7 +99,7 @@ def main() -> None:
             took = time.perf_counter() - start
             report(name, table, rows, problem.value(rows) / everything, took)
             if name.startswith("final") and len(rows) != count:
-                # The final methods rarely keep exactly the requested number, so use theirs for best.
+                # The final methods rarely keep exactly the requested number: compare equal counts.
                 same = sort_faces(
                     table, parse_keys("best"), SortContext(count=len(rows), towards=towards)
                 ).ordering.rows
