@@ -10,7 +10,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from difflib import get_close_matches
 from pathlib import Path
 from types import UnionType
 from typing import Annotated, Any, ClassVar, Literal, TypeVar, Union, cast, get_args, get_origin
@@ -19,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from pydantic.fields import FieldInfo
 
 from faceloom.core.errors import InputError, UsageError
+from faceloom.core.words import closest
 
 S = TypeVar("S", bound="Settings")
 
@@ -35,7 +35,8 @@ class Option:
     """
 
     positional: bool = False
-    """Given by its place, without a flag."""
+    """Given by its place, without a flag; with `flag`, by either. Of the words that have a flag
+    too, the optional ones come first and are left out when few are given: `[NAME] STATE`."""
     flag: str | None = None
     """Another flag than the field's name with dashes."""
     short: str | None = None
@@ -102,7 +103,7 @@ def flag_of(kind: type[Settings], name: str) -> str:
     """What a field is called on the command line: `--image-size`, or `SIDE` for a positional."""
     field = kind.model_fields.get(name)
     option = Option() if field is None else option_of(field)
-    if option.positional:
+    if option.positional and option.flag is None:
         return name.upper()
     return option.flag or f"--{name.replace('_', '-')}"
 
@@ -236,8 +237,8 @@ def _reason(kind: type[Settings], error: ValidationError) -> tuple[list[str], st
     words = [] if field is None else list(choices(field.annotation))
     got = _shown(first["input"])
     if words and isinstance(first["input"], str) and first["type"] != "value_error":
-        if close := get_close_matches(first["input"].lower(), words, n=1):
-            return path, f"unknown value {got}; did you mean {close[0]!r}?"
+        if close := closest(first["input"], words):
+            return path, f"unknown value {got}; did you mean {close!r}?"
         kinds = (_message(one) for one in errors if one["type"] in {*_EXPECTED, *_BOUNDS})
         expected = [kind.removeprefix("must be ") for kind in kinds]
         return path, f"must be {_either([*expected, *words])} (got {got})"
@@ -285,8 +286,8 @@ def _either(words: Iterable[str]) -> str:
 def suggestion(word: str, known: Iterable[str]) -> str:
     """The known word that was probably meant, or all of them."""
     names = sorted(known)
-    close = get_close_matches(word.lower(), names, n=1)
-    return f"did you mean {close[0]!r}?" if close else f"known: {', '.join(names)}"
+    close = closest(word, names)
+    return f"did you mean {close!r}?" if close else f"known: {', '.join(names)}"
 
 
 def _shown(value: Any) -> str:

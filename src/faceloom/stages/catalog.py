@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import import_module
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Final, Protocol, cast
+from typing import TYPE_CHECKING, Any, Final, Protocol, cast, get_type_hints
 
 if TYPE_CHECKING:
     from faceloom.core.config import Settings
@@ -49,6 +49,17 @@ class Stage:
         """The stage's `run`; loads all that the stage needs."""
         return cast("Run", _load(self.run))
 
+    def result(self) -> type[Result]:
+        """The class of what `run` returns; loads all that the stage needs."""
+        run = self.function()
+        return cast("type[Result]", get_type_hints(run)["return"])
+
+    @property
+    def python_name(self) -> str:
+        """Its function in the Python API: `faceset pack` is `faceset_pack`."""
+        # `faceloom.settings` is a package.
+        return "list_settings" if self.name == "settings" else self.name.replace(" ", "_")
+
 
 @dataclass(frozen=True)
 class Group:
@@ -66,7 +77,27 @@ def _load(place: str) -> Any:
 
 
 _START: Final = (
-    # new, run, demo, frames
+    Stage(
+        "demo",
+        "demo.config:DemoConfig",
+        "demo.run:run",
+        "Run the whole pipeline on two public-domain portraits.",
+    ),
+    Stage("new", "config:NewConfig", "new:run", "Create a workspace and its rights record."),
+    Stage(
+        "run",
+        "config:RunConfig",
+        "run:run",
+        "Run every stage that is not done yet, in order.",
+        table="run",
+    ),
+    Stage(
+        "frames",
+        "config:FramesConfig",
+        "frames:run",
+        "Write a video out as pictures.",
+        table="frames",
+    ),
 )
 
 _EXTRACT: Final = (
@@ -188,7 +219,34 @@ _FACESET: Final = (
 )
 
 _CURATE: Final = (
-    # sort, dedupe, cluster, coverage
+    Stage(
+        "sort",
+        "curate.config:SortConfig",
+        "curate.sort:run",
+        "Sort a faceset by pose, sharpness, identity …; keep the best faces.",
+        table="sort",
+    ),
+    Stage(
+        "dedupe",
+        "curate.config:DedupeConfig",
+        "curate.dedupe:run",
+        "Move near-duplicates out of a faceset.",
+        table="dedupe",
+    ),
+    Stage(
+        "cluster",
+        "curate.config:ClusterConfig",
+        "curate.cluster:run",
+        "Group faces by person; name, keep or move the groups.",
+        table="cluster",
+    ),
+    Stage(
+        "coverage",
+        "curate.config:CoverageConfig",
+        "curate.coverage:run",
+        "Find what dst shows that src lacks, and what to film.",
+        table="coverage",
+    ),
 )
 
 _TRAIN: Final = (
@@ -196,15 +254,164 @@ _TRAIN: Final = (
 )
 
 _MERGE: Final = (
-    # merge, encode
+    Stage(
+        "merge",
+        "merge.config:MergeConfig",
+        "merge.run:run",
+        "Put the trained face on the footage of dst.",
+        table="merge",
+    ),
+    Stage(
+        "encode",
+        "config:EncodeConfig",
+        "encode:run",
+        "Encode the merged frames as a signed video with audio.",
+        table="encode",
+    ),
 )
 
 _MODEL: Final = (
-    # model list, summary, rename …, export dfm, export xseg
+    Stage(
+        "model list",
+        "model.config:ModelListConfig",
+        "model.manage:list_all",
+        "List the models of a workspace.",
+    ),
+    Stage(
+        "model summary",
+        "model.config:SummaryConfig",
+        "model.summary:summary",
+        "Show everything about a model.",
+    ),
+    Stage(
+        "model rename",
+        "model.config:RenameConfig",
+        "model.manage:rename",
+        "Give a model another name.",
+    ),
+    Stage(
+        "model copy",
+        "model.config:CopyConfig",
+        "model.manage:copy",
+        "Copy a model's saved state to a new model.",
+    ),
+    Stage(
+        "model delete",
+        "model.config:DeleteConfig",
+        "model.manage:delete",
+        "Delete a model with its backups and snapshots.",
+    ),
+    Stage(
+        "model snapshot",
+        "model.config:SnapshotConfig",
+        "model.states:snapshot",
+        "Keep a model's state under a label.",
+    ),
+    Stage(
+        "model snapshots",
+        "model.config:SnapshotsConfig",
+        "model.states:snapshots",
+        "List a model's snapshots.",
+    ),
+    Stage(
+        "model backup",
+        "model.config:BackupConfig",
+        "model.states:backup",
+        "Add a model's state to its backups.",
+    ),
+    Stage(
+        "model backups",
+        "model.config:BackupsConfig",
+        "model.states:backups",
+        "List a model's backups.",
+    ),
+    Stage(
+        "model restore",
+        "model.config:RestoreConfig",
+        "model.states:restore",
+        "Go back to a snapshot or backup.",
+    ),
+    Stage(
+        "model forget",
+        "model.config:ForgetConfig",
+        "model.states:forget",
+        "Delete a snapshot or backup.",
+    ),
+    Stage(
+        "model reset",
+        "model.config:ResetConfig",
+        "model.states:reset",
+        "Reinitialise networks of a model.",
+    ),
+    Stage(
+        "model timelapse",
+        "model.config:TimelapseConfig",
+        "model.timelapse:timelapse",
+        "Make a video of a model's previews.",
+    ),
+    Stage(
+        "model import",
+        "model.config:ImportConfig",
+        "model.dfl:import_model",
+        "Import a DeepFaceLab model.",
+    ),
+    Stage(
+        "model export",
+        "model.config:ExportConfig",
+        "model.dfl:export_model",
+        "Export a model to DeepFaceLab.",
+    ),
+    Stage(
+        "export dfm",
+        "model.config:ExportDfmConfig",
+        "model.export:export_dfm",
+        "Write a model as a DFM file for DeepFaceLive.",
+    ),
+    Stage(
+        "export xseg",
+        "model.config:ExportXsegConfig",
+        "model.export:export_xseg",
+        "Write an XSeg mask model as ONNX.",
+    ),
 )
 
 _OTHER: Final = (
-    # inspect, doctor, weights list …
+    Stage(
+        "inspect",
+        "config:InspectConfig",
+        "inspect:run",
+        "Show what a file says about itself.",
+    ),
+    Stage(
+        "doctor",
+        "config:DoctorConfig",
+        "doctor:run",
+        "Check that this machine has what the stages need.",
+    ),
+    Stage(
+        "weights list",
+        "config:WeightsListConfig",
+        "weights:run_list",
+        "List the network files.",
+    ),
+    Stage(
+        "weights fetch",
+        "config:WeightsFetchConfig",
+        "weights:run_fetch",
+        "Download network files into the cache.",
+    ),
+    Stage(
+        "weights add",
+        "config:WeightsAddConfig",
+        "weights:run_add",
+        "Add a network file to the cache.",
+    ),
+    Stage(
+        "settings",
+        "settings:SettingsConfig",
+        "settings:run",
+        "List the settings of stages and models.",
+    ),
 )
 
 STAGES: Final[tuple[Stage, ...]] = (
@@ -283,11 +490,11 @@ the file and the ledger. For DeepFaceLab itself use `faceloom model export`.
 """,
         ),
         "weights": Group(
-            "List, fetch or add the face networks.",
-            """List, fetch or add the pretrained face networks.
+            "List, download or add the face networks.",
+            """List, download or add the pretrained face networks.
 
-A stage fetches what it needs when it first needs it; `fetch` downloads ahead of time, and `add`
-takes a file on a machine without a network. A file is recognised by its hash.
+Stages download them when they first need them. `fetch` downloads them in advance, and `add` takes
+a file on a machine without network access. A file is identified by its hash.
 
 **Example**
 
