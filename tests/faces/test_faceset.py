@@ -218,7 +218,7 @@ def test_what_is_no_face_is_skipped_with_a_reason(folder: Path):
         assert reasons == {
             "plain.jpg": "no face metadata",
             "broken.jpg": "damaged JPEG: it ends before its picture",
-            "scan.TIF": "faces are JPEG or PNG files",
+            "scan.TIF": "faces must be JPEG or PNG files",
         }
 
 
@@ -227,15 +227,6 @@ def test_upper_case_and_long_suffixes_are_faces_too(tmp_path: Path):
         suffix = ".png" if name.endswith("PNG") else ".jpg"
         (tmp_path / name).write_bytes(encode_face(picture(), record(), suffix))
     assert len(Faceset(tmp_path)) == 3
-
-
-def test_by_frame_gathers_the_faces_of_a_frame(folder: Path):
-    frames = Faceset(folder).by_frame()
-    assert {stem: [r.own.track for r in faces if r.own] for stem, faces in frames.items()} == {
-        "00000": [0, 1],
-        "00001": [2, 3],
-        "00002": [4],
-    }
 
 
 def test_empty_and_missing_folders(tmp_path: Path):

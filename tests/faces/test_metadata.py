@@ -190,7 +190,7 @@ def test_a_resized_picture_may_keep_its_size(tmp_path: Path):
 def test_a_cut_picture_is_refused(keep_size: bool):
     data = encode_face(picture(), record())
     face = SavedFace((128, 128), *metadata_blocks(data))  # type: ignore[arg-type]
-    with pytest.raises(FormatError, match="cut, not only resized"):
+    with pytest.raises(FormatError, match="cropped, not only resized"):
         restored(resized(data, 128, 100), face, keep_size=keep_size)
 
 

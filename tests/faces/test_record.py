@@ -121,7 +121,7 @@ def test_what_is_no_face_is_said_so():
             record_from_dfl(raw)
     spot = dictionary(source_landmarks=np.ones((68, 2)))
     del spot["source_rect"]
-    with pytest.raises(FormatError, match="one spot"):
+    with pytest.raises(FormatError, match="coincide"):
         record_from_dfl(spot)
     flat = dictionary(image_to_face_mat=np.zeros((2, 3)))
     del flat["source_landmarks"]

@@ -1,7 +1,7 @@
-"""Faces as they are stored: pictures that carry their own metadata, and folders of them.
+"""Faces as they are stored: pictures with metadata, and folders of them.
 
-The formats are those of DeepFaceLab (shared reference pipeline.md, section 2), read without
-unpickling, plus a block of our own.
+The formats are those of DeepFaceLab, read without unpickling, plus a block of our own
+(docs/internals/formats.md).
 """
 
 from faceloom.faces.debug import draw_debug, draw_landmarks

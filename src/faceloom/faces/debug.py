@@ -1,4 +1,4 @@
-"""Pictures that show what was found: landmarks, hull, rectangle and crop (pipeline.md 3.10)."""
+"""Pictures that show landmarks, hull, rectangle and crop of a face."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from faceloom.geometry import PARTS, crop_corners, hull_mask, invert_affine, tra
 _GREEN = (0, 255, 0)
 _BLUE = (0, 0, 255)
 _RED = (255, 0, 0)
-# Landmarks are drawn at a sixteenth of a pixel.
+# OpenCV draws at a precision of 1/16 pixel.
 _SHIFT = 4
-# Beyond what any picture holds, within what OpenCV draws.
+# Outside any picture, within what OpenCV can draw.
 _FAR_PX = 30_000
 
 
 def draw_debug(
     frame: NDArray[np.uint8], records: Iterable[FaceRecord], face_size: int
 ) -> NDArray[np.uint8]:
-    """A copy of the frame (h w 3 RGB uint8) with every face drawn in.
+    """A copy of the frame (h w 3 RGB uint8) with every face marked.
 
-    Inside the hull half as bright; landmarks green; the detector's rectangle blue; the crop of
-    `face_size` pixels red, with a small triangle at its top left that points up.
-    `mark_only` faces, which have no crop, are not drawn.
+    The hull is darkened to half; landmarks are green, the detector's rectangle blue, and the crop
+    of `face_size` pixels red, with a small triangle at its top left that points up. `mark_only`
+    faces, which have no crop, are not marked.
     """
     picture = frame.copy()
     for record in records:
@@ -45,7 +45,7 @@ def draw_debug(
 def draw_landmarks(
     image: NDArray[np.uint8], landmarks: ArrayLike, *, brow_expand: float = 1.0
 ) -> NDArray[np.uint8]:
-    """A copy of the picture with the 68 points and their lines, the hull half as bright."""
+    """A copy of the picture with the 68 points and their lines; the hull is darkened to half."""
     picture = image.copy()
     _darken(picture, landmarks, brow_expand)
     _draw_points(picture, landmarks)
@@ -60,7 +60,7 @@ def _draw_points(picture: NDArray[np.uint8], landmarks: ArrayLike) -> None:
     points = np.asarray(landmarks, dtype=np.float64)
     for part, closed in PARTS.values():
         cv2.polylines(picture, [_fixed(points[part])], closed, _GREEN, 1, cv2.LINE_AA, _SHIFT)
-    # Dots grow with the face, so that a small one is still seen behind them.
+    # Dots grow with the face, so that they do not cover a small one.
     radius = round(float(np.clip(np.ptp(points, axis=0).max() / 150, 0.6, 4)) * (1 << _SHIFT))
     for point in _fixed(points):
         centre = (int(point[0]), int(point[1]))
@@ -76,5 +76,5 @@ def _draw_crop(picture: NDArray[np.uint8], matrix: NDArray[np.float64], size_px:
 
 
 def _fixed(points: NDArray[np.float64]) -> NDArray[np.int32]:
-    """Points in OpenCV's fixed-point notation, kept within what its drawing can hold."""
+    """Points in OpenCV's fixed-point format, clipped to what it can draw."""
     return np.rint(np.clip(points, -_FAR_PX, _FAR_PX) * (1 << _SHIFT)).astype(np.int32)

@@ -8,7 +8,7 @@ from itertools import islice
 from pathlib import Path
 
 from faceloom.core import Cancel, FaceloomError, NullProgress, Progress
-from faceloom.faces.archives.packed import packed_trouble
+from faceloom.faces.archives.pack import pack_trouble
 from faceloom.faces.files.face_file import read_record
 from faceloom.faces.index.fill import MANY, STORED_TOGETHER, fill_index, look_at
 from faceloom.faces.index.stamps import list_stamps, settled
@@ -22,12 +22,12 @@ _BATCH = 256
 class Faceset:
     """The faces of a folder, in the order of their file names, as they were when it was opened.
 
-    Files that are no faces are left out and named in `skipped`. Records come from an index in the
-    folder where that is current and from the pictures where it is not; the index may be deleted
-    at any time, and where it cannot be written everything works without it.
+    Pictures that are not faces are listed in `skipped`. Records come from an index in the folder,
+    or from the pictures where the index is out of date; the index may be deleted at any time, and
+    everything works if it cannot be written.
 
-    Faces of a pack in the folder (`faceset.pak`) are listed like loose ones, under paths that lead
-    into it; of two equal names the loose file counts.
+    Faces of a pack in the folder (`faceset.pak`) are listed like loose ones, with paths that lead
+    into it; a loose file takes precedence over a packed one of the same name.
     """
 
     def __init__(
@@ -38,12 +38,12 @@ class Faceset:
         progress: Progress | None = None,
         cancel: Cancel | None = None,
     ) -> None:
-        """Open `folder`; `InputError` when there is none. The rest as `refresh`."""
+        """Open `folder`; `InputError` if it does not exist. Otherwise as `refresh`."""
         self.folder = folder
         self.paths: tuple[Path, ...] = ()
         """The faces' files."""
         self.skipped: list[tuple[Path, str]] = []
-        """Pictures that are no faces, and why."""
+        """Pictures that are not faces, and why."""
         self._use_index = use_index
         self._names: tuple[str, ...] = ()
         self._stamps: dict[str, Stamp] = {}
@@ -52,14 +52,14 @@ class Faceset:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The faces' names in the index: relative to the folder, of packed ones with the pack."""
+        """The faces' names in the index: relative to the folder, with the pack if packed."""
         return self._names
 
     def refresh(self, *, progress: Progress | None = None, cancel: Cancel | None = None) -> None:
-        """Look at the folder again; renames that a kill interrupted are finished first.
+        """Read the folder again; renames that were interrupted are finished first.
 
-        `progress` counts the files that are not in the index yet and are read; where there are
-        many, all cores read. Raises `CancelledError`; what was read by then need not be again.
+        `progress` counts the files that are not in the index and must be read, in several
+        processes if there are many. Raises `CancelledError`; finished work is kept in the index.
         """
         with contextlib.suppress(FaceloomError, OSError):
             recover_moves(self.folder)
@@ -79,7 +79,7 @@ class Faceset:
         self._names = tuple(name for name in stamps if name not in reasons)
         self.paths = tuple(self.folder / name for name in self._names)
         self.skipped = [(self.folder / name, reason) for name, reason in reasons.items()]
-        trouble = packed_trouble(self.folder)
+        trouble = pack_trouble(self.folder)
         if trouble is not None:
             self.skipped.append(trouble)
 
@@ -87,7 +87,7 @@ class Faceset:
         return len(self.paths)
 
     def __iter__(self) -> Iterator[tuple[Path, FaceRecord]]:
-        """Each face's file and record. A face that vanished meanwhile raises `InputError`."""
+        """Each face's file and record. A face that has vanished since raises `InputError`."""
         index = open_index(self.folder) if self._use_index and self.paths else None
         try:
             remaining = zip(self._names, self.paths, strict=True)
@@ -111,16 +111,9 @@ class Faceset:
             else:
                 yield path, read_record(path)
 
-    def by_frame(self) -> dict[str, list[FaceRecord]]:
-        """Stem of the source frame → its faces, for the merge."""
-        frames: dict[str, list[FaceRecord]] = {}
-        for _, record in self:
-            frames.setdefault(record.source_stem, []).append(record)
-        return frames
-
 
 class _Look:
-    """One look at what the index does not know."""
+    """One reading of the files that the index does not know."""
 
     def __init__(
         self, folder: Path, stamps: dict[str, Stamp], progress: Progress, cancel: Cancel
@@ -132,7 +125,7 @@ class _Look:
     def at_unknown(
         self, known: dict[str, tuple[Stamp, str | None]], index: FaceIndex | None
     ) -> tuple[dict[str, str], dict[str, FaceRecord]]:
-        """(name → why it is no face, name → record that is not in the index)."""
+        """(name → why it is not a face, name → record that is not in the index)."""
         unknown = self._unknown(known)
         if unknown:
             self._progress.start("reading faces", len(unknown), "faces")
@@ -160,7 +153,7 @@ class _Look:
     def _read(
         self, unknown: dict[str, Stamp], index: FaceIndex | None, reasons: dict[str, str]
     ) -> dict[str, FaceRecord]:
-        """Read files into the index; those that cannot be in it are returned."""
+        """Read files into the index; return the records that could not be stored there."""
         loose: dict[str, FaceRecord] = {}
         remaining = iter(unknown)
         while names := tuple(islice(remaining, STORED_TOGETHER)):

@@ -1,4 +1,4 @@
-"""What the folders beside a faceset are called: `aligned_trash` and the like (pipeline.md 1.1)."""
+"""Names of the folders next to a faceset, such as `aligned_trash`."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ COPIES: Final = (
     "resized",
     "xseg",
 )
-"""Endings of folders whose faces, if any, are copies of those in the faceset, an earlier
-extraction's, or replaced by new ones."""
+"""Endings of folders with copies of the faceset's faces, faces of an earlier extraction, or faces
+that were replaced."""
 MOVED: Final = ("duplicates", "trash")
-"""Endings of folders whose faces were moved there out of the faceset. Groups of faces that were
-moved by the names of their persons lie beside it as well."""
+"""Endings of folders for faces that were moved out of the faceset. Faces grouped by person are in
+other folders next to it."""

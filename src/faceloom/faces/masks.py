@@ -20,9 +20,9 @@ _FAR_PX = 1 << 20
 
 
 def encode_mask(mask: ArrayLike) -> bytes:
-    """A mask (h w, 0 to 1) as DFL stores it: PNG, or JPEG where that exceeds 50 000 bytes.
+    """A mask (h w, 0 to 1) as DFL stores it: PNG, or JPEG if that exceeds 50,000 bytes.
 
-    Raises `FormatError` for a mask that fits in neither.
+    Raises `FormatError` if neither fits.
     """
     values = np.asarray(mask, dtype=np.float64)
     image = (np.clip(values, 0, 1) * 255).astype(np.uint8)
@@ -37,7 +37,7 @@ def encode_mask(mask: ArrayLike) -> bytes:
 
 
 def decode_mask(data: bytes) -> NDArray[np.float32]:
-    """The stored mask, h w float32 in [0, 1] at its own size; `FormatError` when damaged."""
+    """The stored mask, h w float32 in [0, 1] at its own size; `FormatError` if damaged."""
     try:
         check_decodable(data)
     except MediaError as error:
@@ -54,7 +54,7 @@ def decode_mask(data: bytes) -> NDArray[np.float32]:
 def face_mask(record: FaceRecord, size: tuple[int, int]) -> NDArray[np.float32]:
     """The full-face mask of a face picture of `size` (h, w): h w float32 in [0, 1].
 
-    The stored mask, resized, if there is one, else the hull of the landmarks (training.md 6.4).
+    The stored mask, resized, if there is one, else the hull of the landmarks.
     """
     if record.xseg_mask is None:
         return hull_mask(record.landmarks, size, record.eyebrows_expand_mod)
@@ -69,15 +69,15 @@ def face_mask(record: FaceRecord, size: tuple[int, int]) -> NDArray[np.float32]:
 
 
 def has_polygons(polygons: Sequence[SegPolygon]) -> bool:
-    """Whether anything is drawn: at least one point."""
+    """Whether there is at least one point."""
     return any(len(polygon.points) for polygon in polygons)
 
 
 def polygon_mask(polygons: Sequence[SegPolygon], size: tuple[int, int]) -> NDArray[np.float32]:
     """The mask of polygons in pixels of a picture of `size` (h, w): h w float32, 0 or 1.
 
-    Including polygons are filled first, then excluding ones are cut out, each with its points
-    truncated to whole pixels and its inside by the even-odd rule, as DFL fills them.
+    Including polygons are filled first, then excluding ones are cleared. As in DFL, points are
+    truncated to whole pixels and the even-odd rule decides what is inside.
     """
     mask = np.zeros(size, np.uint8)
     for polygon in sorted(polygons, key=lambda polygon: not polygon.include):

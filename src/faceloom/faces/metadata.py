@@ -1,7 +1,7 @@
-"""Metadata beside the pictures: saved before faces are edited elsewhere, and put back afterwards.
+"""Metadata saved before faces are edited elsewhere, and restored afterwards.
 
-Two files hold the same: DFL's `meta.dat` (pipeline.md 2.8), which its tools read, and ours, which
-loses nothing: each block of a face's file as it is, bit for bit, a line of JSON a face.
+There are two files: DFL's `meta.dat`, which its tools read, and ours, which loses nothing: one
+line of JSON per face, with each metadata block bit for bit (docs/internals/formats.md).
 """
 
 from __future__ import annotations
@@ -49,18 +49,18 @@ _SAME_SHAPE = 0.01
 
 @dataclass(frozen=True)
 class SavedFace:
-    """The metadata of one face as they were in its file."""
+    """The metadata of one face, as in its file."""
 
     size: tuple[int, int]
-    """(h, w) of the picture that the metadata belong to."""
+    """(h, w) of the picture that the metadata belongs to."""
     dfl: bytes
     """DFL's block: a pickle."""
     own: bytes | None
-    """Ours: JSON; None when there was none, or when it was saved by DFL."""
+    """Our JSON block; None if there was none, or if DFL saved the metadata."""
 
 
 def saved_face(path: Path) -> SavedFace:
-    """What is to be saved of a face's file; `FormatError` when it is no face."""
+    """The metadata of a face's file; `FormatError` if it is not a face."""
     data = read_bytes(path)
     try:
         dfl, own = metadata_blocks(data)
@@ -74,7 +74,7 @@ def saved_face(path: Path) -> SavedFace:
 
 
 def write_saved(path: Path, faces: Iterable[tuple[str, SavedFace]]) -> None:
-    """Write our file, whole or not at all, a face at a time."""
+    """Write our file, whole or not at all, one face at a time."""
     with atomic_path(path) as temporary, temporary.open("wb") as file:
         file.write(json.dumps({"format": _FORMAT, "version": _VERSION}).encode() + b"\n")
         for name, face in faces:
@@ -89,7 +89,7 @@ def write_saved(path: Path, faces: Iterable[tuple[str, SavedFace]]) -> None:
 
 
 def write_meta_dat(path: Path, faces: Iterable[tuple[str, SavedFace]]) -> None:
-    """Write DFL's file, whole or not at all, a face at a time."""
+    """Write DFL's file, whole or not at all, one face at a time."""
     with atomic_path(path) as temporary, temporary.open("wb") as file:
         values = (
             (name, ((*face.size, 3), loads(face.dfl, max_bytes=_MAX_BLOCK))) for name, face in faces
@@ -98,10 +98,10 @@ def write_meta_dat(path: Path, faces: Iterable[tuple[str, SavedFace]]) -> None:
 
 
 def read_saved(path: Path) -> Iterator[tuple[str, SavedFace]]:
-    """The faces in a file of either kind, one at a time; which kind it is, its content tells.
+    """The faces in a file of either kind, recognised by its content, one at a time.
 
-    Raises `InputError` when it cannot be read, and `FormatError` in one line, after the faces
-    before it, where it is damaged or hostile.
+    Raises `InputError` if it cannot be read, and `FormatError` where it is damaged or hostile,
+    after the faces that precede the damage.
     """
     try:
         with path.open("rb") as file:
@@ -114,7 +114,7 @@ def read_saved(path: Path) -> Iterator[tuple[str, SavedFace]]:
                 if count >= MAX_FACES:
                     raise FormatError(f"more than {MAX_FACES} faces")
                 if not is_plain_name(name):
-                    raise FormatError(f"{shown(name)} is no plain file name")
+                    raise FormatError(f"{shown(name)} is not a plain file name")
                 yield name, face
     except FormatError as error:
         raise FormatError(f"{path}: {error}") from None
@@ -125,7 +125,7 @@ def read_saved(path: Path) -> Iterator[tuple[str, SavedFace]]:
 def _lines(file: BinaryIO) -> Iterator[tuple[Any, SavedFace]]:
     head = _json(file.readline(_MAX_LINE))
     if head.get("format") != _FORMAT or head.get("version") != _VERSION:
-        raise FormatError(f"no Faceloom metadata of version {_VERSION}")
+        raise FormatError(f"not Faceloom metadata of version {_VERSION}")
     while line := file.readline(_MAX_LINE):
         value = _json(line)
         own = value.get("own")
@@ -143,7 +143,7 @@ def _json(line: bytes) -> dict[str, Any]:
     except (ValueError, RecursionError):
         value = None
     if not isinstance(value, dict) or not line.endswith(b"\n"):
-        raise FormatError("damaged metadata: a line that is no JSON object")
+        raise FormatError("damaged metadata: a line that is not a JSON object")
     return value
 
 
@@ -153,12 +153,12 @@ def _block(text: Any) -> bytes:
     except (ValueError, TypeError, binascii.Error):
         raise FormatError("damaged metadata: a block that is not base64") from None
     if len(block) > _MAX_BLOCK:
-        raise FormatError(f"{len(block)} bytes of metadata of one face")
+        raise FormatError(f"{len(block)} bytes of metadata for one face")
     return block
 
 
 def _size(value: Any) -> tuple[int, int]:
-    """(h, w) of a saved shape, which may have a number of channels behind."""
+    """(h, w) of a saved shape, which may end with the number of channels."""
     sides = list(value) if isinstance(value, (list, tuple)) else []
     if len(sides) not in (2, 3) or any(type(n) is not int for n in sides):
         raise FormatError("damaged metadata: a picture without a size")
@@ -183,17 +183,17 @@ def _entries(file: BinaryIO) -> Iterator[tuple[Any, SavedFace]]:
             yield name, SavedFace(_size(value[0]), dumps(value[1]), None)
 
 
-# --- putting it back
+# --- restoring
 
 
 def restored(data: bytes, saved: SavedFace, *, keep_size: bool) -> bytes:
-    """An edited picture's file, JPEG or PNG, with the metadata that it had before.
+    """An edited picture's file, JPEG or PNG, with its former metadata.
 
-    A picture of another size is brought back to the old one (LANCZOS4, JPEG quality 100, as DFL
-    does), or keeps its size while landmarks, polygons and matrix follow it. Pixels are encoded
-    again in the first case only. Without a saved block of ours, one that the picture still has
-    stays. Raises `FormatError` when the picture or what was saved is damaged, or when the picture
-    has changed its shape: nothing tells what was cut off, so no landmarks fit it.
+    A picture of another size is scaled back to the old size (LANCZOS4, JPEG quality 100, as in
+    DFL), or with `keep_size` landmarks, polygons and matrix are scaled instead; pixels are
+    re-encoded only in the first case. If our block was not saved, the picture keeps the one it
+    has. Raises `FormatError` if the picture or the save is damaged, or if the aspect ratio has
+    changed: what was cut off is unknown, so the landmarks do not fit.
     """
     record = record_from_blocks(saved.dfl, saved.own)
     _, present = metadata_blocks(data)
@@ -204,7 +204,7 @@ def restored(data: bytes, saved: SavedFace, *, keep_size: bool) -> bytes:
     factors = h / saved.size[0], w / saved.size[1]
     if abs(factors[0] - factors[1]) > _SAME_SHAPE * max(factors):
         raise FormatError(
-            f"was {saved.size[1]}x{saved.size[0]} pixels and is {w}x{h} now: cut, not only "
+            f"was {saved.size[1]}x{saved.size[0]} pixels, is now {w}x{h}: cropped, not only "
             "resized, so its landmarks do not fit"
         )
     if not keep_size:
@@ -214,7 +214,7 @@ def restored(data: bytes, saved: SavedFace, *, keep_size: bool) -> bytes:
 
 
 def restore_face(path: Path, saved: SavedFace, *, keep_size: bool) -> bool:
-    """Put metadata back into a file, whole or not at all; False when it had them already.
+    """Restore the metadata in a file, whole or not at all; False if it was still there.
 
     Raises as `restored`, naming the file.
     """

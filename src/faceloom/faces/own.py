@@ -1,4 +1,4 @@
-"""What only Faceloom knows of a face, as a block of JSON beside DFL's metadata."""
+"""Faceloom's own metadata of a face, a block of JSON next to DFL's."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ _MAX_TEXT = 200
 
 @dataclass(frozen=True, eq=False)
 class OwnMetadata:
-    """The JSON block. None means not known.
+    """The JSON block. None means unknown.
 
     `unknown` keeps the fields of other versions, so that a rewrite loses nothing.
     """
 
     version: int = VERSION
-    """Version of the block's form."""
+    """Version of the block's format."""
     frame_index: int | None = None
     """Number of the frame in the footage, from 0."""
     time: Fraction | None = None
-    """The frame's time stamp in seconds, on the container's time line."""
+    """The frame's time stamp in seconds, on the container's timeline."""
     track: int | None = None
     """Number of the face's track through the clip."""
     detector: str | None = None
@@ -47,15 +47,15 @@ class OwnMetadata:
     pixel_aspect: float = 1.0
     """Width over height of a frame pixel."""
     pose: tuple[float, float, float] | None = None
-    """Pitch, yaw, roll in degrees; roll is that of the head in the frame."""
+    """Pitch, yaw and roll in degrees; roll is relative to the frame."""
     turn_deg: int = 0
-    """By how much the frame was turned when the face was found: 0, 90, 180 or 270."""
+    """How far the frame was turned when the face was detected: 0, 90, 180 or 270."""
     embedding: NDArray[np.float32] | None = None
     """The identity vector, unit length."""
     quality: float | None = None
     """How good a training sample the face is; higher is better."""
     unknown: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
-    """Fields that this version does not know, kept as they were read."""
+    """Fields that this version does not know, kept unchanged."""
 
 
 _PLAIN = ("frame_index", "track", "detector", "score", "presence", "quality")
@@ -88,12 +88,12 @@ def own_to_json(own: OwnMetadata) -> bytes:
 
 
 def _plain(value: Any) -> Any:
-    """NumPy's numbers as Python's."""
+    """NumPy numbers as Python numbers."""
     return value.item() if isinstance(value, np.generic) else value
 
 
 def own_from_json(raw: bytes) -> OwnMetadata:
-    """Read the block; `FormatError` when it is damaged or a field has an impossible value."""
+    """Read the block; `FormatError` if it is damaged or a field has an impossible value."""
     try:
         values = _DECODER.decode(raw.decode())
     except (ValueError, RecursionError):
@@ -125,7 +125,7 @@ def _no_constant(name: str) -> Any:
     raise ValueError(name)
 
 
-# Made once: a face's block takes no longer to read than a decoder to make.
+# Made once: creating a decoder takes as long as reading a block.
 _DECODER: Final = json.JSONDecoder(parse_constant=_no_constant)
 
 

@@ -1,4 +1,4 @@
-"""A face's metadata: the fields that DFL keeps in the picture, and ours (pipeline.md 2.2)."""
+"""A face's metadata: DFL's fields and ours (docs/internals/formats.md)."""
 
 from __future__ import annotations
 
@@ -46,34 +46,34 @@ class SegPolygon:
 
 @dataclass(frozen=True, eq=False)
 class FaceRecord:
-    """What is known of one face. Arrays are converted and checked when the record is made.
+    """The metadata of one face. Arrays are converted and checked when the record is created.
 
-    Raises `FormatError` for landmarks that are not 68 finite points, a face type that does not
-    exist, a source name with a path in it, and the like.
+    Raises `FormatError` for landmarks that are not 68 finite points, an unknown face type, a
+    source name with a path in it, and the like.
     """
 
     face_type: FaceType
     """How much of the head the picture shows."""
     landmarks: NDArray[np.float32]
-    """68x2 in pixels of the face picture; may lie outside it."""
+    """68x2 in pixels of the face picture; may be outside it."""
     source_filename: str
-    """Name of the frame, without a path: what frames and faces are matched by."""
+    """Name of the frame, without a path; frames and faces are matched by it."""
     source_rect: NDArray[np.int32]
-    """l, t, r, b of the detector's rectangle in frame pixels; DFL flips it for turned faces."""
+    """l, t, r, b of the detector's rectangle in frame pixels; DFL swaps sides for turned faces."""
     source_landmarks: NDArray[np.float32]
     """68x2 in frame pixels."""
     image_to_face_mat: NDArray[np.float64] | None = None
     """2x3 from frame to face pixels; None for `mark_only` and files from before 2019-04."""
     eyebrows_expand_mod: float = 1.0
-    """Brow growth of the hull mask."""
+    """How far the hull mask extends above the eyebrows."""
     seg_ie_polys: tuple[SegPolygon, ...] = ()
     """Hand-drawn polygons, including ones first."""
     xseg_mask: bytes | None = None
-    """A mask as an encoded PNG or JPEG; see `faceloom.faces.masks`."""
+    """A mask, encoded as PNG or JPEG; see `faceloom.faces.masks`."""
     unknown: Mapping[str, Any] = field(default_factory=lambda: dict[str, Any]())
-    """Other keys of the picture's metadata, kept on a rewrite."""
+    """Other keys of DFL's metadata, kept on a rewrite."""
     own: OwnMetadata | None = None
-    """Faceloom's own block; None for a face that another program made."""
+    """Faceloom's own block; None for a face from another program."""
 
     def __post_init__(self) -> None:
         if self.face_type not in FACE_TYPES:
@@ -135,14 +135,14 @@ def _floats(value: Any, shape: tuple[int, ...], what: str) -> NDArray[np.float64
 def _landmarks(value: Any, what: str) -> NDArray[np.float32]:
     points = _floats(value, (68, 2), what)
     if np.abs(points).max() > 1e9:
-        raise FormatError(f"face metadata: {what} lie beyond any picture")
+        raise FormatError(f"face metadata: {what} are outside any picture")
     return points.astype(np.float32)
 
 
 def _rect(value: Any) -> NDArray[np.int32]:
     corners = _floats(value, (4,), "source_rect")
     if np.abs(corners).max() > 1e9:
-        raise FormatError("face metadata: source_rect lies beyond any picture")
+        raise FormatError("face metadata: source_rect is outside any picture")
     return np.rint(corners).astype(np.int32)
 
 
@@ -150,7 +150,7 @@ def _rect(value: Any) -> NDArray[np.int32]:
 
 
 def record_to_dfl(record: FaceRecord) -> dict[str, Any]:
-    """The dictionary that DFL keeps in the picture, with the types that its tools expect."""
+    """DFL's dictionary, with the types that its tools expect."""
     polygons = [
         {"type": int(p.include), "pts": np.asarray(p.points, np.float32)}
         for p in record.seg_ie_polys
@@ -174,7 +174,7 @@ def record_to_dfl(record: FaceRecord) -> dict[str, Any]:
 
 
 def record_from_dfl(raw: object, own: OwnMetadata | None = None) -> FaceRecord:
-    """The record of DFL's dictionary, of any age; `FormatError` when something cannot be."""
+    """The record of DFL's dictionary, of any version; `FormatError` if a value is invalid."""
     if not isinstance(raw, dict) or raw.get("landmarks") is None:
         raise FormatError("no face metadata")
     values: dict[str, Any] = {str(key): value for key, value in raw.items()}
@@ -201,7 +201,7 @@ def _default(value: Any, default: Any) -> Any:
 
 
 def _source_landmarks(values: dict[str, Any]) -> Any:
-    """Landmarks in the frame; for files that lack them, mapped back from the picture."""
+    """Landmarks in the frame; if the file lacks them, mapped back from the picture."""
     if values.get("source_landmarks") is not None:
         return values["source_landmarks"]
     if values.get("face_type") == "mark_only":
@@ -221,7 +221,7 @@ def _rect_of(source_landmarks: Any) -> Any:
     try:
         return rect_from_landmarks(points)
     except InputError:
-        raise FormatError("face metadata: source_landmarks fall on one spot") from None
+        raise FormatError("face metadata: all source_landmarks coincide") from None
 
 
 def _encoded_mask(value: Any) -> bytes | None:
@@ -229,16 +229,16 @@ def _encoded_mask(value: Any) -> bytes | None:
         return value
     if isinstance(value, np.ndarray) and value.dtype == np.uint8:
         return value.tobytes()
-    raise FormatError("face metadata: xseg_mask is no encoded picture")
+    raise FormatError("face metadata: xseg_mask is not an encoded picture")
 
 
 def polygons_from_dfl(value: Any) -> tuple[SegPolygon, ...]:
-    """Polygons of both dumps (pipeline.md 2.9), including ones first."""
+    """Polygons in either of DFL's forms, including ones first."""
     if value is None:
         return ()
     dump = value.get("polys") if isinstance(value, dict) else value
     if not isinstance(dump, list) or len(dump) > _MAX_POLYGONS:
-        raise FormatError("face metadata: seg_ie_polys are no polygons")
+        raise FormatError("face metadata: seg_ie_polys are not polygons")
     polygons = [_polygon(item) for item in dump]
     return tuple(sorted(polygons, key=lambda polygon: not polygon.include))
 
@@ -249,20 +249,20 @@ def _polygon(item: Any) -> SegPolygon:
     elif isinstance(item, (list, tuple)) and len(item) == 2:
         kind, points = item
     else:
-        raise FormatError("face metadata: seg_ie_polys are no polygons")
+        raise FormatError("face metadata: seg_ie_polys are not polygons")
     try:
         array = np.asarray(points, dtype=np.float32)
     except (ValueError, TypeError, OverflowError):
-        raise FormatError("face metadata: seg_ie_polys are no polygons") from None
+        raise FormatError("face metadata: seg_ie_polys are not polygons") from None
     if kind not in (0, 1) or array.ndim != 2 or array.shape[1] != 2:
-        raise FormatError("face metadata: seg_ie_polys are no polygons")
+        raise FormatError("face metadata: seg_ie_polys are not polygons")
     if not np.isfinite(array).all():
-        raise FormatError("face metadata: seg_ie_polys are no polygons")
+        raise FormatError("face metadata: seg_ie_polys are not polygons")
     return SegPolygon(include=bool(kind), points=array)
 
 
 def rewritten_dfl(old: Mapping[str, Any], record: FaceRecord) -> dict[str, Any]:
-    """`record` as DFL's dictionary, keeping what `old` holds for every field that is the same.
+    """`record` as DFL's dictionary, with the values of `old` for all unchanged fields.
 
     So an edit of one field leaves the others bit for bit as another program wrote them.
     """

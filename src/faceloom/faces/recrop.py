@@ -1,14 +1,14 @@
-"""A face cut anew: another size or face type, from its own picture or from its frame.
+"""Re-cropping a face: another size or face type, from its own picture or from its frame.
 
-The metadata follows the picture: landmarks, polygons, matrix and the stored mask, whatever size
-that has (pipeline.md 5.5). Our own block is kept.
+Landmarks, polygons, matrix and the stored mask, whatever its size, are transformed with the
+picture. Our own block is kept.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import Any
 
 import cv2
 import numpy as np
@@ -28,16 +28,16 @@ from faceloom.geometry import (
 
 Matrix = NDArray[np.float64]
 
+# A matrix fits if it maps the frame's landmarks this close (share of the side) to the picture's.
 _AGREES = 0.02
-"""A matrix that maps the frame's landmarks this near (parts of the picture) to the picture's."""
+# Two crops whose corners are this close are the same: the stored mask is kept.
 _SAME_PX = 0.5
-"""Two crops whose corners are this near are one: the stored mask stays as it is."""
 _BINARY_SHARE = 0.98
 
 
 @dataclass(frozen=True, eq=False)
 class Recrop:
-    """How a face is cut anew."""
+    """The new crop of a face."""
 
     face_type: FaceType
     size_px: int
@@ -50,13 +50,13 @@ class Recrop:
 
 
 def plan_resize(record: FaceRecord, old_size: tuple[int, int], size_px: int) -> Recrop:
-    """The same crop at another size. Raises `InputError` for `mark_only`, which is no crop, and
+    """The same crop at another size. Raises `InputError` for `mark_only`, which is not a crop, and
     for a picture that is not square."""
     h, w = old_size
     if record.face_type == "mark_only":
-        raise InputError("a mark_only picture is the whole frame: give the face type to cut")
+        raise InputError("a mark_only picture is the whole frame; choose a face type")
     if h != w:
-        raise InputError(f"a picture of {w}x{h} pixels is no square: cut it from the footage")
+        raise InputError(f"a picture of {w}x{h} pixels is not square; crop it from the footage")
     factor = size_px / h
     matrix = record.image_to_face_mat
     scale = np.array([[factor, 0.0, 0.0], [0.0, factor, 0.0]])
@@ -67,11 +67,11 @@ def plan_resize(record: FaceRecord, old_size: tuple[int, int], size_px: int) -> 
 def plan_recrop(
     record: FaceRecord, old_size: tuple[int, int], size_px: int, face_type: FaceType
 ) -> Recrop:
-    """The crop of `face_type` that the face's landmarks in the frame give.
+    """The crop of `face_type` computed from the face's landmarks in the frame.
 
-    Where the stored matrix does not fit the landmarks (edited by hand, or missing), the place of
-    the new crop in the old picture comes from the picture's own landmarks, as in DFL. Raises
-    `InputError` for `mark_only` and for landmarks that allow no crop.
+    If the stored matrix is missing or does not fit the landmarks (edited by hand), the new crop's
+    place in the old picture comes from the picture's own landmarks, as in DFL. Raises `InputError`
+    for `mark_only` as target and for landmarks that allow no crop.
     """
     aspect = 1.0 if record.own is None else record.own.pixel_aspect
     frame_to_new = frame_to_face(record.source_landmarks, size_px, face_type, pixel_aspect=aspect)
@@ -88,20 +88,20 @@ def plan_recrop(
 
 
 def _compose(outer: Matrix, inner: Matrix) -> Matrix:
-    """The matrix that maps by `inner` first."""
+    """The matrix that applies `inner` first."""
     linear = outer[:, :2] @ inner[:, :2]
     return np.column_stack([linear, outer[:, :2] @ inner[:, 2] + outer[:, 2]])
 
 
 def frame_size_px(record: FaceRecord, face_type: FaceType) -> float:
-    """The side that a crop of `face_type` has in the frame, in frame pixels."""
+    """The side of a `face_type` crop in the frame, in frame pixels."""
     aspect = 1.0 if record.own is None else record.own.pixel_aspect
     matrix = frame_to_face(record.source_landmarks, 1, face_type, pixel_aspect=aspect)
     return math.sqrt(crop_area(matrix, 1))
 
 
 def uncovered(recrop: Recrop) -> float:
-    """The share of the new picture that lies outside the old one, 0 to 1."""
+    """The share of the new picture outside the old one, 0 to 1."""
     h, w = recrop.old_size
     n = recrop.size_px
     square = np.array([[0, 0], [n, 0], [n, n], [0, n]], np.float64)
@@ -117,12 +117,12 @@ def recrop_picture(
 ) -> NDArray[np.uint8]:
     """The new picture, n n 3 RGB uint8, from the old one or from the frame.
 
-    Shrinking averages first; what lies beyond `image` is black. Raises `InputError` for a frame
-    where the face has no matrix.
+    Shrinking is antialiased; anything outside `image` is black. Raises `InputError` for a frame if
+    the face has no matrix.
     """
     matrix = recrop.frame_to_new if from_frame else recrop.old_to_new
     if matrix is None:
-        raise InputError("a face without a matrix cannot be cut from its frame")
+        raise InputError("a face without a matrix cannot be cropped from its frame")
     new = warp_to_face(image, matrix, recrop.size_px, interpolation="lanczos4", antialias=True)
     return np.asarray(new, dtype=np.uint8)
 
@@ -130,7 +130,7 @@ def recrop_picture(
 def recrop_record(record: FaceRecord, recrop: Recrop, *, from_frame: bool = False) -> FaceRecord:
     """The metadata of the new picture. Raises `FormatError` for a damaged mask.
 
-    `from_frame` takes the landmarks anew from those in the frame, as the picture is.
+    With `from_frame`, landmarks are computed from those in the frame, like the picture.
     """
     m = recrop.old_to_new
     landmarks = transform_points(record.landmarks, m)
@@ -151,10 +151,10 @@ def recrop_record(record: FaceRecord, recrop: Recrop, *, from_frame: bool = Fals
 
 
 def _mask(record: FaceRecord, recrop: Recrop) -> bytes | None:
-    """The stored mask for the new picture; 0 where the old one did not reach.
+    """The stored mask for the new picture; 0 outside the old one.
 
-    A mask covers the whole picture whatever its own size is, and is laid over it pixel edge on
-    pixel edge, as every resize does. One of zeros and ones stays one.
+    A mask covers the whole picture whatever its own size; edges are mapped to edges, as in any
+    resize. A binary mask stays binary.
     """
     if record.xseg_mask is None or _same_crop(recrop):
         return record.xseg_mask
@@ -174,26 +174,15 @@ def _mask(record: FaceRecord, recrop: Recrop) -> bytes | None:
 
 
 def _edge_to_edge(x: float, y: float) -> Matrix:
-    """Scaling that maps a picture's edges, half a pixel outside its outer centres, to edges."""
+    """Scaling that maps a picture's edges, half a pixel outside the outer centres, to edges."""
     return np.array([[x, 0.0, (x - 1) / 2], [0.0, y, (y - 1) / 2]])
 
 
 def _same_crop(recrop: Recrop) -> bool:
-    """Whether the new picture shows what the old one does, but for its size."""
+    """Whether the new picture differs from the old one only in size."""
     h, w = recrop.old_size
     n = recrop.size_px
     corners = np.array([[0, 0], [w, 0], [w, h], [0, h]], np.float64)
     square = np.array([[0, 0], [n, 0], [n, n], [0, n]], np.float64)
     apart = np.abs(transform_points(corners, recrop.old_to_new) - square).max()
     return bool(apart <= _SAME_PX * max(1.0, n / max(h, w)))
-
-
-__all__: Final = [
-    "Recrop",
-    "frame_size_px",
-    "plan_recrop",
-    "plan_resize",
-    "recrop_picture",
-    "recrop_record",
-    "uncovered",
-]

@@ -12,11 +12,11 @@ if TYPE_CHECKING:
     from faceloom.workspace.faceset import (
         beside,
         faceset_folder,
-        held_for_moves,
+        lock_for_moves,
         refuse_empty,
         undo_command,
     )
-    from faceloom.workspace.footage import open_side, timeline_like, timeline_of_dump
+    from faceloom.workspace.footage import open_side, timeline_like
     from faceloom.workspace.frame_feed import FrameFeed
     from faceloom.workspace.layout import (
         Workspace,
@@ -25,14 +25,9 @@ if TYPE_CHECKING:
         media_files,
         set_footage,
         stage_config,
+        table_sources,
     )
-    from faceloom.workspace.result_video import (
-        mask_like,
-        refuse_misfits,
-        refuse_sources,
-        sound_of,
-        unsigned_path,
-    )
+    from faceloom.workspace.result_video import mask_like, refuse_sources, sound_of, unsigned_path
 
 __all__ = [
     "FrameFeed",
@@ -41,38 +36,32 @@ __all__ = [
     "create_workspace",
     "faceset_folder",
     "footage_in",
-    "held_for_moves",
+    "lock_for_moves",
     "mask_like",
     "media_files",
     "open_side",
     "refuse_empty",
-    "refuse_misfits",
     "refuse_sources",
     "set_footage",
     "sound_of",
     "stage_config",
+    "table_sources",
     "timeline_like",
-    "timeline_of_dump",
     "undo_command",
     "unsigned_path",
 ]
 
-_MODULES = {
-    "faceset": ("beside", "faceset_folder", "held_for_moves", "refuse_empty", "undo_command"),
-    "footage": ("open_side", "timeline_like", "timeline_of_dump"),
-    "frame_feed": ("FrameFeed",),
-    "layout": (
-        *("Workspace", "create_workspace", "footage_in", "media_files"),
-        *("set_footage", "stage_config"),
-    ),
-    "result_video": (
-        *("mask_like", "refuse_misfits", "refuse_sources", "sound_of", "unsigned_path"),
-    ),
+# The module of each name; `layout` for the others.
+_ELSEWHERE = {
+    "FrameFeed": "frame_feed",
+    **dict.fromkeys(("open_side", "timeline_like"), "footage"),
+    **dict.fromkeys(("mask_like", "refuse_sources", "sound_of", "unsigned_path"), "result_video"),
+    **dict.fromkeys(("beside", "faceset_folder", "lock_for_moves"), "faceset"),
+    **dict.fromkeys(("refuse_empty", "undo_command"), "faceset"),
 }
-_HOMES = {name: module for module, names in _MODULES.items() for name in names}
 
 
 def __getattr__(name: str) -> Any:
-    if name in _HOMES:
-        return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_ELSEWHERE.get(name, 'layout')}"), name)

@@ -11,7 +11,7 @@ from faceloom.core import InputError
 from faceloom.core.vocabulary import SIDES
 from faceloom.core.words import counted
 from faceloom.faces.archives.pack import folder_pack
-from faceloom.faces.moves.moves import hold_faces
+from faceloom.faces.moves.moves import lock_faces
 from faceloom.workspace.layout import Workspace
 
 
@@ -40,19 +40,19 @@ def beside(folder: Path, ending: str) -> Path:
     return (folder if as_named else resolved).with_name(f"{resolved.name}_{ending}")
 
 
-def held_for_moves(folder: Path, *, wanted: bool = True) -> ExitStack:
+def lock_for_moves(folder: Path, *, wanted: bool = True) -> ExitStack:
     """Lock a faceset from before a tool reads its faces until it moves them.
 
     Otherwise another tool could give their names to other faces in between. Close the stack just
     before `move_faces`, which takes the lock itself. Without `wanted`, for a tool that only reads,
-    nothing is locked. Raises `InputError` for a packed faceset and as `hold_faces`.
+    nothing is locked. Raises `InputError` for a packed faceset and as `lock_faces`.
     """
     hold = ExitStack()
     if wanted:
         pack = folder_pack(folder)
         if pack is not None:
             raise InputError(f"{folder}: packed ({pack.name}); `faceloom faceset unpack` it first")
-        hold.enter_context(hold_faces(folder))
+        hold.enter_context(lock_faces(folder))
     return hold
 
 

@@ -19,8 +19,8 @@ import pytest
 from faceloom.core import Cancel, CancelledError, InputError, NullProgress, file_lock
 from faceloom.faces import Faceset
 from faceloom.faces.moves.journal import JOURNAL_FOLDER
-from faceloom.faces.moves.lock import EXTRACT_LOCK
 from faceloom.faces.moves.moves import (
+    EXTRACT_LOCK,
     Move,
     move_faces,
     operations,
@@ -131,7 +131,7 @@ def test_undo_returns_to_the_identical_listing(tmp_path: Path, seed: int):
         assert listing(tmp_path) == states.pop()
         undo_moves(folder)
     assert listing(tmp_path) == states[0]
-    with pytest.raises(InputError, match="nothing was moved"):
+    with pytest.raises(InputError, match="nothing to undo"):
         undo_moves(folder)
 
 
@@ -211,7 +211,7 @@ def test_what_the_user_did_meanwhile_is_respected(tmp_path: Path):
         "3.jpg": "3.jpg",
         "4.jpg": "4.jpg",
     }
-    assert any("2 faces are gone or renamed by hand" in note for note in progress.notes)
+    assert any("2 faces deleted or renamed by hand" in note for note in progress.notes)
     assert any("2~2.jpg" in note for note in progress.notes)
 
 

@@ -15,7 +15,7 @@ from faceloom.faces.moves.journal import JOURNAL_FOLDER, Step, entry_path, next_
 from faceloom.faces.moves.journal import note_target as note
 from faceloom.faces.moves.moves import (
     Move,
-    hold_faces,
+    lock_faces,
     move_faces,
     operations,
     recover_moves,
@@ -194,9 +194,9 @@ def test_notes_cut_by_two_kills_do_not_spoil_the_journal(folder: Path):
 
 def test_numbers_that_a_foreign_journal_has_used_up(folder: Path):
     journal(folder, "done", ["a.jpg", "b.jpg"]).rename(entry_path(folder, 99_999_999, "done"))
-    with pytest.raises(InputError, match="no number left"):
+    with pytest.raises(InputError, match="no numbers left"):
         next_number(folder)
-    with pytest.raises(InputError, match="no number left"):
+    with pytest.raises(InputError, match="no numbers left"):
         move_faces(folder, [Move(folder / "a.jpg", folder / "d.jpg")], label="x")
     assert sorted(listing(folder)) == ["a.jpg", "b.jpg", "c.jpg"]
 
@@ -208,24 +208,24 @@ def test_a_journal_behind_a_link_is_nobodys(folder: Path, tmp_path: Path):
     (elsewhere / ".tmp-1").write_text("somebody's")
     path.parent.symlink_to(elsewhere)
     assert not recover_moves(folder) and operations(folder) == []
-    with pytest.raises(InputError, match="is a link"):
+    with pytest.raises(InputError, match="is a symbolic link"):
         move_faces(folder, [Move(folder / "a.jpg", folder / "d.jpg")], label="x")
     assert sorted(path.name for path in elsewhere.iterdir()) == [".tmp-1", "000001.todo.jsonl"]
     assert "a.jpg" in listing(folder)
 
 
 def test_faces_that_are_held_do_not_move(folder: Path):
-    with hold_faces(folder):
+    with lock_faces(folder):
         with pytest.raises(InputError, match="rewriting faces"):
             move_faces(folder, [Move(folder / "a.jpg", folder / "d.jpg")], label="x")
-        with pytest.raises(InputError, match="rewriting faces"), hold_faces(folder):
+        with pytest.raises(InputError, match="rewriting faces"), lock_faces(folder):
             pass
     assert move_faces(folder, [Move(folder / "a.jpg", folder / "d.jpg")], label="x").moved == 1
 
 
 def test_holding_finishes_what_a_kill_left(folder: Path):
     journal(folder, "todo", row(folder, "a.jpg", "d.jpg"))
-    with hold_faces(folder):
+    with lock_faces(folder):
         assert "d.jpg" in listing(folder)
 
 

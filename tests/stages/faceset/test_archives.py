@@ -82,15 +82,15 @@ def test_training_and_merging_open_a_packed_faceset(folder: Path):
             folder, size_px=64, face_type="full_face", device=torch.device("cpu"), threads=2
         )
 
-    loose, frames = load(), Faceset(folder).by_frame()
+    loose, frames = load(), {record.source_stem: record for _, record in Faceset(folder)}
     do(run_pack, PackConfig(faceset=str(folder), remove=True))
     packed = load()
     assert packed.names == loose.names and packed.digest == loose.digest
     assert torch.equal(packed.planes, loose.planes)
-    again = Faceset(folder).by_frame()
+    again = {record.source_stem: record for _, record in Faceset(folder)}
     assert list(again) == list(frames) and len(frames) == 5
-    for stem, (known,) in again.items():
-        assert (known.source_landmarks == frames[stem][0].source_landmarks).all()
+    for stem, known in again.items():
+        assert (known.source_landmarks == frames[stem].source_landmarks).all()
     assert list(_usable_faces(folder, NullProgress())) == list(frames)
 
 

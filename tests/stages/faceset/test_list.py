@@ -131,7 +131,7 @@ def test_original_names_come_back_and_go_again(folder: Path, capsys: pytest.Capt
     assert run_command(["faceset", "undo", str(folder)]) == 0
     assert {path.name: path.read_bytes() for path in folder.glob("*.jpg")} == before
     assert run_command(["faceset", "undo", str(folder)]) == 1
-    assert "could be undone" in capsys.readouterr().err
+    assert "nothing to undo" in capsys.readouterr().err
 
 
 def test_a_shuffled_extraction_gets_its_names_back(tmp_path: Path):

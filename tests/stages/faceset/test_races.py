@@ -16,7 +16,7 @@ from faceloom.faces.archives.pack import open_pack, read_packed
 from faceloom.faces.archives.pack_writer import PackFace, write_pack
 from faceloom.faces.files.dfl_form import dfl_form
 from faceloom.faces.files.face_file import read_bytes
-from faceloom.faces.moves.moves import hold_faces
+from faceloom.faces.moves.moves import lock_faces
 from faceloom.stages.faceset.config import (
     ImportFacesConfig,
     MasksConfig,
@@ -129,7 +129,7 @@ def test_names_that_only_capitals_tell_apart_are_not_packed(folder: Path):
     (folder / "00001_0.JPG").write_bytes(face.read_bytes())
     if len(list(folder.iterdir())) < 5:
         pytest.skip("capitals do not matter on this file system")
-    with pytest.raises(InputError, match="but for capitals"):
+    with pytest.raises(InputError, match="ignoring case"):
         do(run_pack, PackConfig(faceset=str(folder), remove=True))
     assert len(Faceset(folder)) == 5
 
@@ -145,7 +145,7 @@ def test_tools_that_rewrite_faces_wait_for_nobody(folder: Path, tmp_path: Path):
     do(run_pack, PackConfig(faceset=str(folder), format="zip"))
     folder.with_name("aligned.zip").rename(tmp_path / "x.zip")
     before = {path: path.read_bytes() for path in folder.glob("*.jpg")}
-    with hold_faces(folder):
+    with lock_faces(folder):
         for tool, config in tools:
             with pytest.raises(InputError, match="another process is moving or rewriting"):
                 do(tool, config)

@@ -1,4 +1,4 @@
-"""Facesets in one file, whichever kind it is: a pack of DFL's or a zip file."""
+"""Facesets in one file of either kind: DFL's pack or a zip file."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ class Archive:
 
     path: Path
     names: tuple[str, ...]
-    """`name`, or `person/name`: plain names, none twice, of files that may be faces."""
+    """`name` or `person/name` of the files that may be faces: plain, unique names."""
     ignored: tuple[str, ...]
-    """What else is in it."""
+    """Other files in it."""
     read: Callable[[str], bytes]
     """A file's content by its name."""
 
 
 @contextmanager
 def open_archive(path: Path) -> Generator[Archive]:
-    """Open a pack or zip file; which it is, its first bytes tell.
+    """Open a pack or zip file, recognised by its first bytes.
 
-    Raises `InputError` when it cannot be read, `FormatError` in one line when it is damaged or
-    hostile; reading from it raises the same.
+    Raises `InputError` if it cannot be read, `FormatError` if it is damaged or hostile; reading
+    from it raises the same.
     """
     try:
         with path.open("rb") as file:
@@ -48,7 +48,7 @@ def open_archive(path: Path) -> Generator[Archive]:
     seen: set[str] = set()
     for name in usable:
         if name.casefold() in seen:
-            raise FormatError(f"{path}: two faces are called {shown(name)}, but for capitals")
+            raise FormatError(f"{path}: two faces are named {shown(name)}, ignoring case")
         seen.add(name.casefold())
     ignored = tuple(shown(name) for name in names if Path(name).suffix.lower() not in FACE_SUFFIXES)
     yield Archive(path, usable, ignored, lambda name: read_packed(path, name, most=MAX_FILE_BYTES))

@@ -1,8 +1,9 @@
-"""Reading `faceset.pak`: a whole faceset in one file, as DFL packs it (pipeline.md 2.7).
+"""Reading `faceset.pak`: a whole faceset in one file, as DFL packs it.
 
-Header (version, length of the table), a pickled table of the faces, their offsets, and then the
-original files one after another. Only the names of the table count: each picture carries its own
-metadata, and face types had other numbers at other times. No picture is read before it is wanted.
+A header (version, length of the table), a pickled table of the faces, their offsets, and then the
+original files (docs/internals/formats.md). Of the table only the names are used: each picture
+carries its own metadata, and the numbers of face types have changed over time. Pictures are read
+on demand.
 """
 
 from __future__ import annotations
@@ -20,12 +21,12 @@ from typing import Any, BinaryIO, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from faceloom.core import FormatError, InputError
+from faceloom.core import FaceloomError, FormatError, InputError
 from faceloom.faces.archives.plain_names import is_plain_name, shown
 from faceloom.pickles import FACE_GLOBALS, Builder, refused, stream
 
 PACK_NAMES: Final = ("faceset.pak", "samples.pak")
-"""What a pack in a faceset's folder is called; the second until 2019-12."""
+"""File names of a pack in a faceset's folder; the second one was used until 2019-12."""
 PACK_SUFFIX: Final = ".pak"
 SAMPLE_TYPE: Final = ("samplelib.Sample", "SampleType")
 FACE_TYPE: Final = ("facelib.FaceType", "FaceType")
@@ -37,17 +38,17 @@ _VERSION = 1
 
 @dataclass(frozen=True, eq=False)
 class Pack:
-    """An open pack: what is in it and where. Holds no file open; safe in any thread."""
+    """The content of a pack. Keeps no file open; safe in any thread."""
 
     path: Path
     names: tuple[str, ...]
     """(n) `name`, or `person/name`, in the pack's order."""
     offsets: NDArray[np.int64]
-    """(n + 1) where each file begins in the pack, and where the last one ends."""
+    """(n + 1) the start of each file in the pack, and the end of the last one."""
     stamp: tuple[int, int]
-    """Size and time of change, in ns, of the pack when it was opened."""
+    """Size and modification time in ns of the pack when it was opened."""
     inode: int
-    """Of the pack when it was opened."""
+    """Inode of the pack when it was opened."""
     rows: Mapping[str, int]
     """Name → row."""
 
@@ -59,18 +60,18 @@ class Pack:
         return int(self.offsets[row + 1] - self.offsets[row])
 
     def read(self, row: int, limit: int | None = None) -> bytes:
-        """A file's bytes, or its first `limit`; `FormatError` when the pack has changed."""
+        """A file's bytes, or its first `limit`; `FormatError` if the pack has changed."""
         wanted = self.size(row) if limit is None else min(limit, self.size(row))
         try:
             with self.path.open("rb") as handle:
                 if not self._is_of(os.fstat(handle.fileno())):
-                    raise FormatError(f"{self.path}: was changed while it was read")
+                    raise FormatError(f"{self.path}: changed while it was read")
                 handle.seek(int(self.offsets[row]))
                 data = handle.read(wanted)
         except OSError as error:
             raise _unreadable(self.path, error) from None
         if len(data) != wanted:
-            raise FormatError(f"{self.path}: ends too early; it was changed while it was read")
+            raise FormatError(f"{self.path}: truncated; it changed while it was read")
         return data
 
     def is_current(self) -> bool:
@@ -96,8 +97,8 @@ def folder_pack(folder: Path) -> Path | None:
 
 
 def pack_of(path: Path) -> tuple[Path, str] | None:
-    """(pack, name in it) for a path that leads into a pack, as `aligned/faceset.pak/0.jpg`."""
-    if PACK_SUFFIX not in str(path).lower():  # most paths, and asked for every face
+    """(pack, name in it) for a path into a pack such as `aligned/faceset.pak/0.jpg`."""
+    if PACK_SUFFIX not in str(path).lower():  # most paths; this runs for every face
         return None
     for parent, depth in zip(path.parents, (1, 2), strict=False):
         if parent.suffix.lower() == PACK_SUFFIX and parent.is_file():
@@ -108,8 +109,8 @@ def pack_of(path: Path) -> tuple[Path, str] | None:
 def read_packed(pack: Path, name: str, *, limit: int | None = None, most: int) -> bytes:
     """A packed file's bytes, or its first `limit`.
 
-    Raises `InputError` when the pack has no such file, `FormatError` when it is damaged or the
-    whole file is wanted and has more than `most` bytes.
+    Raises `InputError` if the pack has no such file, `FormatError` if it is damaged, or if the
+    whole file is requested and has more than `most` bytes.
     """
     opened, row = _find(pack, name, limit, most)
     try:
@@ -117,7 +118,7 @@ def read_packed(pack: Path, name: str, *, limit: int | None = None, most: int) -
     except FormatError:
         if opened.is_current():
             raise
-    # Another pack has taken its place since, in which the face lies elsewhere.
+    # Another pack has replaced it, in which the face is at another offset.
     opened, row = _find(pack, name, limit, most)
     return opened.read(row, limit)
 
@@ -133,10 +134,10 @@ def _find(pack: Path, name: str, limit: int | None, most: int) -> tuple[Pack, in
 
 
 def open_pack(path: Path) -> Pack:
-    """The table of a pack, from memory where it was read before and has not changed.
+    """The table of a pack; cached while the file does not change.
 
-    Raises `InputError` when it cannot be read, `FormatError` in one line when it is damaged or
-    hostile: nothing in it is run, and nothing larger than the file's own size is believed.
+    Raises `InputError` if it cannot be read, `FormatError` if it is damaged or hostile: nothing in
+    it is run, and no size beyond that of the file is trusted.
     """
     try:
         stat = path.stat()
@@ -147,7 +148,7 @@ def open_pack(path: Path) -> Pack:
 
 @functools.lru_cache(maxsize=4)
 def _opened(path: Path, size: int, mtime_ns: int, inode: int) -> Pack:
-    """The pack of that size, time and inode: what it is asked for is what it is kept under."""
+    """The pack with that size, time and inode, which are the key of the cache."""
     try:
         with path.open("rb") as handle:
             stat = os.fstat(handle.fileno())
@@ -160,6 +161,18 @@ def _opened(path: Path, size: int, mtime_ns: int, inode: int) -> Pack:
         raise FormatError(f"{path}: {error}") from None
     rows = {name: row for row, name in enumerate(names)}
     return Pack(path, names, offsets, (size, mtime_ns), inode, rows)
+
+
+def pack_trouble(folder: Path) -> tuple[Path, str] | None:
+    """(the folder's pack, why it cannot be read); None if there is no pack or it can be read."""
+    path = folder_pack(folder)
+    if path is None:
+        return None
+    try:
+        open_pack(path)
+    except FaceloomError as error:
+        return path, str(error).removeprefix(f"{path}: ")
+    return None
 
 
 def _unreadable(path: Path, error: OSError) -> InputError:
@@ -175,19 +188,19 @@ def _read_table(handle: BinaryIO, size: int) -> tuple[tuple[str, ...], NDArray[n
         raise FormatError("damaged pack: it ends in its header")
     version, length = _HEADER.unpack(head)
     if version != _VERSION:
-        raise FormatError(f"no faceset.pak, or one of another version than {_VERSION}")
+        raise FormatError(f"not a faceset.pak of version {_VERSION}")
     start = _HEADER.size
     if not 0 < length <= min(size - start, MAX_TABLE_BYTES):
         raise FormatError(f"damaged pack: a table of {length} bytes in a file of {size}")
     names = tuple(_names(handle, start, length))
     if len(set(names)) < len(names):
         twice = next(name for name, count in Counter(names).items() if count > 1)
-        raise FormatError(f"damaged pack: it holds {shown(twice)} twice")
+        raise FormatError(f"damaged pack: it contains {shown(twice)} twice")
     return names, _offsets(handle, start + length, len(names), size)
 
 
 def _names(handle: BinaryIO, start: int, length: int) -> Iterator[str]:
-    """The files' names. Maps the file as far as the table goes: none of it is copied."""
+    """The files' names. The table is memory-mapped, not copied."""
     wanted = ("filename", "person_name")
     with mmap.mmap(handle.fileno(), start + length, access=mmap.ACCESS_READ) as table:
         for count, face in enumerate(stream(table, start=start, allow=_GLOBALS, only=wanted)):
@@ -198,22 +211,22 @@ def _names(handle: BinaryIO, start: int, length: int) -> Iterator[str]:
 
 def _name(face: Any) -> str:
     if not isinstance(face, dict):
-        raise FormatError("damaged pack: its table holds something that is no face")
+        raise FormatError("damaged pack: its table contains something other than faces")
     name, person = face.get("filename"), face.get("person_name")
     if not is_plain_name(name):
-        raise FormatError(f"damaged or hostile pack: {shown(name)} is no plain file name")
+        raise FormatError(f"damaged or hostile pack: {shown(name)} is not a plain file name")
     if person is None:
         return name
     if not is_plain_name(person):
-        raise FormatError(f"damaged or hostile pack: {shown(person)} is no plain folder name")
+        raise FormatError(f"damaged or hostile pack: {shown(person)} is not a plain folder name")
     return f"{person}/{name}"
 
 
 def _offsets(handle: BinaryIO, start: int, count: int, size: int) -> NDArray[np.int64]:
     """Where the files begin and the last one ends, in the pack.
 
-    The last entry is the position in the pack where DFL wrote it, and relative to the first file,
-    as the others are, where somebody mended that: either way nothing follows the last file.
+    DFL writes the last entry as a position in the pack; other programs write it relative to the
+    first file, like the other entries. Either way nothing follows the last file.
     """
     data = start + 8 * (count + 1)
     handle.seek(start)
@@ -222,19 +235,19 @@ def _offsets(handle: BinaryIO, start: int, count: int, size: int) -> NDArray[np.
         raise FormatError("damaged pack: it ends in its offsets")
     table = np.frombuffer(raw, "<u8")
     if count and (table[:-1] > size - data).any():
-        raise FormatError("damaged pack: a face lies beyond its end")
+        raise FormatError("damaged pack: a face is beyond its end")
     offsets = np.empty(count + 1, np.int64)
     offsets[:-1] = table[:-1].astype(np.int64) + data
     offsets[-1] = size
     if count and (offsets[0] != data or (np.diff(offsets) < 0).any()):
-        raise FormatError("damaged pack: its faces do not follow one another")
+        raise FormatError("damaged pack: its faces are not contiguous")
     if int(table[-1]) not in (size, size - data):
-        raise FormatError(f"damaged pack: {size} bytes, which is not what it should have")
+        raise FormatError(f"damaged pack: {size} bytes, which is not the size in its table")
     return offsets
 
 
 def _number(arguments: tuple[Any, ...]) -> int:
-    """An enumeration's value: its names and numbers changed over time, and nothing here asks."""
+    """An enumeration's value, which is not used: its numbers have changed over time."""
     if len(arguments) != 1 or type(arguments[0]) is not int:
         raise refused("an enumeration of something other than numbers")
     return arguments[0]

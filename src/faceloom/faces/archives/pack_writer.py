@@ -1,4 +1,4 @@
-"""Writing `faceset.pak` so that DFL 2.0 opens it, byte by byte as pipeline.md 2.7 has it."""
+"""Writing a `faceset.pak` that DFL 2.0 opens (docs/internals/formats.md)."""
 
 from __future__ import annotations
 
@@ -26,9 +26,10 @@ from faceloom.geometry import FaceType
 from faceloom.pickles import Called, dump_list
 
 Read = Callable[[Path], bytes]
-"""From a face's file to what goes into the archive."""
+"""From a face's file to the bytes for the archive."""
 
 _HEADER = struct.Struct("<QQ")
+# As in DFL 2.0 since 2020-04.
 _FACE_NUMBERS: Final[dict[FaceType, int]] = {
     "half_face": 0,
     "midfull_face": 1,
@@ -39,7 +40,6 @@ _FACE_NUMBERS: Final[dict[FaceType, int]] = {
     "head_no_align": 20,
     "mark_only": 100,
 }
-"""DFL 2.0's since 2020-04 (pipeline.md 2.6)."""
 _SAMPLE_FACE = 1
 
 
@@ -50,13 +50,13 @@ class PackFace:
     path: Path
     """Its file, loose or in another pack."""
     name: str
-    """What it is called in the pack."""
+    """Its name in the pack."""
     person: str | None = None
-    """Whose it is, in a faceset of several people."""
+    """Its person, in a faceset of several people."""
 
     @property
     def packed(self) -> str:
-        """The name by which a pack finds it."""
+        """Its full name in the pack."""
         return self.name if self.person is None else f"{self.person}/{self.name}"
 
 
@@ -68,11 +68,11 @@ def write_pack(
     progress: Progress | None = None,
     cancel: Cancel | None = None,
 ) -> int:
-    """Pack `faces`, in their order, into `path`, whole or not at all; returns the pack's bytes.
+    """Pack `faces`, in their order, into `path`, whole or not at all; returns the pack's size.
 
-    What `read` makes of their files goes in, twice the same; by default the files as they are.
-    Holds one face in memory at a time. Raises `InputError` for names
-    that are not plain or come twice, `FormatError` naming the first file that is no face.
+    `read` gives the content of a face, by default its file; it is called twice per face and must
+    return the same both times. One face is in memory at a time. Raises `InputError` for names that
+    are not plain or not unique, `FormatError` naming the first file that is not a face.
     """
     progress, cancel = progress or NullProgress(), cancel or Cancel()
     check_names(path, faces, MAX_PACKED)
@@ -84,14 +84,14 @@ def write_pack(
         length = file.tell() - _HEADER.size
         data = file.tell() + 8 * (len(faces) + 1)
         starts = np.concatenate([[0], np.cumsum(sizes, dtype=np.int64)]).astype("<u8")
-        # DFL writes the last entry as a position in the pack, and reads it so.
+        # DFL writes and reads the last entry as a position in the pack.
         starts[-1] += data
         file.write(starts.tobytes())
         for face, size in zip(faces, sizes, strict=True):
             cancel.check()
             content = read(face.path)
             if len(content) != size:
-                raise InputError(f"{face.path}: was changed while it was packed; pack again")
+                raise InputError(f"{face.path}: changed while it was packed; pack again")
             file.write(content)
             progress.advance()
         total = file.tell()
@@ -109,33 +109,33 @@ def verify_pack(
     progress: Progress | None = None,
     cancel: Cancel | None = None,
 ) -> None:
-    """Compare a pack with the files it was made of, byte by byte; `FormatError` at a difference."""
+    """Compare a pack byte by byte with the files it was made from; `FormatError` if it differs."""
     progress, cancel = progress or NullProgress(), cancel or Cancel()
     pack = open_pack(path)
     if pack.names != tuple(face.packed for face in faces):
-        raise FormatError(f"{path}: does not hold what was packed")
+        raise FormatError(f"{path}: does not contain what was packed")
     progress.start("compare", len(faces), "faces")
     for row, face in enumerate(faces):
         cancel.check()
         if pack.read(row) != read(face.path):
-            raise FormatError(f"{path}: {shown(face.packed)} is not as in {face.path}")
+            raise FormatError(f"{path}: {shown(face.packed)} differs from {face.path}")
         progress.advance()
     progress.finish()
 
 
 def check_names(path: Path, faces: Sequence[PackFace], most: int) -> None:
-    """`InputError` for more than `most` faces, and for names that not every system can unpack:
-    that are not plain, or come twice, be it by capitals alone."""
+    """`InputError` for more than `most` faces, and for names that some systems cannot unpack:
+    not plain, or not unique when case is ignored."""
     if len(faces) > most:
         raise InputError(f"{path}: {len(faces)} faces, more than {most} in one file")
     seen: set[str] = set()
     for face in faces:
         for part in (face.name, face.person):
             if part is not None and not is_plain_name(part):
-                raise InputError(f"{path}: {shown(part)} cannot be a name in it; rename it")
+                raise InputError(f"{path}: {shown(part)} cannot be a name in an archive; rename it")
         if face.packed.casefold() in seen:
             raise InputError(
-                f"{path}: two faces are called {shown(face.packed)}, but for capitals; rename one"
+                f"{path}: two faces are named {shown(face.packed)}, ignoring case; rename one"
             )
         seen.add(face.packed.casefold())
 
@@ -156,7 +156,7 @@ def _table(
 
 
 def _entry(face: PackFace, record: FaceRecord, size: tuple[int, int]) -> dict[str, Any]:
-    """A face as DFL's table has it: what its trainer wants to know without opening pictures."""
+    """A face's row in DFL's table: what its trainer reads without opening pictures."""
     dfl = record_to_dfl(record)
     return {
         "sample_type": Called(*SAMPLE_TYPE, _SAMPLE_FACE),

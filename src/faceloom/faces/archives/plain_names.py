@@ -1,20 +1,20 @@
-"""Names out of foreign files that may become names of files here."""
+"""Names from foreign files that may become file names here."""
 
 from __future__ import annotations
 
 from pathlib import PureWindowsPath
 from typing import TypeGuard
 
+# Less than file systems allow, so that a temporary file's prefix still fits.
 _MAX_BYTES = 240
-"""Less than what file systems allow, so that a temporary file's prefix still fits."""
 _MAX_SHOWN = 60
 
 
 def is_plain_name(name: object) -> TypeGuard[str]:
     """Whether `name` is text that names a file in its folder and nothing else, on any system.
 
-    No path, no drive, no control characters, no hidden file (the index and temporary files are
-    hidden ones), none of Windows' devices.
+    No path, no drive, no control characters, no hidden file (such as the index and temporary
+    files), no Windows device.
     """
     if type(name) is not str or not name or name.startswith(".") or name != name.strip():
         return False
@@ -28,6 +28,6 @@ def is_plain_name(name: object) -> TypeGuard[str]:
 
 
 def shown(name: object) -> str:
-    """A foreign name as an error message may show it: short, on one line."""
+    """A foreign name for an error message: short, on one line."""
     text = repr(name)
     return text if len(text) <= _MAX_SHOWN else f"{text[:_MAX_SHOWN]}…"

@@ -1,7 +1,7 @@
-"""A faceset as a plain zip file: faces stored as they are, which any program opens.
+"""A faceset as a plain zip file of uncompressed faces, which any program opens.
 
-Zip files from outside are bounded before anything is unpacked: count and size of their members, as
-declared and as they turn out, how far they unfold, and where their names lead.
+Foreign zip files are checked before anything is unpacked: number and size of their members (as
+declared and as read), compression ratio, and where their names lead.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ from faceloom.faces.files.face_file import FACE_SUFFIXES, MAX_FILE_BYTES, read_b
 
 MAX_MEMBERS: Final = 300_000
 _MAX_DIRECTORY_BYTES = 64 << 20
+# Pictures hardly compress; an uncompressed black one does, by a factor of about 60.
 _MAX_RATIO = 100
-"""Pictures hardly shrink any further; a black one in plain coding does, some sixtyfold."""
+# Members up to this size may have any ratio: they do no harm.
 _SMALL = 64 << 10
-"""Members up to this size may unfold further: it does no harm."""
 _LEAST_TOTAL = 1 << 30
 _MAX_TOTAL_RATIO = 20
 _END = struct.Struct("<4s4H2LH")
@@ -54,14 +54,14 @@ class ZipFaces:
 
     path: Path
     names: tuple[str, ...]
-    """Faces in it, sorted: `name`, or `person/name` where they lie in several folders."""
+    """Faces in it, sorted: `name`, or `person/name` if they are in several folders."""
     ignored: tuple[str, ...]
-    """Members that cannot be faces, by their names."""
+    """Names of members that cannot be faces."""
     _file: zipfile.ZipFile
     _members: Mapping[str, zipfile.ZipInfo]
 
     def read(self, name: str) -> bytes:
-        """A face's file; `FormatError` when it is damaged or not what it says it is."""
+        """A face's file; `FormatError` if it is damaged or does not match its declaration."""
         member = self._members[name]
         try:
             with self._file.open(member) as file:
@@ -71,7 +71,7 @@ class ZipFaces:
         except OSError as error:
             raise _unreadable(self.path, error) from None
         if len(data) != member.file_size:
-            raise FormatError(f"{self.path}: {shown(name)} has not the size that it says")
+            raise FormatError(f"{self.path}: {shown(name)} does not have its declared size")
         return data
 
 
@@ -83,10 +83,10 @@ def write_zip(
     progress: Progress | None = None,
     cancel: Cancel | None = None,
 ) -> int:
-    """Store `faces` in a zip file, in their order, whole or not at all; returns its bytes.
+    """Store `faces` in a zip file, in their order, whole or not at all; returns its size.
 
-    The same faces give the same bytes: no dates go in. Raises `InputError` for names that are not
-    plain or come twice, also by case alone.
+    The same faces give the same bytes: no dates are stored. Raises `InputError` for names that are
+    not plain, or not unique when case is ignored.
     """
     progress, cancel = progress or NullProgress(), cancel or Cancel()
     check_names(path, faces, MAX_MEMBERS)
@@ -106,9 +106,9 @@ def write_zip(
 def open_zip(path: Path) -> Generator[ZipFaces]:
     """Open a zip file of faces, made by anyone.
 
-    Raises `InputError` when it cannot be read, `FormatError` in one line for what is no zip file,
-    damaged or hostile: too many members, too large or unfolding too far, encrypted, links, names
-    that lead elsewhere or come twice.
+    Raises `InputError` if it cannot be read, `FormatError` if it is not a zip file, damaged or
+    hostile: too many or too large members, too high a compression ratio, encryption, links, names
+    that lead elsewhere or are not unique.
     """
     try:
         _check_directory(path)
@@ -131,11 +131,11 @@ def _reason(error: Exception) -> str:
     return " ".join(str(error).split())[:100] or type(error).__name__
 
 
-# --- what is in it
+# --- content
 
 
 def _check_directory(path: Path) -> None:
-    """`FormatError` where the list of members is too long to be read into memory."""
+    """`FormatError` if the list of members is too long to be read into memory."""
     with path.open("rb") as file:
         size = file.seek(0, 2)
         start = max(0, size - (1 << 16) - _END.size - _LOCATOR_BYTES - _END64.size)
@@ -144,7 +144,7 @@ def _check_directory(path: Path) -> None:
         end, length = _directory_end(tail)
         first = start + end - length
         if length > _MAX_DIRECTORY_BYTES:
-            raise FormatError(f"a list of members of {length} bytes; no faceset needs that")
+            raise FormatError(f"its list of members has {length} bytes; no faceset needs that")
         if first < 0:
             raise FormatError("damaged zip file: its list of members is longer than the file")
         file.seek(first)
@@ -158,12 +158,12 @@ def _check_directory(path: Path) -> None:
 
 
 def _directory_end(tail: bytes) -> tuple[int, int]:
-    """Where in `tail` the list of members ends, and its length, as Python's reader finds them."""
+    """Where in `tail` the list of members ends, and its length, found as Python's reader does."""
     at = len(tail) - _END.size
     if at < 0 or tail[at : at + 4] != b"PK\5\6" or tail[-2:] != b"\0\0":
         at = tail.rfind(b"PK\5\6")
     if at < 0 or at + _END.size > len(tail):
-        raise FormatError("no zip file, or one that ends too early")
+        raise FormatError("not a zip file, or a truncated one")
     length = _END.unpack_from(tail, at)[5]
     large = at - _LOCATOR_BYTES - _END64.size
     if large >= 0 and tail[at - _LOCATOR_BYTES :].startswith(b"PK\6\7"):
@@ -192,28 +192,28 @@ def _faces(path: Path, archive: zipfile.ZipFile) -> ZipFaces:
 
 
 def _check_sizes(members: Sequence[zipfile.ZipInfo], size: int) -> None:
-    """`FormatError` for members that unfold too far, or share their content with others."""
+    """`FormatError` for members that expand too far, or share their content with others."""
     end = 0
     for member in sorted(members, key=lambda member: member.header_offset):
         name = shown(member.filename)
         if member.header_offset < end:
-            raise FormatError(f"hostile zip file: {name} lies over another member")
+            raise FormatError(f"hostile zip file: {name} overlaps another member")
         end = member.header_offset + member.compress_size
         if end > size:
-            raise FormatError(f"damaged zip file: {name} goes on beyond its end")
+            raise FormatError(f"damaged zip file: {name} extends beyond its end")
         if member.file_size > MAX_FILE_BYTES:
             raise FormatError(f"{name} is larger than {MAX_FILE_BYTES >> 20} MiB")
         if member.file_size > max(_SMALL, _MAX_RATIO * member.compress_size):
-            raise FormatError(f"hostile zip file: {name} unfolds to far more than its size")
+            raise FormatError(f"hostile zip file: {name} expands to far more than its size")
         if member.flag_bits & 1:
             raise FormatError(f"{name} is encrypted; unpack the zip file yourself")
         if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-            raise FormatError(f"{name} is packed by an unusual method; unpack it yourself")
+            raise FormatError(f"{name} uses an unusual compression method; unpack it yourself")
         if stat.S_IFMT(member.external_attr >> 16) not in (0, stat.S_IFREG):
             raise FormatError(f"hostile zip file: {name} is a link or device")
     total = sum(member.file_size for member in members)
     if total > max(_LEAST_TOTAL, _MAX_TOTAL_RATIO * size):
-        raise FormatError(f"hostile zip file: it unfolds from {size} to {total} bytes")
+        raise FormatError(f"hostile zip file: it expands from {size} to {total} bytes")
 
 
 def _parts(member: zipfile.ZipInfo) -> tuple[str, ...]:
@@ -226,7 +226,7 @@ def _parts(member: zipfile.ZipInfo) -> tuple[str, ...]:
 
 
 def _may_be_face(parts: tuple[str, ...]) -> bool:
-    """False for what else lies in zip files: notes, thumbnails, macOS's own."""
+    """False for other files in zip files: notes, thumbnails, files of macOS."""
     if any(part.startswith(".") or part == "__MACOSX" for part in parts):
         return False
     if PurePosixPath(parts[-1]).suffix.lower() not in FACE_SUFFIXES:
@@ -238,14 +238,14 @@ def _may_be_face(parts: tuple[str, ...]) -> bool:
 
 
 def _named(faces: Mapping[tuple[str, ...], zipfile.ZipInfo]) -> dict[str, zipfile.ZipInfo]:
-    """Faces by name, or person and name where they lie in more than one folder."""
+    """Faces by name, or by person and name if they are in more than one folder."""
     several = len({parts[:-1] for parts in faces}) > 1
     named: dict[str, zipfile.ZipInfo] = {}
     seen: set[str] = set()
     for parts, member in faces.items():
         name = "/".join(parts[-2:]) if several else parts[-1]
         if name.casefold() in seen:
-            raise FormatError(f"two members are called {shown(name)}")
+            raise FormatError(f"two members are named {shown(name)}")
         seen.add(name.casefold())
         named[name] = member
     return named

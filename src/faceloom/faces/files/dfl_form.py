@@ -1,7 +1,7 @@
-"""Faces in the form that DFL 2.0 and its relatives open (pipeline.md 2.1 to 2.4).
+"""Faces in the form that DFL 2.0 and its derivatives open.
 
-They open less than we do: only JPEG files, whose JFIF header is the first, without restart
-intervals and with nothing behind the picture, and metadata of certain types.
+They accept less than we do: only JPEG files that begin with a JFIF header and have no restart
+intervals and nothing after the picture, and metadata of certain types.
 """
 
 from __future__ import annotations
@@ -32,31 +32,31 @@ _JFIF_SEGMENT = bytes.fromhex("ffe0 0010 4a464946 00 0101 00 0001 0001 00 00")
 
 
 def dfl_form(data: bytes, *, own: bool = True, jpeg_quality: int = 100) -> tuple[bytes, bool]:
-    """A face's file as DFL opens it, and whether its pixels had to be encoded anew.
+    """A face's file in the form that DFL opens, and whether its pixels were re-encoded.
 
-    They have to in a PNG and in a JPEG of a kind that DFL cannot parse. `own`: with our block,
-    which DFL steps over. Raises `FormatError` when it is no face or its metadata are too large for
-    a JPEG, `MediaError` when its picture would have to be decoded and cannot be.
+    That is necessary for a PNG, and for a JPEG that DFL cannot parse. `own` keeps our block, which
+    DFL ignores. Raises `FormatError` if it is not a face or its metadata is too large for a JPEG,
+    `MediaError` if its picture must be decoded and cannot be.
     """
     dfl_block, own_block = metadata_blocks(data)
     record = record_from_blocks(dfl_block, own_block)
-    anew = png.is_png(data) or not _is_parsed_by_dfl(data)
-    if anew:
+    encode = png.is_png(data) or not _is_parsed_by_dfl(data)
+    if encode:
         data = encode_picture(decode_picture(data), ".jpg", jpeg_quality)
     values = dfl_values(loads(dfl_block or b"", max_bytes=_MAX_BLOCK), record)
-    return with_blocks(_with_jfif_first(data), dumps(values), own_block if own else None), anew
+    return with_blocks(_with_jfif_first(data), dumps(values), own_block if own else None), encode
 
 
 def dfl_values(values: dict[str, Any], record: FaceRecord) -> dict[str, Any]:
-    """A face's dictionary with what DFL needs in it, of the types that its tools expect.
+    """A face's dictionary with all that DFL needs, in the types that its tools expect.
 
-    What it has already, and keys of other ages, stay as they are.
+    Existing values, and keys of other versions, are kept.
     """
     needed = record_to_dfl(record)
     kept = {key: value for key, value in values.items() if value is not None}
     rect = kept.get("source_rect")
     if not (isinstance(rect, np.ndarray) and rect.dtype.kind in "iu"):
-        kept.pop("source_rect", None)  # its sorter indexes it as an array
+        kept.pop("source_rect", None)  # DFL's sorter indexes it as an array
     mask = kept.get("xseg_mask")
     if mask is not None and not isinstance(mask, np.ndarray):
         kept.pop("xseg_mask")
@@ -64,7 +64,7 @@ def dfl_values(values: dict[str, Any], record: FaceRecord) -> dict[str, Any]:
 
 
 def _is_parsed_by_dfl(data: bytes) -> bool:
-    """Whether DFL's parser comes through the file, apart from what `_with_jfif_first` mends."""
+    """Whether DFL's parser can read the file, once `_with_jfif_first` has fixed its header."""
     segments = jpeg.header_segments(data)
     frames = [s.marker for s in segments if s.marker in _FRAMES]
     if frames not in ([_BASELINE], [_PROGRESSIVE]):
@@ -72,12 +72,12 @@ def _is_parsed_by_dfl(data: bytes) -> bool:
     if any(s.marker == _DRI or s.marker < _BASELINE for s in segments):
         return False
     scan = segments[-1].end
-    # It takes everything up to the first end mark for the picture, and expects nothing behind it.
+    # It takes everything up to the first end marker as the picture, and expects nothing after it.
     return data[scan : scan + 2] == b"\xff\xda" and data.find(b"\xff\xd9", scan) == len(data) - 2
 
 
 def _with_jfif_first(data: bytes) -> bytes:
-    """With the JFIF header before all else, and no other APP0, which DFL would stumble over."""
+    """With the JFIF header first, and no other APP0, which DFL cannot parse."""
     segments = jpeg.header_segments(data)
     first = segments[0]
     headers = [s for s in segments if s.marker == jpeg.APP0]
@@ -90,7 +90,7 @@ def _with_jfif_first(data: bytes) -> bytes:
 
 
 def _new_header(data: bytes, segments: list[jpeg.Segment]) -> bytes:
-    """A JFIF header where there is none, unless it would change what the colours mean."""
+    """A new JFIF header, or none if it would change the colour space."""
     frame = next((s for s in segments if s.marker in _FRAMES), None)
     if frame is None:
         raise FormatError("damaged JPEG: no frame header")

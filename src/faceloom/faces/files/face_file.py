@@ -1,7 +1,7 @@
-"""Faces as files: a JPEG or PNG that carries its own metadata (pipeline.md 2.1, 2.4, 2.5).
+"""Faces as files: a JPEG or PNG that carries its own metadata (docs/internals/formats.md).
 
-JPEG: DFL's pickle in APP15, ours as JSON in APP9. PNG, the lossless choice: the same two blocks
-in the private chunks `fcWp` (DFL's, before 2020-02) and `flMd`.
+JPEG: DFL's pickle in APP15, our JSON in APP9. PNG, which is lossless: the same two blocks in the
+private chunks `fcWp` (DFL's, before 2020-02) and `flMd`.
 """
 
 from __future__ import annotations
@@ -24,17 +24,17 @@ from faceloom.pickles import dumps, loads
 FaceSuffix = Literal[".jpg", ".png"]
 
 FACE_SUFFIXES: Final = frozenset({".jpg", ".jpeg", ".png"})
-"""Suffixes of files that are looked into, in any case. DFL itself opens only `.jpg`."""
+"""Suffixes of files that may be faces, in any case. DFL itself opens only `.jpg`."""
 MAX_FILE_BYTES: Final = 256 << 20
 MAX_PIXELS: Final = 1 << 25
-"""Of a face's picture: four times DFL's largest in each direction, and little enough to decode."""
+"""Largest picture: four times DFL's largest in each direction, and still quick to decode."""
 _MAX_SCANNED_PIXELS = 1 << 30
 _MAX_PNG_BLOCK = 1 << 20
 _OWN_APP = 0xE9
 _OWN_PREFIX = b"Faceloom\0"
 _DFL_CHUNK = b"fcWp"
 _OWN_CHUNK = b"flMd"
-# Enough for the metadata of a face without a mask; more is read when the header asks for it.
+# Enough for the metadata of a face without a mask; more is read if the header is longer.
 _FIRST_READ = 16 << 10
 
 
@@ -46,8 +46,8 @@ def encode_face(
 ) -> bytes:
     """The file of a face: `image` h w 3 RGB uint8 with `record` in it. Safe in any thread.
 
-    `quality` is the JPEG's, 1 to 100; PNG is lossless. Raises `FormatError` when the metadata is
-    larger than a JPEG can hold, `InputError` for another suffix or kind of picture.
+    `quality` is that of JPEGs, 1 to 100; PNG is lossless. Raises `FormatError` if the metadata is
+    too large for a JPEG, `InputError` for another suffix or kind of picture.
     """
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
         raise InputError(f"a face is h w 3 uint8, not {image.shape} {image.dtype}")
@@ -70,7 +70,7 @@ def encode_picture(image: NDArray[np.uint8], suffix: FaceSuffix, quality: int) -
 def _encoding(suffix: FaceSuffix, quality: int) -> list[int]:
     if suffix == ".jpg":
         return [cv2.IMWRITE_JPEG_QUALITY, quality]
-    # Run-length matching alone packs filtered photographs best, in half the time.
+    # Run-length matching alone compresses filtered photographs best, in half the time.
     run_length = [cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_RLE]
     return [cv2.IMWRITE_PNG_COMPRESSION, 1, *run_length]
 
@@ -96,33 +96,33 @@ def _inserted(suffix: str, pickled: bytes, own: bytes | None) -> bytes:
 def write_face(
     path: Path, image: NDArray[np.uint8], record: FaceRecord, *, jpeg_quality: int = 90
 ) -> int:
-    """Write a face to `path` (.jpg or .png), whole or not at all; returns the file's bytes.
+    """Write a face to `path` (.jpg or .png), whole or not at all; returns the file's size.
 
     Raises as `encode_face`, before anything is written.
     """
     suffix = path.suffix
     if suffix not in (".jpg", ".png"):
-        raise InputError(f"{path}: faces are written as .jpg or .png, in lower case as DFL wants")
+        raise InputError(f"{path}: faces are written as .jpg or .png (lower case, for DFL)")
     try:
         data = encode_face(image, record, suffix, jpeg_quality)
     except FormatError as error:
         raise FormatError(f"{path}: {error}") from None
-    _write(path, data, durable=False)
+    write_bytes(path, data, durable=False)
     return len(data)
 
 
 def update_record(path: Path, record: FaceRecord) -> None:
-    """Replace the metadata in a face's file; its pixels are not encoded again.
+    """Replace the metadata in a face's file without re-encoding its pixels.
 
-    What did not change stays bit for bit as it was. The old file stays as it is when anything
-    fails. Raises `FormatError` when the file is no JPEG or PNG or the metadata is too large.
+    Unchanged fields stay bit for bit the same. If anything fails, the old file stays. Raises
+    `FormatError` if the file is not a JPEG or PNG, or the metadata is too large.
     """
-    data = _read(path)
+    data = read_bytes(path)
     try:
         new = _with_record(data, record)
     except FormatError as error:
         raise FormatError(f"{path}: {error}") from None
-    _write(path, new, durable=True)
+    write_bytes(path, new)
 
 
 def _with_record(data: bytes, record: FaceRecord) -> bytes:
@@ -131,16 +131,16 @@ def _with_record(data: bytes, record: FaceRecord) -> bytes:
 
 
 def record_blocks(record: FaceRecord, old: bytes | None = None) -> tuple[bytes, bytes | None]:
-    """DFL's block and ours of `record`; what is as in DFL's `old` block stays bit for bit."""
+    """DFL's block and ours for `record`; fields equal to the `old` block stay bit for bit."""
     values = {} if old is None else loads(old, max_bytes=_MAX_PNG_BLOCK)
     dfl = rewritten_dfl(values if isinstance(values, dict) else {}, record)
     return dumps(dfl), None if record.own is None else own_to_json(record.own)
 
 
 def with_blocks(data: bytes, dfl: bytes, own: bytes | None) -> bytes:
-    """A face's file with these metadata blocks in place of its own; its pixels stay as they are.
+    """A face's file with other metadata blocks and the same pixels.
 
-    Raises `FormatError` when it is no JPEG or PNG, or the blocks are too large for it.
+    Raises `FormatError` if it is not a JPEG or PNG, or the blocks are too large for it.
     """
     if png.is_png(data):
         removed = frozenset({_DFL_CHUNK, _OWN_CHUNK})
@@ -150,13 +150,9 @@ def with_blocks(data: bytes, dfl: bytes, own: bytes | None) -> bytes:
 
 
 def write_bytes(path: Path, data: bytes, *, durable: bool = True) -> None:
-    """Put a face's file in place of another, whole or not at all; `InputError` where it fails."""
-    _write(path, data, durable=durable)
-
-
-def _write(path: Path, data: bytes, *, durable: bool) -> None:
+    """Write a face's file, whole or not at all; `InputError` if that fails."""
     if pack_of(path) is not None:
-        raise InputError(f"{path}: is packed; `faceloom faceset unpack` the faceset first")
+        raise InputError(f"{path}: packed; `faceloom faceset unpack` the faceset first")
     try:
         atomic_write(path, data, durable=durable)
     except OSError as error:
@@ -169,8 +165,8 @@ def _write(path: Path, data: bytes, *, durable: bool) -> None:
 def read_record(path: Path) -> FaceRecord:
     """The metadata of a face's file, without decoding the picture.
 
-    Raises `FormatError` when the file is no face or its metadata is damaged or hostile,
-    `InputError` when it cannot be read.
+    Raises `FormatError` if the file is not a face or its metadata is damaged or hostile,
+    `InputError` if it cannot be read.
     """
     try:
         return record_from_blocks(*read_blocks(path))
@@ -179,10 +175,10 @@ def read_record(path: Path) -> FaceRecord:
 
 
 def read_face(path: Path) -> tuple[NDArray[np.uint8], FaceRecord]:
-    """A face's picture, h w 3 RGB uint8 as stored (EXIF orientation is not applied, as landmarks
-    are in stored pixels), and its metadata.
+    """A face's picture, h w 3 RGB uint8, and its metadata.
 
-    Raises as `read_record`, and `MediaError` when the picture cannot be decoded.
+    EXIF orientation is not applied: landmarks refer to stored pixels. Raises as `read_record`, and
+    `MediaError` if the picture cannot be decoded.
     """
     data = read_bytes(path)
     try:
@@ -197,7 +193,7 @@ def _named(path: Path, error: FaceloomError) -> FaceloomError:
 
 
 def decode_picture(data: bytes) -> NDArray[np.uint8]:
-    """The pixels of an encoded JPEG or PNG, h w 3 RGB uint8; its size is checked beforehand."""
+    """The pixels of an encoded JPEG or PNG, h w 3 RGB uint8; its size is checked first."""
     check_decodable(data)
     flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
     try:
@@ -212,9 +208,9 @@ def decode_picture(data: bytes) -> NDArray[np.uint8]:
 def check_decodable(data: bytes) -> None:
     """`MediaError` for a picture that would take too much memory or time to decode."""
     h, w = _bounded(encoded_size(data))
-    # A decoder goes over the whole picture for each scan, and thousands fit in a small file.
+    # A decoder processes the whole picture for each scan, and a small file can have thousands.
     if h * w * (1 + data.count(b"\xff\xda")) > _MAX_SCANNED_PIXELS and jpeg.is_jpeg(data):
-        raise MediaError(f"a picture of {w}x{h} pixels in too many scans to be decoded")
+        raise MediaError(f"a picture of {w}x{h} pixels has too many scans")
 
 
 def _bounded(size: tuple[int, int]) -> tuple[int, int]:
@@ -232,21 +228,21 @@ def encoded_size(data: bytes) -> tuple[int, int]:
 
 
 def picture_size(path: Path) -> tuple[int, int]:
-    """(h, w) of a face's file, from its header alone where that is short; as `encoded_size`.
+    """(h, w) of a face's file, from its header alone if possible; as `encoded_size`.
 
-    Raises `MediaError` for a size that no face has, `InputError` when it cannot be read.
+    Raises `MediaError` for a size that no face has, `InputError` if it cannot be read.
     """
     try:
         try:
-            return _bounded(encoded_size(_read(path, _FIRST_READ)))
+            return _bounded(encoded_size(read_bytes(path, _FIRST_READ)))
         except FormatError:
-            return _bounded(encoded_size(_read(path)))  # The header goes on.
+            return _bounded(encoded_size(read_bytes(path)))  # the header is longer
     except (FormatError, MediaError) as error:
         raise _named(path, error) from None
 
 
 def record_from_bytes(data: bytes) -> FaceRecord:
-    """The record in a face's file; `FormatError` when it is no face."""
+    """The record in a face's file; `FormatError` if it is not a face."""
     return record_from_blocks(*metadata_blocks(data))
 
 
@@ -261,20 +257,20 @@ def record_from_blocks(dfl: bytes | None, own: bytes | None) -> FaceRecord:
 
 
 def read_blocks(path: Path) -> tuple[bytes | None, bytes | None]:
-    """DFL's block and ours, reading no more of the file than its header."""
-    head = _read(path, _FIRST_READ)
+    """DFL's block and ours; reads no more of the file than its header if possible."""
+    head = read_bytes(path, _FIRST_READ)
     if len(head) < _FIRST_READ:
         return metadata_blocks(head)
     if jpeg.is_jpeg(head):
         try:
             return metadata_blocks(head)
         except FormatError:
-            pass  # The header goes on, or is damaged: the whole file tells.
-    return metadata_blocks(_read(path))
+            pass  # the header is longer or damaged: read the whole file
+    return metadata_blocks(read_bytes(path))
 
 
 def metadata_blocks(data: bytes) -> tuple[bytes | None, bytes | None]:
-    """DFL's block and ours in a file's content; `FormatError` when it is no JPEG or PNG."""
+    """DFL's block and ours in a file's content; `FormatError` if it is not a JPEG or PNG."""
     if png.is_png(data):
         return png.content(data, _DFL_CHUNK), png.content(data, _OWN_CHUNK)
     if not jpeg.is_jpeg(data):
@@ -284,13 +280,8 @@ def metadata_blocks(data: bytes) -> tuple[bytes | None, bytes | None]:
     return dfl, jpeg.payload(data, segments, _OWN_APP, _OWN_PREFIX)
 
 
-def read_bytes(path: Path) -> bytes:
-    """A face's whole file, loose or packed; at most `MAX_FILE_BYTES`."""
-    return _read(path)
-
-
-def _read(path: Path, limit: int | None = None) -> bytes:
-    """The file's bytes, or its first `limit`; bounded before anything is read."""
+def read_bytes(path: Path, limit: int | None = None) -> bytes:
+    """A face's file, loose or packed, or its first `limit` bytes; at most `MAX_FILE_BYTES`."""
     packed = pack_of(path)
     if packed is not None:
         return read_packed(*packed, limit=limit, most=MAX_FILE_BYTES)

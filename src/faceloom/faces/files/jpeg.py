@@ -1,6 +1,6 @@
 """The segments of a JPEG: finding, removing and inserting metadata without touching pixels.
 
-ITU-T T.81, annex B. Everything from the first start of scan on is kept as it is.
+ITU-T T.81, annex B. Everything from the first start of scan on is kept unchanged.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ _EOI = 0xD9
 # Start-of-frame markers: C0..CF without DHT (C4), JPG (C8) and DAC (CC).
 _SOF = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _BARE = frozenset({0x01, *range(0xD0, 0xD8)})
+# Before the first scan; colour profiles and large XMP take a few hundred.
 _MAX_SEGMENTS = 4096
-"""Before the first scan: colour profiles and large XMP take some hundreds."""
 _MAX_PADDING = 4096
 
 
@@ -43,8 +43,8 @@ def is_jpeg(data: bytes) -> bool:
 def header_segments(data: bytes) -> list[Segment]:
     """The segments before the first scan, in order; the scan starts where the last one ends.
 
-    `data` may be the beginning of a file. Raises `FormatError` when it ends before the first
-    scan or is no JPEG.
+    `data` may be the beginning of a file. Raises `FormatError` if it ends before the first scan or
+    is not a JPEG.
     """
     if not is_jpeg(data):
         raise FormatError("not a JPEG")
@@ -80,7 +80,7 @@ def header_segments(data: bytes) -> list[Segment]:
 
 
 def payload(data: bytes, segments: list[Segment], marker: int, prefix: bytes) -> bytes | None:
-    """Payload, after `prefix`, of the last segment of that kind; None when there is none."""
+    """Payload, after `prefix`, of the last segment of that kind; None if there is none."""
     for segment in reversed(segments):
         if segment.marker == marker and data.startswith(prefix, segment.payload, segment.end):
             return data[segment.payload + len(prefix) : segment.end]
@@ -88,7 +88,7 @@ def payload(data: bytes, segments: list[Segment], marker: int, prefix: bytes) ->
 
 
 def picture_size(data: bytes, segments: list[Segment]) -> tuple[int, int]:
-    """(h, w) from the frame header; `FormatError` when it has none."""
+    """(h, w) from the frame header; `FormatError` if there is none."""
     for segment in segments:
         if segment.marker in _SOF and segment.end - segment.payload >= 5:
             h, w = struct.unpack_from(">HH", data, segment.payload + 1)
@@ -97,17 +97,17 @@ def picture_size(data: bytes, segments: list[Segment]) -> tuple[int, int]:
 
 
 def segment_bytes(marker: int, content: bytes) -> bytes:
-    """A whole segment; `FormatError` when `content` does not fit in one."""
+    """A whole segment; `FormatError` if `content` does not fit in one."""
     if len(content) > MAX_PAYLOAD:
         raise FormatError(
-            f"{len(content)} bytes of metadata, and a JPEG segment holds {MAX_PAYLOAD}: "
+            f"{len(content)} bytes of metadata do not fit in a JPEG segment ({MAX_PAYLOAD}): "
             "use fewer polygons or a smaller mask, or store the face as PNG"
         )
     return struct.pack(">BBH", 0xFF, marker, len(content) + 2) + content
 
 
 def insert_after_first(data: bytes, inserted: bytes) -> bytes:
-    """`inserted` behind the JFIF header of a JPEG just encoded: no parsing, for speed."""
+    """`inserted` after the JFIF header of a JPEG that OpenCV encoded; no parsing, for speed."""
     if data[2:4] != bytes([0xFF, APP0]):
         return replace_segments(data, [], inserted)
     (length,) = struct.unpack_from(">H", data, 4)
@@ -116,7 +116,7 @@ def insert_after_first(data: bytes, inserted: bytes) -> bytes:
 
 def replace_segments(data: bytes, removed: list[tuple[int, bytes]], inserted: bytes) -> bytes:
     """Without the segments that match (marker, payload prefix), and with `inserted` after the
-    last APPn segment, or first when there is none. The rest and the scans stay as they are."""
+    last APPn segment, or first if there is none. The rest and the scans are unchanged."""
     segments = header_segments(data)
     kept = [
         s

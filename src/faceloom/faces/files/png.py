@@ -12,8 +12,8 @@ from collections.abc import Iterator
 from faceloom.core import FormatError
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
+# The largest picture that we decode has about ten thousand as libpng writes it.
 _MAX_CHUNKS = 1 << 16
-"""The largest picture that is decoded takes some ten thousand, as libpng parts it."""
 
 
 def is_png(data: bytes) -> bool:
@@ -22,9 +22,9 @@ def is_png(data: bytes) -> bool:
 
 
 def chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
-    """(type, start, end) of every chunk, up to and with IEND; the content is 8 in, 4 short.
+    """(type, start, end) of every chunk up to IEND; the content is `start + 8 : end - 4`.
 
-    Raises `FormatError` when the file ends before its IEND or is no PNG.
+    Raises `FormatError` if the file ends before its IEND or is not a PNG.
     """
     if not is_png(data):
         raise FormatError("not a PNG")
@@ -46,9 +46,9 @@ def chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
 
 
 def content(data: bytes, kind: bytes) -> bytes | None:
-    """Content of the last chunk of that type; None when there is none.
+    """Content of the last chunk of that type; None if there is none.
 
-    Raises `FormatError` when the chunk's checksum is wrong.
+    Raises `FormatError` if the chunk's checksum is wrong.
     """
     found: bytes | None = None
     for name, start, end in chunks(data):
@@ -61,7 +61,7 @@ def content(data: bytes, kind: bytes) -> bytes | None:
 
 
 def picture_size(data: bytes) -> tuple[int, int]:
-    """(h, w) from the header; `FormatError` when it has none."""
+    """(h, w) from the header; `FormatError` if there is none."""
     if not is_png(data) or data[12:16] != b"IHDR" or len(data) < 24:
         raise FormatError("damaged PNG: no header")
     w, h = struct.unpack_from(">II", data, 16)

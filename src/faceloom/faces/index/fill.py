@@ -1,8 +1,8 @@
-"""Filling the index of a large faceset with several processes at once.
+"""Filling the index of a large faceset with several processes.
 
-Reading a face's metadata is Python's work and takes one core; so other processes read a share of
-the files each and store what they find in the index themselves. They import this package and
-nothing of the program that called. What they leave out, for whatever reason, the caller reads.
+Reading metadata is Python code and limited to one core by the interpreter lock. So other processes
+read a share of the files each and store what they find in the index. They import this package and
+nothing of the calling program. Files they skip, for whatever reason, are read by the caller.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from faceloom.faces.files.face_file import FACE_SUFFIXES, read_record
 from faceloom.faces.index.store import Stamp, open_index
 from faceloom.faces.record import FaceRecord
 
+# Unknown files from which on it is worth it: starting a process takes as long as reading 2000.
 MANY: Final = 8000
-"""Unknown files from which on it pays: starting takes a process as long as reading two thousand."""
 STORED_TOGETHER: Final = 1000
 """Faces in one transaction."""
 _MOST_PROCESSES = 16
@@ -34,9 +34,9 @@ _START = (
 
 
 def look_at(path: Path) -> FaceRecord | str:
-    """The file's record, or why it is no face."""
+    """The file's record, or why it is not a face."""
     if os.path.splitext(path.name)[1].lower() not in FACE_SUFFIXES:  # noqa: PTH122
-        return "faces are JPEG or PNG files"
+        return "faces must be JPEG or PNG files"
     try:
         return read_record(path)
     except FaceloomError as error:
@@ -46,9 +46,9 @@ def look_at(path: Path) -> FaceRecord | str:
 def fill_index(
     folder: Path, files: Mapping[str, Stamp], *, progress: Progress, cancel: Cancel
 ) -> None:
-    """Store what `files` of `folder` are in its index; progress counts them.
+    """Read `files` of `folder` into its index; progress counts them.
 
-    Some may be left out. Raises `CancelledError`; what was stored by then stays.
+    Some may be skipped. Raises `CancelledError`; what was stored by then stays.
     """
     rows = [(name, stamp.size, stamp.mtime_ns) for name, stamp in files.items()]
     count = min(_MOST_PROCESSES, os.cpu_count() or 1, len(rows) // (MANY // 2))
@@ -65,10 +65,10 @@ def fill_index(
 def _run(
     folder: Path, rows: Sequence[tuple[str, int, int]], progress: Progress, cancel: Cancel
 ) -> None:
-    """Have one process read a share of the files."""
+    """Let one process read a share of the files."""
     job = {"folder": str(folder.absolute()), "files": rows, "path": sys.path}
     try:
-        # -P: nothing is imported from the current folder, which may be a foreign one.
+        # -P: import nothing from the current folder, which may not be trusted.
         process = subprocess.Popen(
             [sys.executable, "-P", "-c", _START],
             stdin=subprocess.PIPE,
@@ -102,7 +102,7 @@ def _watch(process: subprocess.Popen[bytes], cancel: Cancel, ended: threading.Ev
 
 
 def work(job: Mapping[str, Any]) -> None:
-    """In the other process: read files, store what they are, and say how many after each batch."""
+    """In the other process: read files, store the results, print the count after each batch."""
     folder = Path(job["folder"])
     index = open_index(folder)
     if index is None:

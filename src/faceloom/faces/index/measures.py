@@ -1,8 +1,8 @@
-"""What was measured of a faceset's faces, kept in its index so that it is measured once.
+"""Measures of a faceset's faces, cached in its index.
 
-A value counts only for the very file that it was measured of (size and time stamp). It follows
-the face when `faceloom.faces.moves.moves` renames or moves it. Values from the index are checked
-for kind, shape and length before they are believed, since facesets travel with their index.
+A value is valid only for the file it was measured from (size and time stamp). It follows the face
+when `faceloom.faces.moves.moves` renames or moves it. Values from the index are checked for type,
+shape and length, because facesets are shared together with their index.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ _DTYPES: Final = frozenset(
 )
 _MAX_VALUE_BYTES = 16 << 20
 _MAX_AXES = 4
+# Up to this many names are looked up one by one; for more, all values of a kind are read.
 _FEW = 2000
-"""Fewer names than this are looked up one by one, more by reading all of a kind."""
 _LAST_ID = (1 << KIND_SHIFT) - 1
 
 Form = tuple[str, tuple[int, ...]]
@@ -46,14 +46,14 @@ Form = tuple[str, tuple[int, ...]]
 class MeasureCache:
     """The measures of one faceset; a context manager.
 
-    The faces' stamps are those of the moment it was opened: open it before the faces are read, and
-    what is measured of a face that changes meanwhile is never taken for current. Where the index
-    cannot be had or written, and for files written within the last seconds, values are kept in
-    memory for as long as this is open. Several processes may use a faceset's cache at once.
+    The faces' stamps are taken when it is opened: open it before the faces are read, and a measure
+    of a face that changes in between is never considered current. If the index cannot be read or
+    written, and for files written within the last seconds, values are kept in memory while this is
+    open. Several processes may use a faceset's cache at once.
     """
 
     def __init__(self, folder: Path) -> None:
-        """Open the cache of `folder`; `InputError` when there is no such folder."""
+        """Open the cache of `folder`; `InputError` if there is no such folder."""
         self._stamps = list_stamps(folder)
         self._settled = settled(self._stamps)
         self._index = open_index(folder) if self._stamps else None
@@ -70,9 +70,9 @@ class MeasureCache:
             self._index.close()
 
     def read(self, kind: str, version: int, names: Sequence[str]) -> dict[str, NDArray[Any]]:
-        """Name → value of those faces whose measure is known and current.
+        """Name → value for the faces whose measure is known and current.
 
-        Values are rows of shared arrays: copy what outlives the rest.
+        Values are rows of shared arrays: copy those that you keep longer.
         """
         wanted = dict.fromkeys(names)
         found: dict[str, NDArray[Any]] = {}
@@ -80,13 +80,13 @@ class MeasureCache:
             try:
                 found = _read(self._index.connection, kind, version, wanted, self._stamps)
             except (sqlite3.Error, ValueError, TypeError, OverflowError):
-                found = {}  # A damaged or hostile index knows nothing.
+                found = {}  # a damaged or hostile index
         memory = self._memory.get((kind, version), {})
         found.update({name: memory[name] for name in wanted if name in memory})
         return found
 
     def write(self, kind: str, version: int, values: Mapping[str, NDArray[Any]]) -> None:
-        """Keep values, all of one dtype and shape; other versions of the kind are dropped.
+        """Store values, all of one dtype and shape; other versions of the kind are dropped.
 
         Raises `FaceloomError` for values of several forms, or of one that cannot be stored.
         """
@@ -114,7 +114,7 @@ def _common(kind: str, values: Mapping[str, NDArray[Any]]) -> tuple[Form, dict[s
     }
     forms = {(array.dtype.str, array.shape) for array in arrays.values()}
     if len(forms) != 1:
-        raise FaceloomError(f"the measure {kind!r} came in several forms: {sorted(forms)}")
+        raise FaceloomError(f"the measure {kind!r} has several forms: {sorted(forms)}")
     form = forms.pop()
     if not _storable(form):
         raise FaceloomError(f"the measure {kind!r} cannot be stored: {form[0]} {form[1]}")
@@ -154,14 +154,14 @@ def _read(
                 continue
             names.append(name)
             blobs.append(data)
-    # A bytearray, so that the values may be written to like any others.
+    # A bytearray, so that the values are writable like any others.
     values = np.frombuffer(bytearray().join(blobs), dtype) if length else np.empty(0, dtype)
     rows_of_values = values.reshape(len(names), *shape)
     return {name: rows_of_values[i : i + 1].reshape(shape) for i, name in enumerate(names)}
 
 
 def _kind(connection: sqlite3.Connection, kind: str, version: int) -> tuple[int, Form] | None:
-    """Number and form of a kind of measure, or None when there is none or it is nonsense."""
+    """Number and form of a kind of measure; None if it is unknown or invalid."""
     query = "SELECT id, dtype, shape FROM kinds WHERE kind = ? AND version = ?"
     row = connection.execute(query, (kind, version)).fetchone()
     if row is None or not 0 < row[0] < MOST_KINDS:
@@ -171,7 +171,7 @@ def _kind(connection: sqlite3.Connection, kind: str, version: int) -> tuple[int,
 
 
 def kinds_of(connection: sqlite3.Connection) -> list[tuple[int, str, int, Form]]:
-    """(number, kind, version, form) of all kinds that make sense."""
+    """(number, kind, version, form) of all valid kinds."""
     query = "SELECT id, kind, version, dtype, shape FROM kinds WHERE id BETWEEN 1 AND ?"
     rows = connection.execute(query, (MOST_KINDS - 1,)).fetchall()
     forms = [(number, kind, version, _form(*form)) for number, kind, version, *form in rows]
@@ -242,7 +242,7 @@ def _write(
 
 
 def kind_for(connection: sqlite3.Connection, kind: str, version: int, form: Form) -> int:
-    """The kind's number for writing: made when new, anew when it had another form or version."""
+    """The kind's number for writing; a new one if it is new or had another form or version."""
     entry = _kind(connection, kind, version)
     if entry is not None and entry[1] == form:
         return entry[0]

@@ -1,4 +1,4 @@
-"""The indexes follow faces that were renamed or moved, so that nothing is measured again."""
+"""Updating the indexes when faces are renamed or moved, so that nothing is measured again."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ from faceloom.faces.index.store import (
     open_index,
 )
 
+# Faces copied at a time: their measures are in memory together.
 _CHUNK: Final = 200
-"""Faces copied at a time: their measures are in memory together."""
 
 
 def follow_moves(root: Path, moved: Sequence[tuple[str, str]], operation: str) -> None:
-    """Carry the entries of faces along (old path, new path; relative to `root`, with `/`).
+    """Move the entries of faces (old path, new path; relative to `root`, with `/`).
 
-    May be repeated after a kill: what was done for `operation` is not done again. Where an index
-    cannot be had, nothing is carried, and the faces are looked at anew.
+    May be repeated after a kill: what was done for `operation` is not done again. If an index
+    cannot be opened, its entries are lost and the faces are read again.
     """
     by_folders: dict[tuple[str, str], dict[str, str]] = {}
     for source, target in moved:
@@ -38,7 +38,7 @@ def follow_moves(root: Path, moved: Sequence[tuple[str, str]], operation: str) -
         indexes = _open(root, by_folders, stack)
         for (source, target), names in by_folders.items():
             if source != target and source in indexes and target in indexes:
-                # An index that fails knows nothing: the face will be looked at anew.
+                # If an index fails, the faces will be read again.
                 with contextlib.suppress(sqlite3.Error, OverflowError, TypeError, ValueError):
                     _copy(indexes[source], indexes[target], names, operation)
         for folder, index in indexes.items():
@@ -49,7 +49,7 @@ def follow_moves(root: Path, moved: Sequence[tuple[str, str]], operation: str) -
 def _open(
     root: Path, folders: Mapping[tuple[str, str], object], stack: contextlib.ExitStack
 ) -> dict[str, FaceIndex]:
-    """Indexes of all folders that have one, and of those that get faces out of such a one."""
+    """Indexes of all folders that have one, and of those that receive faces from such a folder."""
     having = {
         folder for pair in folders for folder in pair if (root / folder / INDEX_NAME).is_file()
     }
@@ -69,12 +69,12 @@ def _applied(connection: sqlite3.Connection, operation: str) -> bool:
 
 
 def _staged(operation: str) -> str:
-    """What stands before a name while it is on its way; no file's name holds a slash in front."""
+    """Prefix of a name in transit; no file name starts with a slash."""
     return f"/{operation}/"
 
 
 def _copy(source: FaceIndex, target: FaceIndex, names: Mapping[str, str], operation: str) -> None:
-    """Copy faces' rows to another folder's index, under names that are not in force yet."""
+    """Copy faces' rows to another folder's index, under provisional names."""
     if _applied(target.connection, operation):
         return
     remaining: Iterator[str] = iter(names)
@@ -129,7 +129,7 @@ def _rename(
     by_folders: Mapping[tuple[str, str], Mapping[str, str]],
     operation: str,
 ) -> None:
-    """Bring one folder's index up to date, in one transaction that is not repeated."""
+    """Update one folder's index, in one transaction that is not repeated."""
     within = by_folders.get((folder, folder), {})
     left = [n for pair, names in by_folders.items() if pair[0] == folder != pair[1] for n in names]
     arrived = [

@@ -1,8 +1,8 @@
 """The faceset's index: a cache of records and measures in one SQLite file, which may be deleted.
 
-An entry counts only for a file of the same size and time stamp. What comes out is checked as if
-it had come from the picture, since facesets travel with their index. Records and measures hang on
-a number of the file, so that a rename changes one short row, however much is known of the face.
+An entry is valid only for a file of the same size and time stamp. Its content is checked like that
+of a picture, because facesets are shared together with their index. Records and measures refer to
+a file by number, so a rename changes one short row, however much is known about the face.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from faceloom.pickles import dumps, loads
 
 INDEX_NAME: Final = ".faceloom-index.sqlite"
 KIND_SHIFT: Final = 32
-"""A measure's key is its kind's number, shifted by this, plus its file's number."""
+"""A measure's key is its kind's number shifted by this, plus its file's number."""
 MOST_KINDS: Final = 1 << 16
 _VERSION = 2
 _SCHEMA = (
@@ -40,23 +40,23 @@ _SCHEMA = (
 _PAGE_BYTES = 8192
 _MAX_REST = 4 << 20
 _MAX_OWN = 1 << 20
+# SQLite's journals begin with this, and end with it if they name another file.
 _JOURNAL_MAGIC = bytes.fromhex("d9d505f920a163d7")
-"""What SQLite's journals begin with, and end with where they name another file."""
 _POINTS = 68 * 2 * 4
 _NO_MATRIX = 2 * _POINTS + 16
+# Names in one query; old builds of SQLite allow 999.
 _MOST_NAMES = 500
-"""Names in one query; SQLite built long ago takes 999."""
 
 
 class Stamp(NamedTuple):
-    """By what a file's entry is known to be current."""
+    """Identifies the version of a file that an entry belongs to."""
 
     size: int
     mtime_ns: int
 
 
 class FaceIndex:
-    """An open index. Every method treats a failing database as one that knows nothing."""
+    """An open index. Every method treats a failing database as an empty one."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self.connection = connection
@@ -67,7 +67,7 @@ class FaceIndex:
 
     @contextlib.contextmanager
     def writing(self) -> Generator[sqlite3.Connection]:
-        """One transaction: all of it or nothing. Raises `sqlite3.Error` when it cannot be had."""
+        """One transaction. Raises `sqlite3.Error` if it cannot be started or committed."""
         connection = self.connection
         connection.execute("BEGIN IMMEDIATE")
         try:
@@ -78,8 +78,8 @@ class FaceIndex:
         connection.commit()
 
     def known(self) -> dict[str, tuple[Stamp, str | None]]:
-        """File name → (stamp, why it is no face or None)."""
-        # Of another program's index, only what can be shown on a line.
+        """File name → (stamp, why it is not a face or None)."""
+        # An index from elsewhere may hold anything: only what can be shown on a line.
         query = (
             "SELECT name, size, mtime_ns, substr(reason, 1, 300) FROM files WHERE judged = 1 "
             "AND typeof(name) = 'text' AND typeof(reason) IN ('text', 'null')"
@@ -94,7 +94,7 @@ class FaceIndex:
             return {}
 
     def store(self, entries: Sequence[tuple[str, Stamp, FaceRecord | str]]) -> bool:
-        """Remember records, or the reasons why files are no faces; False when that failed."""
+        """Store records, or why files are not faces; False if that failed."""
         files = [
             (name, *stamp, 1, found if isinstance(found, str) else None)
             for name, stamp, found in entries
@@ -118,12 +118,12 @@ class FaceIndex:
         return True
 
     def forget(self, names: Iterable[str]) -> None:
-        """Drop the entries of files that are gone, with all that was measured of them."""
+        """Drop the entries of files that are gone, with their measures."""
         with contextlib.suppress(sqlite3.Error), self.writing() as connection:
             drop_names(connection, names)
 
     def records(self, names: Sequence[str]) -> dict[str, tuple[Stamp, FaceRecord]]:
-        """The records of those files that the index knows as faces."""
+        """The records of the files that are faces according to the index."""
         query = (
             "SELECT name, size, mtime_ns, face_type, source_filename, brow, arrays, own, rest "
             "FROM files JOIN faces USING (id) WHERE judged = 1 AND reason IS NULL AND name IN ({})"
@@ -137,9 +137,9 @@ class FaceIndex:
 
 
 def open_index(folder: Path) -> FaceIndex | None:
-    """The folder's index, made anew when it is missing, damaged or another version's.
+    """The folder's index, recreated if it is missing, damaged or of another version.
 
-    None where there can be none: a folder that cannot be written, or a locked index.
+    None if there can be none: the folder is not writable, or the index is locked.
     """
     path = folder / INDEX_NAME
     try:
@@ -160,7 +160,7 @@ def open_index(folder: Path) -> FaceIndex | None:
             connection.close()
             return None
         except sqlite3.Error:
-            pass  # Damaged: it is only a cache.
+            pass  # damaged; it is only a cache
         connection.close()
         try:
             path.unlink(missing_ok=True)
@@ -170,10 +170,10 @@ def open_index(folder: Path) -> FaceIndex | None:
 
 
 def _remove_traps(path: Path) -> None:
-    """Delete what would have SQLite touch files elsewhere: no index of ours looks so.
+    """Delete files that would make SQLite touch files elsewhere; ours never look like that.
 
-    A link leads to another file. A journal that names a file over several databases makes SQLite
-    delete that file, whichever it is.
+    A link leads to another file. A journal that names a super-journal makes SQLite delete that
+    file, whatever it is.
     """
     journal = path.with_name(f"{path.name}-journal")
     for ours in (path, journal, path.with_name(f"{path.name}-wal")):
@@ -185,7 +185,7 @@ def _remove_traps(path: Path) -> None:
         file.seek(max(0, size - len(_JOURNAL_MAGIC)))
         trapped = size > len(_JOURNAL_MAGIC) and file.read() == _JOURNAL_MAGIC
     if trapped:
-        path.unlink(missing_ok=True)  # It may be half written.
+        path.unlink(missing_ok=True)  # it may be incomplete
         journal.unlink(missing_ok=True)
 
 
@@ -194,7 +194,7 @@ def _one_line(text: str) -> str:
 
 
 def _prepare(connection: sqlite3.Connection) -> bool:
-    """Make or check the schema; False when the file is something else than our index."""
+    """Create or check the schema; False if the file is not our index."""
     connection.execute("PRAGMA trusted_schema = OFF")
     connection.execute("PRAGMA synchronous = NORMAL")
     if _state(connection) == (0, []):
@@ -209,19 +209,19 @@ def _prepare(connection: sqlite3.Connection) -> bool:
 
 
 def _state(connection: sqlite3.Connection) -> tuple[int, list[str]]:
-    """Version and tables; tables' automatic indexes have no text."""
+    """Version and tables; automatic indexes have no SQL text."""
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     texts = connection.execute("SELECT sql FROM sqlite_master WHERE sql IS NOT NULL")
     return version, sorted(text for (text,) in texts)
 
 
-# --- rows of the files; within a transaction of the caller's
+# --- rows of files, within the caller's transaction
 
 
 def ids_of(
     connection: sqlite3.Connection, names: Iterable[str]
 ) -> Iterator[tuple[int, str, Stamp]]:
-    """(number, name, stamp) of those files that the index has."""
+    """(number, name, stamp) of the files that are in the index."""
     for part in _parts(names):
         marks = ",".join("?" * len(part))
         query = (
@@ -233,8 +233,8 @@ def ids_of(
 
 
 def drop_outdated(connection: sqlite3.Connection, entries: Sequence[tuple[str, Stamp]]) -> None:
-    """Drop the entries of files that have another stamp than the one given."""
-    # Numbers that no measure could be kept under: another program's.
+    """Drop the entries of files whose stamp differs from the given one."""
+    # Numbers that leave no room for measures; we never assign them.
     connection.execute("DELETE FROM files WHERE id < 1 OR id > ?", ((1 << KIND_SHIFT) - 1,))
     stamps = dict(entries)
     known = ids_of(connection, stamps)
@@ -242,7 +242,7 @@ def drop_outdated(connection: sqlite3.Connection, entries: Sequence[tuple[str, S
 
 
 def drop_names(connection: sqlite3.Connection, names: Iterable[str]) -> None:
-    """Drop files with all that hangs on them."""
+    """Drop files with their records and measures."""
     drop_ids(connection, [number for number, _, _ in ids_of(connection, names)])
 
 
@@ -292,7 +292,7 @@ def _row(record: FaceRecord) -> tuple[Any, ...]:
 
 def _readable(rows: Iterable[tuple[Any, ...]]) -> Iterator[tuple[str, tuple[Stamp, FaceRecord]]]:
     for row in rows:
-        # An entry that makes no record is as good as none: the picture will be read.
+        # If an entry is invalid, the picture will be read instead.
         with contextlib.suppress(FormatError, ValueError, TypeError):
             yield row[0], (Stamp(row[1], row[2]), _record(*row[3:]))
 

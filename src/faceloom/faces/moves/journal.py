@@ -1,9 +1,9 @@
-"""The journal of renames: one file an operation, in `.faceloom-moves` within the faceset.
+"""The journal of renames: one file per operation, in `.faceloom-moves` within the faceset.
 
-`N.todo.jsonl` holds the steps of an operation that is under way, `N.done.jsonl` what a finished one
-moved, `N.undo.jsonl` the steps of one that is being taken back. All are written whole before the
-first rename; a step that could not go as planned is noted at the end of the file before it is
-done. Paths in a journal are checked when it is read, since facesets travel with theirs.
+`N.todo.jsonl` has the steps of an operation in progress, `N.done.jsonl` what a finished one moved,
+`N.undo.jsonl` the steps of one that is being undone. All are written whole before the first rename;
+when a step cannot go as planned, its new target is appended before it is done. Paths in a journal
+are checked when it is read, because facesets are shared together with their journals.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ State = Literal["todo", "done", "undo"]
 
 
 class Step(NamedTuple):
-    """One rename, and by what the file is known again: its inode, else size and time stamp."""
+    """One rename, and what identifies the file: its inode, or else size and time stamp."""
 
     source: str
     target: str
@@ -45,21 +45,21 @@ class Header:
     """The first line of an operation's file."""
 
     id: str
-    """Distinct for every operation and its undoing."""
+    """Unique for every operation and its undo."""
     label: str
     time: float
     """When, in seconds since 1970."""
     count: int
     """Faces moved."""
     made: tuple[str, ...] = ()
-    """Folders that the operation made."""
+    """Folders that the operation created."""
 
 
 def entries(root: Path) -> list[tuple[int, State, Path]]:
-    """The journal's files by number; empty when there are none."""
+    """The journal's files by number."""
     found: list[tuple[int, State, Path]] = []
     if (root / JOURNAL_FOLDER).is_symlink():
-        return found  # not ours: it may lead anywhere
+        return found  # not ours; it may lead anywhere
     with contextlib.suppress(OSError):
         for path in (root / JOURNAL_FOLDER).iterdir():
             match = _NAME.fullmatch(path.name)
@@ -70,12 +70,12 @@ def entries(root: Path) -> list[tuple[int, State, Path]]:
 
 
 def next_number(root: Path) -> int:
-    """A number for the next operation; `InputError` where foreign files have used them up."""
+    """A number for the next operation; `InputError` if foreign files have used them up."""
     number = max((entry[0] for entry in entries(root)), default=0) + 1
     if number > _LAST_NUMBER:
         raise InputError(
-            f"{root / JOURNAL_FOLDER}: has no number left; move this folder away (what was moved "
-            "before cannot be undone then)"
+            f"{root / JOURNAL_FOLDER}: no numbers left; move this folder away (earlier moves can "
+            "then not be undone)"
         )
     return number
 
@@ -85,12 +85,12 @@ def entry_path(root: Path, number: int, state: State) -> Path:
 
 
 def write_steps(path: Path, header: Header, steps: Sequence[Step]) -> None:
-    """The file of an operation to come, on the disk when this returns."""
+    """Write the file of a planned operation; it is on disk when this returns."""
     _write(path, header, steps)
 
 
 def write_done(path: Path, header: Header, moved: Sequence[tuple[str, str]]) -> None:
-    """The file of a finished operation: where each face was and is."""
+    """Write the file of a finished operation: old and new path of each face."""
     _write(path, header, moved)
 
 
@@ -102,16 +102,16 @@ def _write(path: Path, header: Header, rows: Iterable[Sequence[Any]]) -> None:
 
 
 def note_target(path: Path, step: int, target: str) -> None:
-    """Note that `step` leads elsewhere than planned, on the disk when this returns."""
+    """Append the new target of `step`; it is on disk when this returns."""
     with path.open("a", encoding="ascii") as file:
-        # On a line of its own, whatever a kill left of the one before.
+        # On a line of its own, even if a kill cut the one before.
         file.write("\n" + json.dumps({"step": step, "target": target}) + "\n")
         file.flush()
         os.fsync(file.fileno())
 
 
 def sync_folder(folder: Path) -> None:
-    """Make a folder's entries last through a power cut, where the system can."""
+    """Sync a folder's entries to disk, if the system can."""
     with contextlib.suppress(OSError):
         handle = os.open(folder, os.O_RDONLY)
         try:
@@ -124,23 +124,23 @@ def sync_folder(folder: Path) -> None:
 
 
 def read_header(path: Path) -> Header:
-    """The head of an operation's file; `FormatError` when it is damaged."""
+    """The header of an operation's file; `FormatError` if it is damaged."""
     with _damage(path), path.open("rb") as file:
         return _header(file.readline(1 << 20))
     raise AssertionError
 
 
 def read_steps(path: Path, root: Path) -> tuple[Header, list[Step], dict[int, str]]:
-    """An operation under way: header, steps, and step → the target it got instead.
+    """An operation in progress: header, steps, and step → the target it got instead.
 
-    Raises `FormatError` when the file is damaged or leads out of the faceset and its folders.
+    Raises `FormatError` if the file is damaged or leads out of the faceset and its folders.
     """
     with _damage(path):
         lines = _lines(path)
         steps: list[Step] = []
         elsewhere: dict[int, str] = {}
         for line in lines[1:]:
-            # A note may have been cut by a kill.
+            # An appended target may have been cut by a kill.
             row = _parsed_or_none(line) if line.startswith(b"{") or not line else _parsed(line)
             if isinstance(row, dict):
                 elsewhere[int(row["step"])] = checked(str(row["target"]), root.name)
@@ -153,7 +153,7 @@ def read_steps(path: Path, root: Path) -> tuple[Header, list[Step], dict[int, st
 
 
 def read_done(path: Path, root: Path) -> tuple[Header, list[tuple[str, str]]]:
-    """A finished operation: header, and (where a face was, where it went); as `read_steps`."""
+    """A finished operation: header, and (old, new) path of each face; raises as `read_steps`."""
     with _damage(path):
         lines = _lines(path)
         pairs: list[tuple[str, str]] = []
@@ -165,19 +165,19 @@ def read_done(path: Path, root: Path) -> tuple[Header, list[tuple[str, str]]]:
 
 
 def checked(path: str, folder_name: str) -> str:
-    """`path` if it names a picture in the faceset or a folder beside it; `FormatError` else."""
+    """`path` if it is a picture in the faceset or a folder next to it; else `FormatError`."""
     parts = path.split("/")
     if parts[0] == ".." and len(parts) > 2 and parts[1].startswith(f"{folder_name}_"):
         parts = parts[1:]
     plain = all(map(_is_one_part, parts))
     name = parts[-1]
     if not plain or name.startswith(".") or os.path.splitext(name)[1].lower() not in IMAGE_SUFFIXES:  # noqa: PTH122
-        raise FormatError(f"{path!r:.80} names no picture of the faceset")
+        raise FormatError(f"{path!r:.80} is not a picture of the faceset")
     return path
 
 
 def _is_one_part(part: str) -> bool:
-    """Whether it names something in one folder and nothing else, on this system."""
+    """Whether it is a plain name, without a path, on this system."""
     if part in ("", ".", "..") or set(part) & set("\\\0") or PurePath(part).name != part:
         return False
     try:

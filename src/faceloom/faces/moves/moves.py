@@ -1,9 +1,9 @@
-"""Renaming and moving faces so that nothing is lost: by a journal, and with a way back.
+"""Renaming and moving faces safely: with a journal, and undo.
 
-Faces move within their faceset and to and from folders beside it (`aligned` → `aligned_trash`).
-Before the first rename the whole operation is on the disk; a kill at any instant leaves what
-`recover_moves` finishes. Nothing is ever overwritten or deleted. What is known of the faces (the
-index, with its measures) follows them. The last operations can be taken back, one by one.
+Faces move within their faceset and to and from folders next to it (`aligned` → `aligned_trash`).
+The whole operation is on disk before the first rename; after a kill at any instant `recover_moves`
+finishes it. Nothing is ever overwritten or deleted. The index, with its measures, follows the
+faces. The last operations can be undone, one by one.
 """
 
 from __future__ import annotations
@@ -16,24 +16,35 @@ from collections.abc import Generator, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from stat import S_ISDIR
+from typing import Final
 
-from faceloom.core import Cancel, FormatError, InputError, NullProgress, Progress
+from faceloom.core import (
+    Cancel,
+    FormatError,
+    InputError,
+    NullProgress,
+    Progress,
+    file_lock,
+)
 from faceloom.core.paths import sweep_temporary
+from faceloom.core.words import counted
 from faceloom.faces.archives.pack import folder_pack
 from faceloom.faces.index.moves import follow_moves
 from faceloom.faces.index.store import INDEX_NAME
 from faceloom.faces.moves import journal
 from faceloom.faces.moves.journal import Header, Step
-from faceloom.faces.moves.lock import held
 from faceloom.faces.moves.plan import plan_moves
 from faceloom.faces.moves.run import Outcome, carry_out, steps_done
 
+EXTRACT_LOCK: Final = ".faceloom-extract.lock"
+"""What an extraction locks while it writes faces (`faceloom.stages.extract.journal`)."""
+_LOCK = "lock"
 _LONGEST_LABEL = 200
 
 
 @dataclass(frozen=True)
 class Move:
-    """One face's way, from one path to another."""
+    """A face's old and new path."""
 
     source: Path
     target: Path
@@ -44,18 +55,18 @@ class Moved:
     """What an operation did."""
 
     moved: int = 0
-    """Faces that have another path now."""
+    """Faces with a new path."""
     renamed: list[tuple[Path, Path]] = field(default_factory=lambda: list[tuple[Path, Path]]())
-    """(wanted, given): targets that were taken and got another free name."""
+    """(wanted, given): targets that were in use and got another free name."""
     missing: list[Path] = field(default_factory=lambda: list[Path]())
     """Faces that were gone before they could be moved."""
     failed: list[tuple[Path, str]] = field(default_factory=lambda: list[tuple[Path, str]]())
-    """Faces that the system would not move, and why; they are where they were."""
+    """Faces that could not be moved, and why; they stay where they were."""
 
 
 @dataclass(frozen=True)
 class Operation:
-    """An operation that can be taken back."""
+    """An operation that can be undone."""
 
     label: str
     time: float
@@ -72,18 +83,18 @@ def move_faces(
     progress: Progress | None = None,
     cancel: Cancel | None = None,
 ) -> Moved:
-    """Carry out `moves` as one operation called `label`, which `undo_moves` can take back.
+    """Carry out `moves` as one operation called `label`, which `undo_moves` can undo.
 
-    Sources and targets are pictures in `folder`, in folders within it, or in folders beside it
-    whose names start with its own and `_`; missing ones of these are made. Faces may change
-    places. A cancel counts until the first rename; from there on it takes only seconds.
+    Sources and targets are pictures in `folder`, in folders within it, or in folders next to it
+    named `<folder>_…`; missing folders are created. Faces may swap places. `cancel` has an effect
+    until the first rename; the rest takes only seconds.
 
-    Raises `InputError` before anything is touched: for another place, a face that is moved twice,
-    a packed faceset, another file system, or while something else works in the folder.
+    Raises `InputError` before anything is changed: for any other place, a face that is moved
+    twice, a packed faceset, another file system, or while another tool works in the folder.
     """
     show = NullProgress() if progress is None else progress
     root = _root(folder)
-    with held(root) as why:
+    with _locked(root) as why:
         if why is not None:
             raise InputError(f"{folder}: {why}")
         _recover(root)
@@ -107,23 +118,23 @@ def move_faces(
 
 
 def undo_moves(folder: Path, *, progress: Progress | None = None) -> str:
-    """Take the last operation back and return its label.
+    """Undo the last operation and return its label.
 
-    Faces that were renamed or deleted by hand since are left out, and said so in a note; where
-    another file has taken a face's old name, it gets a free one like it.
-    Raises `InputError` when there is nothing to take back, and as `move_faces`.
+    Faces that were renamed or deleted by hand since are skipped and noted; if another file has a
+    face's old name, the face gets a similar free one. Raises `InputError` if there is nothing to
+    undo, and as `move_faces`.
     """
     show = NullProgress() if progress is None else progress
     root = _root(folder)
     if not journal.entries(root):
-        raise InputError(f"{folder}: nothing was moved or renamed that could be undone")
-    with held(root) as why:
+        raise InputError(f"{folder}: nothing to undo")
+    with _locked(root) as why:
         if why is not None:
             raise InputError(f"{folder}: {why}")
         _recover(root)
         done = [(number, path) for number, state, path in journal.entries(root) if state == "done"]
         if not done:
-            raise InputError(f"{folder}: nothing was moved or renamed that could be undone")
+            raise InputError(f"{folder}: nothing to undo")
         number, path = done[-1]
         header, pairs = journal.read_done(path, root)
         back = [Move(root / target, root / source) for source, target in pairs]
@@ -145,7 +156,7 @@ def undo_moves(folder: Path, *, progress: Progress | None = None) -> str:
 
 
 def operations(folder: Path) -> list[Operation]:
-    """What `undo_moves` can take back, the newest last."""
+    """The operations that `undo_moves` can undo, newest last."""
     found: list[Operation] = []
     for _, state, path in journal.entries(folder):
         if state == "done":
@@ -156,7 +167,7 @@ def operations(folder: Path) -> list[Operation]:
 
 
 def renamed_since(folder: Path, time_s: float) -> set[str]:
-    """Names in `folder` that operations since `time_s` (seconds since 1970) gave to other faces."""
+    """Names in `folder` that operations since `time_s` (Unix time) gave to other faces."""
     root, names = folder.resolve(), set[str]()
     for _, state, path in journal.entries(root):
         if state == "done":
@@ -168,33 +179,58 @@ def renamed_since(folder: Path, time_s: float) -> set[str]:
 
 
 def recover_moves(folder: Path) -> bool:
-    """Finish what a kill interrupted; whether there was anything.
+    """Finish operations that a kill interrupted; return whether there were any.
 
-    Quick when there is nothing. While another process moves faces or extracts there, it is left
-    to finish by itself.
+    Fast if there are none. If another process is moving faces or extracting there, nothing is
+    done.
     """
     if not _interrupted(folder):
         return False
     root = _root(folder)
-    with held(root) as why:
+    with _locked(root) as why:
         return why is None and _recover(root)
 
 
 @contextlib.contextmanager
-def hold_faces(folder: Path) -> Generator[None]:
-    """Hold a faceset for a tool that rewrites or deletes its faces; `move_faces` does so itself.
+def lock_faces(folder: Path) -> Generator[None]:
+    """Lock a faceset for a tool that rewrites or deletes its faces; `move_faces` locks it itself.
 
-    Within, faces keep their names: nothing else moves, packs or extracts there. What a kill left
-    of earlier moves is finished first. Raises `InputError` while something else works there, or
-    where the folder cannot be written.
+    Inside the context no other tool moves, packs or extracts faces there. Interrupted moves are
+    finished first. Raises `InputError` while another tool works there, or if the folder is not
+    writable.
     """
     root = folder.resolve()
-    with held(root) as why:
+    with _locked(root) as why:
         if why is not None:
             raise InputError(f"{folder}: {why}")
         if folder_pack(root) is None:
             _recover(root)
         yield
+
+
+@contextlib.contextmanager
+def _locked(root: Path) -> Generator[str | None]:
+    """Lock the folder against other tools and extractions; yield why that failed, or None.
+
+    Raises `InputError` if the folder is not writable, also for any `OSError` of the body.
+    """
+    try:
+        if (root / journal.JOURNAL_FOLDER).is_symlink():
+            yield f"its {journal.JOURNAL_FOLDER} is a symbolic link, not ours; delete it"
+            return
+        (root / journal.JOURNAL_FOLDER).mkdir(exist_ok=True)
+        lock = file_lock(root / journal.JOURNAL_FOLDER / _LOCK, wait=False)
+        extraction = file_lock(root / EXTRACT_LOCK, wait=False)
+        with lock as ours, extraction as free:
+            if not ours:
+                yield "another process is moving or rewriting faces there"
+            elif not free:
+                yield "an extraction is writing there; wait until it has finished"
+            else:
+                yield None
+    except OSError as error:
+        where = error.filename or root
+        raise InputError(f"{where}: faces cannot be changed: {error.strerror or error}") from None
 
 
 # --- before the first rename
@@ -245,19 +281,19 @@ def _prepare(
 
 
 def _with_parents(folders: set[str]) -> set[str]:
-    """The folders, and those between them and where the faceset lies (`../aligned_duplicates`)."""
+    """The folders, and those between them and the faceset's parent (`../aligned_duplicates`)."""
     parents = {parent.as_posix() for name in folders for parent in PurePosixPath(name).parents}
     return folders | (parents - {".", ".."})
 
 
 def _make_folders(root: Path, steps: Sequence[Step]) -> None:
-    """The folders that steps lead to: made before the journal, which no failure may outlive."""
+    """Create the folders that steps lead to; before the journal, in case this fails."""
     for folder in {os.path.dirname(step.target) for step in steps}:  # noqa: PTH120
         (root / folder).mkdir(parents=True, exist_ok=True)
 
 
 class _Relative:
-    """Paths as the journal writes them; `InputError` for those that lead elsewhere."""
+    """Converts to the journal's paths; `InputError` for paths that lead elsewhere."""
 
     def __init__(self, root: Path) -> None:
         self._root = root
@@ -274,11 +310,11 @@ class _Relative:
         try:
             return journal.checked(folder + path.name, self._root.name)
         except FormatError:
-            where = f"pictures in {self._root} or in folders {self._root.name}_… beside it"
+            where = f"pictures in {self._root} or in folders {self._root.name}_… next to it"
             raise InputError(f"{path}: faces move among {where}") from None
 
     def path(self, relative: str) -> Path:
-        """Back to a path, with its folder as the caller named it."""
+        """Convert back, with the folder as the caller named it."""
         folder, _, name = relative.rpartition("/")
         return self._given[f"{folder}/" if folder else ""] / name
 
@@ -295,7 +331,7 @@ def _present(root: Path, folders: Iterable[str]) -> Generator[str]:
 
 
 def _finish(root: Path, number: int, header: Header, outcome: Outcome) -> None:
-    """The index follows, and the operation goes to the history."""
+    """Update the index, and add the operation to the history."""
     moved = outcome.moved()
     _sync(root, moved)
     follow_moves(root, moved, header.id)
@@ -324,7 +360,7 @@ def _sync(root: Path, moved: Sequence[tuple[str, str]]) -> None:
 
 
 def _remove_made(root: Path, made: str) -> None:
-    """Remove a folder that an operation had made, if nothing but our index is in it."""
+    """Remove a folder that an operation created, if it contains nothing but our index."""
     try:
         journal.checked(f"{made}/x.jpg", root.name)
         folder = root / made
@@ -348,9 +384,11 @@ def _report(relative: _Relative, outcome: Outcome, result: Moved, progress: Prog
 def _note(result: Moved, progress: Progress) -> None:
     if result.missing:
         first = ", ".join(path.name for path in result.missing[:3])
-        progress.note(f"{len(result.missing)} faces are gone or renamed by hand: {first} …")
+        progress.note(
+            f"{counted(len(result.missing), 'face')} deleted or renamed by hand: {first} …"
+        )
     for wanted, given in result.renamed[:10]:
-        progress.note(f"{wanted}: taken meanwhile; the face is {given.name} now")
+        progress.note(f"{wanted}: now used by another file; the face is {given.name}")
 
 
 # --- after a kill
@@ -361,7 +399,7 @@ def _interrupted(root: Path) -> list[tuple[int, journal.State, Path]]:
 
 
 def _recover(root: Path) -> bool:
-    """Finish interrupted operations. The folder is held."""
+    """Finish interrupted operations. The folder must be locked."""
     sweep_temporary(root / journal.JOURNAL_FOLDER)
     found = _interrupted(root)
     for number, state, path in found:
@@ -369,14 +407,14 @@ def _recover(root: Path) -> bool:
             header, steps, elsewhere = journal.read_steps(path, root)
             _no_detours(root, steps)
         except FormatError:
-            # Not from a kill: our files are written whole. No step of it can be trusted, but a
-            # later version may have written it: it stays to be read.
+            # Not caused by a kill: our files are written whole. It cannot be trusted, but a later
+            # version may have written it, so it is kept.
             path.replace(path.with_suffix(".damaged"))
             continue
         if state == "todo" and journal.entry_path(root, number, "done").exists():
             path.unlink()
             continue
-        with contextlib.suppress(OSError):  # faces without their folder stay where they are
+        with contextlib.suppress(OSError):  # then the faces stay where they are
             _make_folders(root, steps)
         done = steps_done(root, steps, elsewhere)
         outcome = carry_out(root, path, steps, elsewhere, done, NullProgress(), recovering=True)
@@ -386,7 +424,7 @@ def _recover(root: Path) -> bool:
 
 
 def _no_detours(root: Path, steps: Sequence[Step]) -> None:
-    """`FormatError` when a folder of a journal that came from elsewhere is a link away."""
+    """`FormatError` if a folder in the journal, which may come from elsewhere, is a link."""
     for folder in {os.path.dirname(path) for step in steps for path in step[:2]}:  # noqa: PTH120
         real = (root / folder).resolve()
         if real != Path(os.path.normpath(root / folder)):

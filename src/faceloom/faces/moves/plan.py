@@ -1,4 +1,4 @@
-"""In which order files are renamed so that nothing is ever overwritten."""
+"""The order of renames in which nothing is ever overwritten."""
 
 from __future__ import annotations
 
@@ -9,24 +9,23 @@ from dataclasses import dataclass, field
 
 @dataclass
 class Plan:
-    """What to do. Paths are `name`, `sub/name` or `../folder_beside/name`, with `/`."""
+    """Planned renames. Paths are `name`, `sub/name` or `../other_folder/name`, with `/`."""
 
     steps: list[tuple[str, str]] = field(default_factory=lambda: list[tuple[str, str]]())
-    """Renames in this order; each one's target is free when its turn comes."""
+    """Renames in order; each target is free when its turn comes."""
     renamed: list[tuple[str, str]] = field(default_factory=lambda: list[tuple[str, str]]())
-    """(wanted, given): targets that were taken."""
+    """(wanted, given): targets that were in use."""
     moved: int = 0
-    """Files that get another path."""
+    """Files that get a new path."""
 
 
 def plan_moves(pairs: Sequence[tuple[str, str]], present: Iterable[str]) -> Plan:
     """The order of the moves `pairs` (source, target).
 
-    `present` holds every file of the folders that sources and targets lie in; sources are distinct
-    and present. A target that stays taken is replaced by another free name. Files make way for
-    each other along chains; a cycle is opened by one file that steps aside under a name with
-    `~moving`. Names that differ only in case count as the same, so that the result fits on any
-    file system.
+    `present` lists every file in the folders of sources and targets; sources are distinct and
+    present. A target that stays in use is replaced by another free name. Chains of files are moved
+    from the end; a cycle is broken by moving one file to a temporary name with `~moving`. Names
+    that differ only in case count as equal, so that the result fits on any file system.
     """
     plan = Plan()
     present = set(present)
@@ -43,7 +42,7 @@ def plan_moves(pairs: Sequence[tuple[str, str]], present: Iterable[str]) -> Plan
 
 
 def free_name(path: str, taken: Callable[[str], bool], mark: str = "~") -> str:
-    """`path`, or with `~2`, `~3` … before its suffix the first that is not taken."""
+    """`path`, or the first free name with `~2`, `~3` … before its suffix."""
     stem, suffix = posixpath.splitext(path)
     candidate, number = path, 1
     while taken(candidate):
@@ -55,7 +54,7 @@ def free_name(path: str, taken: Callable[[str], bool], mark: str = "~") -> str:
 def _with_free_targets(
     pairs: Sequence[tuple[str, str]], present: set[str], plan: Plan
 ) -> dict[str, str]:
-    """Source → target, with targets that no file keeps and no other file gets."""
+    """Source → target, with unique targets that no remaining file uses."""
     leaving = {source for source, target in pairs if source != target}
     taken = {path.casefold() for path in present - leaving}
     wanted = {target.casefold() for _, target in pairs}
@@ -76,9 +75,9 @@ def _with_free_targets(
 
 
 def _aside_for_case(moves: dict[str, str], used: set[str], plan: Plan) -> list[tuple[str, str]]:
-    """Take those moves out whose target is a source in other case, and send them by a third name.
+    """Remove moves whose target equals a source except for case, and route them by a third name.
 
-    Their first steps go to the plan; the second ones, for its end, are returned.
+    Their first steps are added to the plan; the second ones, for its end, are returned.
     """
     spelt: dict[str, set[str]] = {}
     for source in moves:
@@ -96,7 +95,7 @@ def _aside_for_case(moves: dict[str, str], used: set[str], plan: Plan) -> list[t
 def _chain(
     first: str, moves: dict[str, str], done: set[str], used: set[str]
 ) -> list[tuple[str, str]]:
-    """The steps of a move and of all that must make way before it."""
+    """The steps of a move and of all moves that must precede it."""
     path = [first]
     while (blocker := moves[path[-1]]) in moves and blocker not in done and blocker != first:
         path.append(blocker)

@@ -1,4 +1,4 @@
-"""Carrying renames out, step by step, and telling after a kill which of them are done."""
+"""Carrying out renames step by step, and finding out after a kill which are done."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ _NO_LINKS: Final = frozenset(
 
 @dataclass
 class Outcome:
-    """Where the faces of an operation are now."""
+    """The current paths of an operation's faces."""
 
     at: dict[str, str] = field(default_factory=lambda: dict[str, str]())
-    """Path now → path before, of every face that was moved."""
+    """Current path → old path of every moved face."""
     renamed: list[tuple[str, str]] = field(default_factory=lambda: list[tuple[str, str]]())
-    """(planned, given): targets taken since they were planned."""
+    """(planned, given): targets that came into use after planning."""
     missing: list[str] = field(default_factory=lambda: list[str]())
     failed: list[tuple[str, str]] = field(default_factory=lambda: list[tuple[str, str]]())
 
     def moved(self) -> list[tuple[str, str]]:
-        """(before, now) of the faces that are elsewhere than before."""
+        """(old, current) paths of the faces whose path changed."""
         return [(before, now) for now, before in self.at.items() if before != now]
 
 
@@ -46,17 +46,17 @@ def carry_out(
     *,
     recovering: bool = False,
 ) -> Outcome:
-    """Do `steps`, of which the first `done` were done before; report where everything is.
+    """Do `steps`, of which the first `done` are done already; report where everything is.
 
-    `elsewhere` holds the steps that had to lead to another target than planned. A step whose
-    file is gone or cannot be moved is left out; the others are done all the same. When
-    `recovering`, so is one whose file is not the one that the journal tells of: it was put there
-    since, or the journal is another faceset's.
+    `elsewhere` has the targets of steps that could not go as planned. A step whose file is gone or
+    cannot be moved is skipped; the others are done all the same. When `recovering`, a step is also
+    skipped if its file is not the one in the journal: it was put there since, or the journal
+    belongs to another faceset.
     """
     outcome = Outcome()
     given: dict[str, str] = {}
     for i, step in enumerate(steps):
-        # A step aside may itself have had to take another name.
+        # A temporary name may itself have been in use.
         source = given.pop(step.source, step.source)
         before = outcome.at.pop(source, source)
         target = elsewhere.get(i, step.target)
@@ -81,7 +81,7 @@ def carry_out(
 def _do(
     root: Path, journal: Path, number: int, source: str, target: str, outcome: Outcome
 ) -> str | None:
-    """One rename: where the file went, or None when it stays or is gone."""
+    """One rename: the new path, or None if the file stays or is gone."""
     wanted = target
     while True:
         try:
@@ -100,9 +100,9 @@ def _do(
 
 
 def rename_free(source: str, target: str) -> None:
-    """Rename a file onto a name that is free; `FileExistsError` when it is not.
+    """Rename a file to a free name; `FileExistsError` if it is not free.
 
-    A plain rename would replace the target on most systems. A second name for the file cannot.
+    A plain rename would replace the target on most systems; a hard link does not.
     """
     try:
         os.link(source, target, follow_symlinks=False)
@@ -116,7 +116,7 @@ def rename_free(source: str, target: str) -> None:
     try:
         os.unlink(source)  # noqa: PTH108
     except FileNotFoundError:
-        return  # Somebody else removed it: the target is the only name that the file has left.
+        return  # removed by another process; the target is the file's only name now
     except OSError:
         with contextlib.suppress(OSError):
             os.unlink(target)  # noqa: PTH108
@@ -124,12 +124,12 @@ def rename_free(source: str, target: str) -> None:
 
 
 def steps_done(root: Path, steps: Sequence[Step], elsewhere: Mapping[int, str]) -> int:
-    """How many of the steps were done before a kill; one that was half done is finished.
+    """How many of the steps were done before a kill; a half-done one is finished.
 
-    Steps go in order, so the folder looks as after some number of them, but for what was changed
-    by hand since: the number that leaves the fewest files out of place counts. A file is known by
-    its inode, size and time stamp; where no inode is found again (the folder was copied since, or
-    the file system has none) by its stamp. Several names of one file do no harm.
+    Steps are done in order, so the folder looks as after some number of them, apart from changes
+    by hand since: we take the number that leaves the fewest files out of place. A file is
+    identified by inode, size and time stamp; if no inode is found again (the folder was copied, or
+    the file system has none), by size and time stamp. Hard links do no harm.
     """
     ways = _ways(steps, elsewhere)
     found = {path: _stat(root / path) for way in ways for path in way}
@@ -140,8 +140,8 @@ def steps_done(root: Path, steps: Sequence[Step], elsewhere: Mapping[int, str]) 
     )
     done = misplaced = fewest = 0
     for i, ((source, target), step) in enumerate(zip(ways, steps, strict=True)):
-        # Before the step its file is to be at the source and nothing at the target; then the other
-        # way round.
+        # Before the step its file is at the source and nothing at the target; afterwards it is the
+        # other way round.
         before = (not _is(found[source], step, inode=inode)) + (found[target] is not None)
         after = (found[source] is not None) + (not _is(found[target], step, inode=inode))
         misplaced += after - before
@@ -154,7 +154,7 @@ def steps_done(root: Path, steps: Sequence[Step], elsewhere: Mapping[int, str]) 
 
 
 def _ways(steps: Sequence[Step], elsewhere: Mapping[int, str]) -> list[tuple[str, str]]:
-    """Source and target of each step, as they came to be."""
+    """The actual source and target of each step."""
     ways: list[tuple[str, str]] = []
     given: dict[str, str] = {}
     for i, step in enumerate(steps):

@@ -47,7 +47,7 @@ from faceloom.stages.measure import measure_faces
 from faceloom.workspace.faceset import (
     beside,
     faceset_folder,
-    held_for_moves,
+    lock_for_moves,
     refuse_empty,
     undo_command,
 )
@@ -139,7 +139,7 @@ def run(config: ClusterConfig, *, progress: Progress, cancel: Cancel) -> Cluster
     names = _given_names(config.name)
     folder = faceset_folder(config.workspace, config.faceset)
     moves = bool(config.keep or config.move or config.outliers)
-    with held_for_moves(folder, wanted=moves and not config.dry_run) as hold:
+    with lock_for_moves(folder, wanted=moves and not config.dry_run) as hold:
         return _cluster(config, names, folder, hold, progress, cancel)
 
 

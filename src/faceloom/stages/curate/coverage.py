@@ -38,7 +38,7 @@ from faceloom.stages.measure import measure_faces
 from faceloom.workspace.faceset import (
     beside,
     faceset_folder,
-    held_for_moves,
+    lock_for_moves,
     refuse_empty,
     undo_command,
 )
@@ -128,7 +128,7 @@ def run(config: CoverageConfig, *, progress: Progress, cancel: Cancel) -> Covera
     `CancelledError` on `cancel`.
     """
     folders = [faceset_folder(config.workspace, name) for name in (config.src, config.dst)]
-    with held_for_moves(folders[0], wanted=config.trash_unused) as hold:
+    with lock_for_moves(folders[0], wanted=config.trash_unused) as hold:
         return _compare(config, folders, hold, progress, cancel)
 
 

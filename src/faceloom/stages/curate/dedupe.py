@@ -36,7 +36,7 @@ from faceloom.stages.measure import measure_faces
 from faceloom.workspace.faceset import (
     beside,
     faceset_folder,
-    held_for_moves,
+    lock_for_moves,
     refuse_empty,
     undo_command,
 )
@@ -110,7 +110,7 @@ def run(config: DedupeConfig, *, progress: Progress, cancel: Cancel) -> DedupeRe
     """
     check_sheet_name(config.sheet)
     folder = faceset_folder(config.workspace, config.faceset)
-    with held_for_moves(folder, wanted=not config.dry_run) as hold:
+    with lock_for_moves(folder, wanted=not config.dry_run) as hold:
         return _dedupe(config, folder, hold, progress, cancel)
 
 

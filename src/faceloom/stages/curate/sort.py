@@ -44,7 +44,7 @@ from faceloom.stages.measure import measure_faces
 from faceloom.workspace.faceset import (
     beside,
     faceset_folder,
-    held_for_moves,
+    lock_for_moves,
     refuse_empty,
     undo_command,
 )
@@ -181,7 +181,7 @@ def run(config: SortConfig, *, progress: Progress, cancel: Cancel) -> SortResult
     _refuse_unused(config, keys)
     check_sheet_name(config.sheet)
     folder = faceset_folder(config.workspace, config.faceset)
-    with held_for_moves(folder, wanted=not config.dry_run) as hold:
+    with lock_for_moves(folder, wanted=not config.dry_run) as hold:
         return _sort(config, keys, folder, hold, progress, cancel)
 
 

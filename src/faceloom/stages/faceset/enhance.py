@@ -18,7 +18,7 @@ from faceloom.core.result import Result
 from faceloom.core.words import counted
 from faceloom.enhance import Enhancer
 from faceloom.faces import FaceRecord, Faceset, OwnMetadata, encode_face, read_face
-from faceloom.faces.moves.moves import hold_faces, recover_moves
+from faceloom.faces.moves.moves import lock_faces, recover_moves
 from faceloom.faces.record import scaled_record
 from faceloom.geometry import crop_area
 from faceloom.stages.faceset.config import EnhanceConfig
@@ -72,7 +72,7 @@ def run(config: EnhanceConfig, *, progress: Progress, cancel: Cancel) -> Enhance
         ExitStack() as hold,
         computing(device=device, precision=precision, threads=1),
     ):
-        hold.enter_context(hold_faces(folder))
+        hold.enter_context(lock_faces(folder))
         faceset = Faceset(folder, progress=progress, cancel=cancel)
         refuse_empty(folder, len(faceset), len(faceset.skipped))
         chosen = [path for path, record in faceset if config.again or _strength(record) is None]

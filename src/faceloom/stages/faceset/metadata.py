@@ -24,7 +24,7 @@ from faceloom.faces.metadata import (
     write_meta_dat,
     write_saved,
 )
-from faceloom.faces.moves.moves import hold_faces, renamed_since
+from faceloom.faces.moves.moves import lock_faces, renamed_since
 from faceloom.stages.faceset.config import RestoreMetadataConfig, SaveMetadataConfig
 from faceloom.stages.faceset.files import some
 from faceloom.workspace import faceset_folder
@@ -131,7 +131,7 @@ def run_restore(
     """
     folder = faceset_folder(config.workspace, config.faceset)
     file = config.file or _file_in(folder)
-    with hold_faces(folder):
+    with lock_faces(folder):
         return _restore_all(folder, file, config.keep_size, progress, cancel)
 
 

@@ -26,7 +26,7 @@ from faceloom.faces.archives.pack_writer import PackFace, verify_pack, write_pac
 from faceloom.faces.archives.zipped import open_zip, write_zip
 from faceloom.faces.files.face_file import read_bytes
 from faceloom.faces.moves.journal import sync_folder
-from faceloom.faces.moves.moves import hold_faces
+from faceloom.faces.moves.moves import lock_faces
 from faceloom.stages.faceset.config import PackConfig, UnpackConfig
 from faceloom.stages.faceset.files import (
     faces_of,
@@ -101,7 +101,7 @@ def run_pack(config: PackConfig, *, progress: Progress, cancel: Cancel) -> PackR
                 "--remove needs --format pak: a zip file does not replace the loose files"
             )
         return _pack(config, folder, progress, cancel)
-    with hold_faces(folder):
+    with lock_faces(folder):
         sweep_temporary(folder)
         return _pack(config, folder, progress, cancel)
 
@@ -238,7 +238,7 @@ def run_unpack(config: UnpackConfig, *, progress: Progress, cancel: Cancel) -> U
     pack = open_pack(path) if path == own else None
     with open_archive(path) as archive:
         make_folder(folder)
-        with hold_faces(folder):
+        with lock_faces(folder):
             written = _unpack(archive, folder, progress, cancel)
             removed = None
             if pack is not None and not config.keep and not archive.ignored:

@@ -14,7 +14,7 @@ from faceloom.core.words import counted
 from faceloom.faces import Faceset, Move, move_faces
 from faceloom.faces.archives.plain_names import is_plain_name
 from faceloom.stages.faceset.config import RenameConfig
-from faceloom.workspace import faceset_folder, held_for_moves, refuse_empty, undo_command
+from faceloom.workspace import faceset_folder, lock_for_moves, refuse_empty, undo_command
 
 _DIGITS = re.compile(r"(\d+)")
 
@@ -48,7 +48,7 @@ def run(config: RenameConfig, *, progress: Progress, cancel: Cancel) -> RenameRe
     after 9. This is one operation, which `undo` reverts.
     """
     folder = faceset_folder(config.workspace, config.faceset)
-    with held_for_moves(folder):
+    with lock_for_moves(folder):
         faces = Faceset(folder, progress=progress, cancel=cancel)
         refuse_empty(folder, len(faces), len(faces.skipped))
         found = [(path, record.source_stem) for path, record in faces]

@@ -87,7 +87,7 @@ def replace_faces(
 
     `ending` names the staging folder (`enhanced`: `aligned_enhanced`). A run resumes one with the
     same `settings`; staged pictures of other settings are set aside. `hold` is the caller's lock
-    on the folder (`hold_faces`), taken before it read the faces; it is released for the swap.
+    on the folder (`lock_faces`), taken before it read the faces; it is released for the swap.
     Raises `CancelledError` on `cancel`.
     """
     faces = list(paths)

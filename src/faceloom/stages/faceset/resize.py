@@ -16,7 +16,7 @@ from faceloom.core.vocabulary import SIDES
 from faceloom.core.words import counted
 from faceloom.faces import FaceRecord, Faceset, OwnMetadata, encode_face, read_face
 from faceloom.faces.files.face_file import picture_size
-from faceloom.faces.moves.moves import hold_faces, recover_moves
+from faceloom.faces.moves.moves import lock_faces, recover_moves
 from faceloom.faces.recrop import (
     Recrop,
     frame_size_px,
@@ -93,7 +93,7 @@ def run(config: ResizeConfig, *, progress: Progress, cancel: Cancel) -> ResizeRe
     recover_moves(folder)
     with ExitStack() as hold:
         if config.output is None:
-            hold.enter_context(hold_faces(folder))
+            hold.enter_context(lock_faces(folder))
         faceset = Faceset(folder, progress=progress, cancel=cancel)
         refuse_empty(folder, len(faceset), len(faceset.skipped))
         records = dict(faceset)

@@ -31,7 +31,7 @@ from faceloom.stages.measure import measure_faces
 from faceloom.workspace import (
     beside,
     faceset_folder,
-    held_for_moves,
+    lock_for_moves,
     refuse_empty,
     undo_command,
 )
@@ -83,7 +83,7 @@ def run(config: TracksConfig, *, progress: Progress, cancel: Cancel) -> TracksRe
     """
     check_sheet_name(config.sheet)
     folder = faceset_folder(config.workspace, config.faceset)
-    with held_for_moves(folder, wanted=bool(config.keep or config.drop)) as hold:
+    with lock_for_moves(folder, wanted=bool(config.keep or config.drop)) as hold:
         return _tracks(config, folder, hold, progress, cancel)
 
 

@@ -18,7 +18,7 @@ from faceloom.faces.archives.zipped import write_zip
 from faceloom.faces.files.dfl_form import dfl_form
 from faceloom.faces.files.face_file import decode_picture, read_bytes, record_from_bytes
 from faceloom.faces.files.png import is_png
-from faceloom.faces.moves.moves import hold_faces
+from faceloom.faces.moves.moves import lock_faces
 from faceloom.stages.faceset.config import ExportFacesConfig, ImportFacesConfig
 from faceloom.stages.faceset.files import (
     faces_of,
@@ -101,7 +101,7 @@ def run_import(config: ImportFacesConfig, *, progress: Progress, cancel: Cancel)
     with _open_source(source) as opened:
         counts = _Counts(skipped=list(opened.skipped))
         make_folder(folder)
-        with hold_faces(folder):
+        with lock_faces(folder):
             _copy_all(opened, source, folder, counts, progress, cancel)
     if not counts.faces:
         reason = f": {counts.skipped[0][0]}: {counts.skipped[0][1]}" if counts.skipped else ""
