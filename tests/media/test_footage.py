@@ -12,8 +12,8 @@ import pytest
 
 from faceloom.core import MediaError
 from faceloom.media import Timeline, open_footage, read_timeline, write_image, write_timeline
-from faceloom.media.index import FrameIndex
-from faceloom.media.losses import Losses, spell_ranges
+from faceloom.media.probe import FrameIndex
+from faceloom.media.types import Losses, spell_ranges
 from media_clips import SIZE, numbered, picture, video_times, write_clip
 
 VFR = [0, 512, 1024, 3072, 3584, 8192, 8704, 9216]

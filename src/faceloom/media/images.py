@@ -14,9 +14,8 @@ import numpy as np
 import numpy.typing as npt
 
 from faceloom.core import MediaError, atomic_write
-from faceloom.media.limits import MAX_PICTURE_BYTES, check_size
 from faceloom.media.orientation import UPRIGHT, apply_orientation, exif_orientation, tiff_tags
-from faceloom.media.types import Image
+from faceloom.media.types import MAX_PICTURE_BYTES, Image, check_size
 from faceloom.media.yuv import to_uint8
 
 Alpha = npt.NDArray[np.uint8]

@@ -13,11 +13,15 @@ from av import VideoFrame
 
 from faceloom.core import MediaError
 from faceloom.media.hdr import HdrTransform, ToneMapper, working_transform
-from faceloom.media.index import FrameIndex, demux_safely
-from faceloom.media.losses import Losses
 from faceloom.media.orientation import apply_orientation
-from faceloom.media.probe import open_container, probe_video, video_stream
-from faceloom.media.types import FootageInfo, Frame, Image
+from faceloom.media.probe import (
+    FrameIndex,
+    demux_safely,
+    open_container,
+    probe_video,
+    video_stream,
+)
+from faceloom.media.types import FootageInfo, Frame, Image, Losses
 from faceloom.media.yuv import FrameConverter
 
 Decoded = tuple[int, VideoFrame]
