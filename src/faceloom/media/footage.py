@@ -35,10 +35,10 @@ class Part(Protocol):
 
 
 class ImagesPart:
-    """Pictures in the order given; their sizes may differ.
+    """Pictures in the given order; their sizes may differ.
 
-    They are `fps` a second, unless a timeline knows all of them: the one given, or the one that a
-    dump left in their folder.
+    Times come from `timeline`, or from the one in their folder, if it lists all of them; otherwise
+    there are `fps` pictures per second.
     """
 
     def __init__(
@@ -54,7 +54,7 @@ class ImagesPart:
         self.info = self._describe(fps)
 
     def _describe(self, fps: Fraction) -> FootageInfo:
-        """By the first picture that can be read; `MediaError` when none can."""
+        """Describe the first readable picture; `MediaError` if there is none."""
         first_error: MediaError | None = None
         for path in self._paths:
             try:
@@ -86,7 +86,7 @@ class ImagesPart:
         return len(self._paths)
 
     def frames(self, start: int, stop: int, *, native: bool) -> Iterator[Frame]:
-        """Pictures `start` to `stop` (excluded), those left out that cannot be read."""
+        """Pictures `start` to `stop` (excluded), without unreadable ones."""
         for index in range(start, stop):
             try:
                 frame = self.frame(index, native=native)
@@ -96,7 +96,7 @@ class ImagesPart:
             yield frame
 
     def frame(self, index: int, *, native: bool) -> Frame:
-        """Picture `index`. Raises `MediaError` when it cannot be read."""
+        """Picture `index`. Raises `MediaError` if it cannot be read."""
         path = self._paths[index]
         picture = read_picture(path, native=native)
         for note in picture.notes:
@@ -134,7 +134,7 @@ def _timed(info: FootageInfo, timeline: Timeline, times: Sequence[Fraction]) -> 
 
 @dataclass(frozen=True)
 class _Placed:
-    """A part at its place in a list: its first frame number, its time, how its frames are named."""
+    """A part and its position: first frame number, shift in time, prefix of its frame names."""
 
     part: Part
     first: int
@@ -143,9 +143,9 @@ class _Placed:
 
 
 class Footage:
-    """Frames in order or by number, from one source or several joined.
+    """Frames in order or by number, from one or several sources.
 
-    `info` describes it (of several sources: the first, with the counts of all).
+    `info` describes the first source, with the counts of all.
     """
 
     def __init__(self, parts: Sequence[Part]) -> None:
@@ -158,13 +158,13 @@ class Footage:
 
     @property
     def has_timeline(self) -> bool:
-        """Whether frames have time stamps of their own, not just a rate that was assumed."""
+        """Whether frames have their own time stamps, not just an assumed rate."""
         parts = [placed.part for placed in self._placed]
         return all(not isinstance(part, ImagesPart) or part.timeline is not None for part in parts)
 
     @property
     def losses(self) -> list[str]:
-        """What could not be decoded so far; complete once all frames were iterated."""
+        """What could not be decoded so far; complete after iterating over all frames."""
         return [line for placed in self._placed for line in placed.part.losses.lines()]
 
     def frames(
@@ -173,8 +173,8 @@ class Footage:
         """Frames `start` to `stop` (excluded, None: the end) in order.
 
         Images are uint8 RGB, HDR tone-mapped; with `native`, uint16 full-scale RGB code values
-        where the source has more than 8 bits. What cannot be decoded is left out, its number with
-        it, and told in `losses`.
+        if the source has more than 8 bits. Frames that cannot be decoded are skipped, as are their
+        numbers, and reported in `losses`.
         """
         end = self._count if stop is None else min(stop, self._count)
         for placed in self._placed:
@@ -185,7 +185,7 @@ class Footage:
                     yield _shifted(frame, placed)
 
     def frame(self, index: int, *, native: bool = False) -> Frame:
-        """Frame `index`. Raises `MediaError` when there is none or it cannot be decoded."""
+        """Frame `index`. Raises `MediaError` if it does not exist or cannot be decoded."""
         placed = self._find(index)
         return _shifted(placed.part.frame(index - placed.first, native=native), placed)
 
@@ -201,7 +201,7 @@ class Footage:
 
     def _find(self, index: int) -> _Placed:
         if not 0 <= index < self._count:
-            raise MediaError(f"{self.info.path}: no frame {index + 1}; it has {self._count}")
+            raise MediaError(f"{self.info.path}: there is no frame {index + 1}, only {self._count}")
         return next(placed for placed in reversed(self._placed) if placed.first <= index)
 
 
@@ -213,14 +213,14 @@ def open_footage(
 ) -> Footage:
     """Open a video, a picture, a folder of either, or a list of those.
 
-    Videos keep their own time stamps. Pictures take theirs from `timeline` (or the one that a dump
-    left beside them), else they are `fps` a second, 25 unless given. Raises `MediaError` in one
-    line when something named cannot be read at all.
+    Videos keep their own time stamps. Pictures take theirs from `timeline` (or from `frames.json`
+    in their folder); otherwise there are `fps` per second (25 by default). Raises `MediaError` if a
+    source cannot be read at all.
     """
     sources = [source] if isinstance(source, str | os.PathLike) else list(source)
     files = [file for one in sources for file in _expand(Path(one))]
     if not files:
-        raise MediaError("no footage given: name a video, a picture or a folder")
+        raise MediaError("no footage: pass a video, a picture or a folder")
     parts: list[Part] = []
     for is_picture, run in groupby(files, lambda file: file.suffix.lower() in IMAGE_SUFFIXES):
         if is_picture:
@@ -231,7 +231,7 @@ def open_footage(
 
 
 def _expand(source: Path) -> list[Path]:
-    """A file itself; of a folder, the pictures and videos directly in it, in name order."""
+    """A file itself; for a folder, the pictures and videos directly in it, by name."""
     if source.is_dir():
         known = IMAGE_SUFFIXES | VIDEO_SUFFIXES
         found = sorted(
@@ -274,7 +274,7 @@ def _shifted(frame: Frame, placed: _Placed) -> Frame:
 
 
 def _join(parts: Sequence[Part], count: int) -> FootageInfo:
-    """The first source's description with the files, counts and remarks of all."""
+    """The description of the first source with the files, counts and notes of all."""
     infos = [part.info for part in parts]
     notes = [f"{info.path.name}: {note}" for info in infos for note in info.notes]
     if len({info.size for info in infos}) > 1:

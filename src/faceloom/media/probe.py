@@ -37,10 +37,10 @@ TURN_DEG = {6: 90, 7: 90, 3: 180, 4: 180, 5: 270, 8: 270}
 
 @dataclass(frozen=True)
 class FrameIndex:
-    """Presentation time stamps of a video's frames in units of `time_base`, sorted.
+    """Presentation time stamps of the frames in units of `time_base`, sorted.
 
-    `pts` is None where packets carry no usable stamps (raw streams, some AVI): frames are then
-    numbered in the order in which they decode. `keys` are (pts, dts) of the keyframes.
+    `pts` is None if packets have no usable stamps (raw streams, some AVI): frames are then numbered
+    in decoding order. `keys` are (pts, dts) of the keyframes.
     """
 
     time_base: Fraction
@@ -51,7 +51,7 @@ class FrameIndex:
     problems: list[str] = field(default_factory=list[str])
 
     def find(self, pts: int, after: int) -> int | None:
-        """The frame number of a stamp, beyond number `after` where stamps repeat."""
+        """The frame number of a stamp; where stamps repeat, one after number `after`."""
         assert self.pts is not None
         low = bisect_left(self.pts, pts)
         if low >= self.count or self.pts[low] != pts:
@@ -60,7 +60,7 @@ class FrameIndex:
         return min(max(low, after + 1), high)
 
     def seek_target(self, index: int) -> int | None:
-        """The time stamp to seek to for decoding frame `index`; None: from the beginning."""
+        """The time stamp to seek to for frame `index`; None: the beginning."""
         if self.pts is None or index <= 0:
             return None
         position = bisect_right(self.keys, (self.pts[index], 1 << 62)) - 1
@@ -70,7 +70,7 @@ class FrameIndex:
         return min(pts, dts)
 
     def keyframe_between(self, after: int, index: int) -> bool:
-        """Whether a seek to frame `index` would land beyond frame `after`."""
+        """Whether seeking to frame `index` would land after frame `after`."""
         target = self.seek_target(index)
         return self.pts is not None and target is not None and target > self.pts[after]
 
@@ -81,7 +81,7 @@ class FrameIndex:
         return Fraction(self.pts[-1] - self.pts[0], self.count - 1) * self.time_base
 
     def is_variable(self) -> bool:
-        """Whether gaps between frames differ by more than rounding (and a lone odd last one)."""
+        """Whether gaps between frames differ by more than rounding, ignoring a single odd one."""
         if self.pts is None or self.count < 3:
             return False
         gaps = Counter(b - a for a, b in zip(self.pts, self.pts[1:], strict=False))
@@ -92,7 +92,7 @@ class FrameIndex:
 
 
 def picture_stream(container: InputContainer) -> VideoStream | None:
-    """The video track, leaving out cover art."""
+    """The video track, ignoring cover art."""
     for stream in container.streams.video:
         # A track of an unknown codec has no context, whatever the stubs say.
         known = cast(Any, stream.codec_context) is not None
@@ -104,7 +104,7 @@ def picture_stream(container: InputContainer) -> VideoStream | None:
 def demux_safely(
     container: InputContainer, streams: list[Any], problems: list[str]
 ) -> Iterator[Packet[Any]]:
-    """Packets until the file's end, or until it can be read no further (noted in `problems`)."""
+    """Packets up to the end of the file, or up to a read error (added to `problems`)."""
     packets = container.demux(*streams)
     while True:
         try:
@@ -112,13 +112,13 @@ def demux_safely(
         except StopIteration:
             return
         except av.error.FFmpegError as error:
-            problems.append(f"the file can be read no further: {error.strerror}")
+            problems.append(f"the rest of the file is unreadable: {error.strerror}")
             return
         yield packet
 
 
 def build_index(container: InputContainer, stream: VideoStream) -> FrameIndex:
-    """Read all packets of a freshly opened container, without decoding."""
+    """Read all packets of a newly opened container, without decoding."""
     problems: list[str] = []
     stamps: list[tuple[int | None, int | None, bool]] = []
     ends: dict[int, Fraction] = {}
@@ -169,7 +169,7 @@ def _from_stamps(
 def _missing(
     container: InputContainer, stream: VideoStream, count: int, ends: dict[int, Fraction]
 ) -> list[str]:
-    """What the header promises and the file does not hold."""
+    """What the header announces but the file does not contain."""
     if stream.frames > count:
         return [f"{stream.frames - count} of {stream.frames} frames are missing from the file"]
     if container.duration is None or not ends or stream.frames:
@@ -178,12 +178,12 @@ def _missing(
     promised = Fraction(container.duration, av.time_base)
     found = max(ends.values()) - start
     if promised - found > max(Fraction(1, 2), promised / 50):
-        return [f"the file is cut off: {float(found):.2f} s of {float(promised):.2f} s are there"]
+        return [f"the file is truncated: {float(found):.2f} s of {float(promised):.2f} s remain"]
     return []
 
 
 def open_container(path: Path) -> InputContainer:
-    """Open a video for reading; `MediaError` in one line when that fails."""
+    """Open a video for reading; `MediaError` if that fails."""
     try:
         return av.open(str(path), mode="r", metadata_errors="replace")
     except FileNotFoundError:
@@ -196,23 +196,23 @@ def _why(path: Path, error: Exception) -> str:
     if path.is_file() and path.stat().st_size == 0:
         return "the file is empty"
     if isinstance(error, PermissionError):
-        return "no permission to read it"
+        return "no permission to read this file"
     reason = getattr(error, "strerror", None) or str(error)
-    return f"not a video that can be read ({reason}); is it complete?"
+    return f"not a readable video ({reason}); is it complete?"
 
 
 def video_stream(container: InputContainer, path: Path) -> VideoStream:
     """The video track of an open file, or `MediaError`."""
     stream = picture_stream(container)
     if stream is None:
-        raise MediaError(f"{path}: there is no video track in it")
+        raise MediaError(f"{path}: no video track in this file")
     return stream
 
 
 def probe_video(path: Path) -> tuple[FootageInfo, FrameIndex, int]:
     """Describe a video; also its frame index and the EXIF-like orientation of its frames.
 
-    Raises `MediaError` when nothing in it can be decoded, or frames are beyond the size limit.
+    Raises `MediaError` if no frame can be decoded, or frames exceed the size limit.
     """
     with open_container(path) as container:
         stream = video_stream(container, path)
@@ -224,7 +224,7 @@ def probe_video(path: Path) -> tuple[FootageInfo, FrameIndex, int]:
         stream = video_stream(container, path)
         first = _first_frame(container, stream)
         if first is None:
-            raise MediaError(f"{path}: no frame of it can be decoded; the file is damaged")
+            raise MediaError(f"{path}: no frame can be decoded; the file is damaged")
         check_size(first.height, first.width, path)
         info, orientation = _describe(path, container, stream, first, index)
     info.audio.extend(audio)
@@ -286,7 +286,7 @@ def _describe(
 
 
 def _clock_zero(container: InputContainer) -> Fraction:
-    """Where the timeline begins: 0, or a transport stream's first stamp of picture or sound."""
+    """Where the timeline begins: 0, or the first stamp of any track of a transport stream."""
     if Flags.ts_discont not in Flags(container.format.flags):
         return Fraction(0)
     tracks = (*container.streams.video, *container.streams.audio)
@@ -312,7 +312,7 @@ def _side_data(frame: VideoFrame) -> list[Any]:
 def _color(
     stream: VideoStream, frame: VideoFrame, size: tuple[int, int], is_rgb: bool
 ) -> ColorTags:
-    """The frame's tags, the track's where the frame has none."""
+    """The tags of the frame, or of the track if the frame has none."""
     context = stream.codec_context
 
     def pick(of_frame: int, of_track: int, unset: int) -> int:
@@ -334,7 +334,7 @@ def _bit_depth(frame: VideoFrame) -> int:
 
 
 def frame_rate(stream: VideoStream, index: FrameIndex) -> Fraction:
-    """Average frames a second: the header's where it has one, else from the stamps."""
+    """Average frames per second: from the header, or from the stamps if it has none."""
     if index.is_variable() and index.pts is not None:
         span = (index.pts[-1] - index.pts[0] + index.last_duration) * index.time_base
         return (index.count / span).limit_denominator(100_000)
@@ -346,7 +346,7 @@ def frame_rate(stream: VideoStream, index: FrameIndex) -> Fraction:
 
 
 def _duration(index: FrameIndex, fps: Fraction) -> float:
-    """Seconds from the first frame's stamp to the end of the last frame."""
+    """Seconds from the start of the first frame to the end of the last one."""
     if index.pts is None:
         return float(index.count / fps)
     last = index.last_duration * index.time_base or 1 / fps
@@ -383,7 +383,7 @@ def _hdr_metadata(frame: VideoFrame) -> HdrMetadata | None:
 
 
 def _master_display(data: bytes) -> str | None:
-    """FFmpeg's mastering display block (ten rationals, two flags) in x265's spelling."""
+    """FFmpeg's mastering display block (ten rationals, two flags) in the format of x265."""
     numbers = struct.unpack_from("=20i2i", data)
     if not (numbers[20] and numbers[21]) or 0 in numbers[1:20:2]:
         return None
@@ -400,18 +400,20 @@ def _notes(info: FootageInfo, index: FrameIndex, subtitles: int) -> list[str]:
     notes = list(index.problems)
     if info.interlaced:
         notes.append(
-            "interlaced: frames are taken with both fields woven together; "
-            "deinterlace the footage first for clean edges"
+            "interlaced: both fields are used as one frame; for clean edges, deinterlace the "
+            "footage first"
         )
     if info.vfr:
         notes.append("variable frame rate: every frame keeps its own time stamp")
     if info.hdr:
         name = "PQ" if info.color.transfer == "smpte2084" else "HLG"
-        notes.append(f"HDR ({name}): tone-mapped for detection and training, kept in the result")
+        notes.append(
+            f"HDR ({name}): tone-mapped for detection and training, preserved in the result"
+        )
     if info.color.guessed:
-        notes.append(f"colour matrix not stated in the file: taken as {info.color.matrix}")
+        notes.append(f"the file does not state its colour matrix: assuming {info.color.matrix}")
     if index.pts is None:
-        notes.append("no time stamps in the file: frames are timed by the frame rate")
+        notes.append("the file has no time stamps: times follow from the frame rate")
     if subtitles:
-        notes.append("subtitles are not carried into the result")
+        notes.append("subtitles are not copied into the result")
     return notes

@@ -1,4 +1,4 @@
-"""Writing a video like the footage: its time stamps, colours and audio; whole or not at all."""
+"""Write a video with the time stamps, colours and audio of the footage."""
 
 from __future__ import annotations
 
@@ -33,20 +33,20 @@ from faceloom.media.probe import demux_safely, open_container
 from faceloom.media.types import FootageInfo, Image
 from faceloom.media.yuv import planes_of, rgb_to_frame, to_uint8
 
-# Audio runs this many seconds ahead of the picture, so that players find both together.
+# Seconds that audio is written ahead of the video, so that players find both close together.
 _AUDIO_LEAD = Fraction(1, 2)
 
 
 class VideoWriter:
-    """Encodes frames into a file that appears at `path` only when all went well.
+    """Encodes frames into a file that appears at `path` only if everything succeeds.
 
-    The result has the footage's (`like`) time base, colour tags, sample aspect ratio and, from
-    `audio_from`, its audio packets as they are. `size` (h, w) is the footage's unless given.
-    Give `crf` or `bitrate` (bits a second) for h264 and h265; prores, ffv1 and h264-lossless have
-    neither. FFV1 and lossless H.264 keep RGB bit for bit. Use it as a context manager; leaving it
-    by an error removes what was written.
+    The result has the time base, colour tags and sample aspect ratio of the footage (`like`) and
+    unchanged audio packets from `audio_from`. `size` (h, w) defaults to that of the footage. `crf`
+    or `bitrate` (bits per second) apply to h264 and h265; prores, ffv1 and h264-lossless have
+    neither. FFV1 and lossless H.264 keep RGB bit for bit. This is a context manager; an error
+    removes what was written.
 
-    Raises `InputError` for options that do not fit, `MediaError` when the file cannot be made.
+    Raises `InputError` for options that do not fit, `MediaError` if the file cannot be written.
     """
 
     def __init__(
@@ -82,7 +82,7 @@ class VideoWriter:
 
     @property
     def notes(self) -> list[str]:
-        """What the user should know about the result."""
+        """Notes for the user about the result."""
         return self._plan.notes + (self._audio.problems if self._audio else [])
 
     def __enter__(self) -> Self:
@@ -128,7 +128,7 @@ class VideoWriter:
         if self._suffix == ".mkv" and like.sample_aspect != 1:
             stream.metadata["title"] = SPARE_NAME
         if plan.encoder == "libx265" and self._suffix != ".mkv":
-            context.codec_tag = "hvc1"  # what Apple's players look for
+            context.codec_tag = "hvc1"  # the tag that Apple players expect
         if "b" in plan.options:
             context.bit_rate = int(plan.options["b"])
         return stream
@@ -136,8 +136,8 @@ class VideoWriter:
     def write(self, image: Image, time: Fraction) -> None:
         """Append a frame: RGB `h w 3` (or grey `h w`), uint8 or uint16 full scale, at `time` s.
 
-        `time` is on the footage's timeline and must rise from frame to frame.
-        Raises `MediaError` when the size differs or the encoder fails.
+        `time` is on the timeline of the footage and must increase from frame to frame.
+        Raises `MediaError` if the size differs or the encoder fails.
         """
         if image.shape[:2] != self.size:
             raise MediaError(
@@ -159,7 +159,7 @@ class VideoWriter:
         self.frames_written += 1
 
     def _encode_held(self, next_pts: int) -> None:
-        """Encode the frame before, now that it is known how long it stands."""
+        """Encode the previous frame, now that its duration is known."""
         frame = self._held
         if frame is None or frame.pts is None:
             return
@@ -189,7 +189,7 @@ class VideoWriter:
 
     def _mux(self, frame: VideoFrame | None) -> None:
         for packet in self._stream.encode(frame):
-            # Encoders guess durations from the average rate; the file's length hangs on them.
+            # Encoders guess durations from the average rate; the file length depends on them.
             duration = self._durations.pop(packet.pts or 0, None)
             if duration is not None:
                 packet.duration = duration
@@ -215,7 +215,7 @@ class VideoWriter:
 
     def _finish(self) -> None:
         if not self.frames_written:
-            raise MediaError(f"{self.path}: there was no frame to write")
+            raise MediaError(f"{self.path}: no frames to write")
         last = self._like.last_frame_s or 1 / self._like.fps
         with self._as_media_error():
             ticks = max(1, round(last / self._like.time_base))
@@ -250,26 +250,26 @@ def _tagged(frame: VideoFrame, plan: EncodePlan) -> VideoFrame:
 
 def _muxer_options(suffix: str, like: FootageInfo) -> dict[str, str]:
     if suffix == ".mkv":
-        # Audio may begin a little before zero (priming samples): shifting everything to make
-        # that positive would move the picture's time stamps. Without checksums the header can be
-        # completed in place.
+        # Audio may begin slightly before zero (priming samples); shifting everything to avoid that
+        # would change the time stamps of the video. Without checksums the header can be edited in
+        # place.
         return {"avoid_negative_ts": "disabled", "write_crc32": "0"}
     scale = like.time_base.denominator
-    # The movie's clock counts the offset of a late start: as fine as the track's, it is exact.
+    # The clock of the movie stores the offset of a late start, exactly if it is this fine.
     clock = {"movie_timescale": str(scale)} if 1000 < scale <= 1_000_000 else {}
     return {"movflags": "+faststart"} | clock
 
 
 def _sane_rate(fps: Fraction) -> Fraction:
-    """Encoders take rates of modest terms only."""
+    """A frame rate with small terms, as encoders require."""
     return fps.limit_denominator(100_000) if fps.numerator > 1_000_000 else fps
 
 
 class _AudioCopy:
-    """Feeds a file's audio packets into an output, in step with its video.
+    """Copies the audio packets of a file into an output, in step with its video.
 
-    `zero` (seconds) is subtracted from every time stamp, as from the video's.
-    Raises `MediaError` when the output's container cannot hold the audio.
+    `zero` (seconds) is subtracted from every time stamp, as in the video.
+    Raises `MediaError` if the container of the output does not support the audio.
     """
 
     def __init__(self, source: Path, output: OutputContainer, target: Path, zero: Fraction) -> None:
@@ -293,7 +293,7 @@ class _AudioCopy:
         for track in self._input.streams.audio:
             context: Any = track.codec_context
             if context is None:
-                self.problems.append(f"audio track {track.index} is of an unknown kind: left out")
+                self.problems.append(f"skipped audio track {track.index}: unknown codec")
                 continue
             problem = audio_problem(target.suffix.lower(), [context.codec.canonical_name])
             if problem:
@@ -308,7 +308,7 @@ class _AudioCopy:
         return tracks
 
     def feed(self, until: Fraction | None) -> None:
-        """Pass on the packets up to `until` seconds of the output's clock; None: all the rest."""
+        """Copy the packets up to `until` seconds of output time; None: all the rest."""
         while True:
             packet = self._waiting or next(self._packets, None)
             self._waiting = None
@@ -330,7 +330,7 @@ class _AudioCopy:
         try:
             self._output.mux(packet)
         except av.error.InvalidDataError:
-            self.problems.append("a damaged audio packet was left out")
+            self.problems.append("skipped a damaged audio packet")
 
     def close(self) -> None:
         """Close the source."""
