@@ -1,7 +1,7 @@
 """Landmarks, face types, alignment, masks and pose: the geometry of a face, in NumPy.
 
-Points are (x, y) with a pixel's centre at whole coordinates; sizes are (h, w); matrices are 2x3
-float64 and named by direction. Source: shared reference pipeline.md sections 3.7 to 3.13.
+Points are (x, y) with pixel centres at integer coordinates; sizes are (h, w); matrices are 2x3
+float64 and named by direction. docs/internals/alignment.md has the formulas.
 """
 
 from faceloom.geometry.align import (
