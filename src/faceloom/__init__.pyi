@@ -30,6 +30,37 @@ from faceloom.stages.doctor import DoctorResult as DoctorResult
 from faceloom.stages.encode import EncodeResult as EncodeResult
 from faceloom.stages.extract.config import ExtractConfig as ExtractConfig
 from faceloom.stages.extract.result import ExtractResult as ExtractResult
+from faceloom.stages.faceset.config import AddPersonConfig as AddPersonConfig
+from faceloom.stages.faceset.config import DebugConfig as DebugConfig
+from faceloom.stages.faceset.config import EnhanceConfig as EnhanceConfig
+from faceloom.stages.faceset.config import ExportFacesConfig as ExportFacesConfig
+from faceloom.stages.faceset.config import ForgetPersonConfig as ForgetPersonConfig
+from faceloom.stages.faceset.config import ImportFacesConfig as ImportFacesConfig
+from faceloom.stages.faceset.config import ListConfig as ListConfig
+from faceloom.stages.faceset.config import ListPeopleConfig as ListPeopleConfig
+from faceloom.stages.faceset.config import MasksConfig as MasksConfig
+from faceloom.stages.faceset.config import PackConfig as PackConfig
+from faceloom.stages.faceset.config import RenameConfig as RenameConfig
+from faceloom.stages.faceset.config import ResizeConfig as ResizeConfig
+from faceloom.stages.faceset.config import RestoreMetadataConfig as RestoreMetadataConfig
+from faceloom.stages.faceset.config import SaveMetadataConfig as SaveMetadataConfig
+from faceloom.stages.faceset.config import TracksConfig as TracksConfig
+from faceloom.stages.faceset.config import UndoConfig as UndoConfig
+from faceloom.stages.faceset.config import UnpackConfig as UnpackConfig
+from faceloom.stages.faceset.debug import DebugResult as DebugResult
+from faceloom.stages.faceset.enhance import EnhanceResult as EnhanceResult
+from faceloom.stages.faceset.list import ListResult as ListResult
+from faceloom.stages.faceset.masks import MasksResult as MasksResult
+from faceloom.stages.faceset.metadata import RestoreResult as RestoreResult
+from faceloom.stages.faceset.metadata import SaveResult as SaveResult
+from faceloom.stages.faceset.pack import PackResult as PackResult
+from faceloom.stages.faceset.pack import UnpackResult as UnpackResult
+from faceloom.stages.faceset.people import PeopleResult as PeopleResult
+from faceloom.stages.faceset.rename import RenameResult as RenameResult
+from faceloom.stages.faceset.resize import ResizeResult as ResizeResult
+from faceloom.stages.faceset.tracks import TracksResult as TracksResult
+from faceloom.stages.faceset.transfer import TransferResult as TransferResult
+from faceloom.stages.faceset.undo import UndoResult as UndoResult
 from faceloom.stages.frames import FramesResult as FramesResult
 from faceloom.stages.inspect import InspectResult as InspectResult
 from faceloom.stages.merge.config import MergeConfig as MergeConfig
@@ -133,6 +164,304 @@ def extract(
     progress: Progress | None = None,
     cancel: Cancel | None = None,
 ) -> ExtractResult: ...
+
+@overload
+def faceset_debug(
+    config: DebugConfig, *, progress: Progress | None = None, cancel: Cancel | None = None
+) -> DebugResult:
+    """Draw landmarks and hull on a copy of every face, in `<faceset>_landmarks`."""
+
+@overload
+def faceset_debug(
+    *,
+    threads: int = ...,
+    workspace: _Path = ...,
+    faceset: str,
+    jpeg_quality: int = ...,
+    again: bool = ...,
+    progress: Progress | None = None,
+    cancel: Cancel | None = None,
+) -> DebugResult: ...
+
+@overload
+def faceset_enhance(
+    config: EnhanceConfig, *, progress: Progress | None = None, cancel: Cancel | None = None
+) -> EnhanceResult:
+    """Sharpen blurred or small faces with a super-resolution network (Real-ESRGAN)."""
+
+@overload
+def faceset_enhance(
+    *,
+    device: str = ...,
+    threads: int = ...,
+    workspace: _Path = ...,
+    faceset: str,
+    strength: float = ...,
+    scale: Literal[1, 2, 4] = ...,
+    detail: Literal['frame', 'picture'] = ...,
+    jpeg_quality: int = ...,
+    again: bool = ...,
+    precision: Literal['auto', 'fp32', 'bf16'] = ...,
+    progress: Progress | None = None,
+    cancel: Cancel | None = None,
+) -> EnhanceResult: ...
+
+@overload
+def faceset_export(
+    config: ExportFacesConfig, *, progress: Progress | None = None, cancel: Cancel | None = None
+) -> TransferResult:
+    """Write a faceset that DeepFaceLab and Machine Video Editor can open."""
+
+@overload
+def faceset_export(
+    *,
+    workspace: _Path = ...,
+    faceset: str,
+    output: _Path,
+    dfl_only: bool = ...,
+    jpeg_quality: int = ...,
+    progress: Progress | None = None,
+    cancel: Cancel | None = None,
+) -> TransferResult: ...
+
+@overload
+def faceset_import(
+    config: ImportFacesConfig, *, progress: Progress | None = None, cancel: Cancel | None = None
+) -> TransferResult:
+    """Copy the faces of another faceset into yours; each is read and decoded first."""
+
+@overload
+def faceset_import(
+    *,
+    workspace: _Path = ...,
+    faceset: str,
+    source: _Path,
+    progress: Progress | None = None,
+    cancel: Cancel | None = None,
+) -> TransferResult: ...
+
+@overload
+def faceset_list(
+    config: ListConfig, *, progress: Progress | None = None, cancel: Cancel | None = None
+) -> ListResult:
+    """Show what is in a faceset: how many faces, their types, sizes and sources."""
+
+@overload
+def faceset_list(
+    *,
+    workspace: _Path = ...,
+    faceset: str,
+    progress: Progress | None = None,
+    cancel: Cancel | None = None,
+) -> ListResult: ...
+
+@overload
+def faceset_masks(
+    config: MasksConfig, *, progress: Progress | None = None, cancel: Cancel | None = None
+) -> MasksResult:
+    """Write the mask of every face as a picture, white where the face is."""
+
+@overload
+def faceset_masks(
+    *,
+    threads: int = ...,
+    workspace: _Path = ...,
+    faceset: str,
+    source: Literal['auto', 'xseg', 'polygons', 'hull'] = ...,
+    place: Literal['folder', 'beside_faces'] = ...,
+    format: Literal['png', 'jpg'] | None = ...,
+    soft: bool = ...,
+    again: bool = ...,
+    progress: Progress | None = None,
+    cancel: Cancel | None = None,
+) -> MasksResult: ...
+
+@overload
+def faceset_metadata_restore(
+    config: RestoreMetadataConfig, *, progress: Progress | None = None, cancel: Cancel | None = None
+) -> RestoreResult:
+    """Put saved metadata back into edited pictures."""
+
+@overload
+def faceset_metadata_restore(
+    *,
+    workspace: _Path = ...,
+    faceset: str,
+    file: _Path | None = ...,
+    keep_size: bool = ...,
+    progress: Progress | None = None,
+    cancel: Cancel | None = None,
+) -> RestoreResult: ...
+
+@overload
+def faceset_metadata_save(
+    config: SaveMetadataConfig, *, progress: Progress | None = None, cancel: Cancel | None = None
+) -> SaveResult:
+    """Save the metadata of every loose face, in the faceset's folder."""
+
+@overload
+def faceset_metadata_save(
+    *,
+    workspace: _Path = ...,
+    faceset: str,
+    format: Literal['both', 'faceloom', 'dfl'] = ...,
+    progress: Progress | None = None,
+    cancel: Cancel | None = None,
+) -> SaveResult: ...
+
+@overload
+def faceset_pack(
+    config: PackConfig, *, progress: Progress | None = None, cancel: Cancel | None = None
+) -> PackResult:
+    """Put the faces of a faceset into one file: DeepFaceLab's `faceset.pak`, or a plain zip file."""
+
+@overload
+def faceset_pack(
+    *,
+    workspace: _Path = ...,
+    faceset: str,
+    format: Literal['pak', 'zip'] = ...,
+    persons: bool = ...,
+    remove: bool = ...,
+    progress: Progress | None = None,
+    cancel: Cancel | None = None,
+) -> PackResult: ...
+
+@overload
+def faceset_people_add(
+    config: AddPersonConfig, *, progress: Progress | None = None, cancel: Cancel | None = None
+) -> PeopleResult:
+    """Learn a person from a picture or a folder of pictures; replaces a person of the same name."""
+
+@overload
+def faceset_people_add(
+    *,
+    workspace: _Path = ...,
+    name: str,
+    pictures: _Path,
+    progress: Progress | None = None,
+    cancel: Cancel | None = None,
+) -> PeopleResult: ...
+
+@overload
+def faceset_people_forget(
+    config: ForgetPersonConfig, *, progress: Progress | None = None, cancel: Cancel | None = None
+) -> PeopleResult:
+    """Delete what is known about a person. Their faces stay."""
+
+@overload
+def faceset_people_forget(
+    *,
+    workspace: _Path = ...,
+    name: str,
+    progress: Progress | None = None,
+    cancel: Cancel | None = None,
+) -> PeopleResult: ...
+
+@overload
+def faceset_people_list(
+    config: ListPeopleConfig, *, progress: Progress | None = None, cancel: Cancel | None = None
+) -> PeopleResult:
+    """List the people a workspace knows by name, and what each was learned from."""
+
+@overload
+def faceset_people_list(
+    *,
+    workspace: _Path = ...,
+    progress: Progress | None = None,
+    cancel: Cancel | None = None,
+) -> PeopleResult: ...
+
+@overload
+def faceset_rename(
+    config: RenameConfig, *, progress: Progress | None = None, cancel: Cancel | None = None
+) -> RenameResult:
+    """Name faces after their source files again, for example after a sort: `00017_0.jpg`."""
+
+@overload
+def faceset_rename(
+    *,
+    workspace: _Path = ...,
+    faceset: str,
+    prefix: str = ...,
+    progress: Progress | None = None,
+    cancel: Cancel | None = None,
+) -> RenameResult: ...
+
+@overload
+def faceset_resize(
+    config: ResizeConfig, *, progress: Progress | None = None, cancel: Cancel | None = None
+) -> ResizeResult:
+    """Change the size or the face type of a faceset, from its pictures or from the footage."""
+
+@overload
+def faceset_resize(
+    *,
+    threads: int = ...,
+    workspace: _Path = ...,
+    faceset: str,
+    size: int | Literal['estimated', 'same'] = ...,
+    face_type: Literal['half_face', 'midfull_face', 'full_face', 'full_face_no_align', 'whole_face', 'head', 'head_no_align', 'mark_only'] | Literal['same'] = ...,
+    source: Literal['face', 'footage'] = ...,
+    footage: _Path | None = ...,
+    allow_borders: bool = ...,
+    output: _Path | None = ...,
+    jpeg_quality: int = ...,
+    progress: Progress | None = None,
+    cancel: Cancel | None = None,
+) -> ResizeResult: ...
+
+@overload
+def faceset_tracks(
+    config: TracksConfig, *, progress: Progress | None = None, cancel: Cancel | None = None
+) -> TracksResult:
+    """List the tracks of a faceset: first and last frame, number of faces, size and sharpness."""
+
+@overload
+def faceset_tracks(
+    *,
+    threads: int = ...,
+    workspace: _Path = ...,
+    faceset: str,
+    keep: tuple[str, ...] | list[str] = ...,
+    drop: tuple[str, ...] | list[str] = ...,
+    sheet: _Path | None = ...,
+    progress: Progress | None = None,
+    cancel: Cancel | None = None,
+) -> TracksResult: ...
+
+@overload
+def faceset_undo(
+    config: UndoConfig, *, progress: Progress | None = None, cancel: Cancel | None = None
+) -> UndoResult:
+    """Undo the last operation that moved or renamed faces; run it again for the one before."""
+
+@overload
+def faceset_undo(
+    *,
+    workspace: _Path = ...,
+    faceset: str,
+    only_list: bool = ...,
+    progress: Progress | None = None,
+    cancel: Cancel | None = None,
+) -> UndoResult: ...
+
+@overload
+def faceset_unpack(
+    config: UnpackConfig, *, progress: Progress | None = None, cancel: Cancel | None = None
+) -> UnpackResult:
+    """Turn the faces of a packed faceset into files again."""
+
+@overload
+def faceset_unpack(
+    *,
+    workspace: _Path = ...,
+    faceset: str,
+    archive: _Path | None = ...,
+    keep: bool = ...,
+    progress: Progress | None = None,
+    cancel: Cancel | None = None,
+) -> UnpackResult: ...
 
 @overload
 def frames(

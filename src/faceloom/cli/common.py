@@ -119,10 +119,15 @@ def emit(result: Any, json: bool) -> None:
     result = _as_result(result)
     if json:
         for record in result.json_lines():
-            write_line(jsonlib.dumps(record, ensure_ascii=False, allow_nan=False))
+            write_line(to_json(record))
         return
     for line in result.lines():
         write_line(line)
+
+
+def to_json(value: Any) -> str:
+    """Plain data, results and settings as JSON on one line; NaN becomes null."""
+    return jsonlib.dumps(plain(value), ensure_ascii=False, allow_nan=False)
 
 
 def write_line(text: str) -> None:
@@ -165,10 +170,6 @@ SetOption = Annotated[
         help="Any further setting, key=value; may be repeated.",
     ),
 ]
-
-
-def to_json(value: Any) -> str:
-    return jsonlib.dumps(plain(value), ensure_ascii=False, allow_nan=False)
 
 
 def _as_result(result: Any) -> Result:

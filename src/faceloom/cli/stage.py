@@ -105,6 +105,7 @@ def with_signature(
     call.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     call.__annotations__ = {one.name: one.annotation for one in parameters}
     call.__doc__ = kind.__doc__
+    call.settings = kind  # type: ignore[attr-defined]
     return call
 
 

@@ -131,7 +131,7 @@ class Source:
 
     values: Mapping[str, Any]
     where: str
-    """The place, such as `cast/faceloom.toml, [extract]`."""
+    """The place, such as `cast/faceloom.toml: [extract]`."""
     error: type[InputError] = InputError
     """What to raise when one of these values does not fit."""
     label: Callable[[str], str] | None = None
@@ -140,7 +140,7 @@ class Source:
     def name(self, *keys: str) -> str:
         """What to call `keys` in an error."""
         if self.label is None:
-            return f"{self.where} {', '.join(keys)}"
+            return f"{self.where}: {', '.join(keys)}"
         return " and ".join(map(self.label, keys))
 
 
@@ -203,7 +203,8 @@ def override_values(overrides: Iterable[str]) -> dict[str, Any]:
 
 def override_source(overrides: Iterable[str]) -> Source:
     """The `key=value` texts of `--set` as a source."""
-    return Source(override_values(overrides), "--set", UsageError)
+    values = override_values(overrides)
+    return Source(values, "--set", UsageError, label=lambda key: f"--set {key}")
 
 
 def validate_with(
@@ -213,8 +214,7 @@ def validate_with(
 
     Raises `InputError` naming `where` when a value does not fit, `UsageError` when a text does not.
     """
-    plain = Source(values, where, label=lambda key: f"{where}: {key}")
-    return combine(kind, [plain, override_source(overrides)])
+    return combine(kind, [Source(values, where), override_source(overrides)])
 
 
 def _reason(kind: type[Settings], error: ValidationError) -> tuple[list[str], str]:

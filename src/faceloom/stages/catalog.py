@@ -111,7 +111,111 @@ _EXTRACT: Final = (
 )
 
 _FACESET: Final = (
-    # faceset list, rename, undo, masks, debug, pack …
+    Stage(
+        "faceset list",
+        "faceset.config:ListConfig",
+        "faceset.list:run",
+        "Show what is in a faceset.",
+    ),
+    Stage(
+        "faceset rename",
+        "faceset.config:RenameConfig",
+        "faceset.rename:run",
+        "Name faces after their source files again.",
+    ),
+    Stage(
+        "faceset undo",
+        "faceset.config:UndoConfig",
+        "faceset.undo:run",
+        "Undo the last operation that moved or renamed faces.",
+    ),
+    Stage(
+        "faceset masks",
+        "faceset.config:MasksConfig",
+        "faceset.masks:run",
+        "Write the mask of every face as a picture.",
+    ),
+    Stage(
+        "faceset debug",
+        "faceset.config:DebugConfig",
+        "faceset.debug:run",
+        "Draw landmarks and hull on a copy of every face.",
+    ),
+    Stage(
+        "faceset pack",
+        "faceset.config:PackConfig",
+        "faceset.pack:run_pack",
+        "Put a faceset into one file.",
+    ),
+    Stage(
+        "faceset unpack",
+        "faceset.config:UnpackConfig",
+        "faceset.pack:run_unpack",
+        "Turn a packed faceset into files again.",
+    ),
+    Stage(
+        "faceset metadata save",
+        "faceset.config:SaveMetadataConfig",
+        "faceset.metadata:run_save",
+        "Save the metadata of every face.",
+    ),
+    Stage(
+        "faceset metadata restore",
+        "faceset.config:RestoreMetadataConfig",
+        "faceset.metadata:run_restore",
+        "Put saved metadata back into edited pictures.",
+    ),
+    Stage(
+        "faceset import",
+        "faceset.config:ImportFacesConfig",
+        "faceset.transfer:run_import",
+        "Copy the faces of another faceset.",
+    ),
+    Stage(
+        "faceset export",
+        "faceset.config:ExportFacesConfig",
+        "faceset.transfer:run_export",
+        "Write a faceset for DeepFaceLab and others.",
+    ),
+    Stage(
+        "faceset resize",
+        "faceset.config:ResizeConfig",
+        "faceset.resize:run",
+        "Change the size or face type of a faceset.",
+        table="resize",
+    ),
+    Stage(
+        "faceset tracks",
+        "faceset.config:TracksConfig",
+        "faceset.tracks:run",
+        "List, keep or drop the tracks of a faceset.",
+        table="tracks",
+    ),
+    Stage(
+        "faceset enhance",
+        "faceset.config:EnhanceConfig",
+        "faceset.enhance:run",
+        "Sharpen blurred or small faces.",
+        table="enhance",
+    ),
+    Stage(
+        "faceset people list",
+        "faceset.config:ListPeopleConfig",
+        "faceset.people:run_list",
+        "List the people a workspace knows.",
+    ),
+    Stage(
+        "faceset people add",
+        "faceset.config:AddPersonConfig",
+        "faceset.people:run_add",
+        "Learn a person from pictures.",
+    ),
+    Stage(
+        "faceset people forget",
+        "faceset.config:ForgetPersonConfig",
+        "faceset.people:run_forget",
+        "Delete what is known about a person.",
+    ),
 )
 
 _CURATE: Final = (
@@ -198,7 +302,7 @@ GROUPS: Final[Mapping[str, Group]] = MappingProxyType(
     {
         "faceset": Group(
             "List, pack, unpack, rename, resize, enhance, import and export facesets.",
-            """Show what is in a faceset and work with its files.
+            """Show what is in a faceset, and work on its files.
 
 A faceset is `src`, `dst`, or the path of any folder of faces.
 
@@ -224,7 +328,7 @@ Most image editors drop metadata they do not know, and a face without it is only
             "List, add and forget the people that a workspace knows by name.",
             """List, add and forget the people that a workspace knows by name.
 
-`faceloom cluster --name` names people from a faceset; `add` takes pictures of them.
+`faceloom cluster --name` learns them from a faceset, `add` from pictures.
 
 **Example**
 
