@@ -24,6 +24,15 @@ from faceloom.stages.config import RunConfig as RunConfig
 from faceloom.stages.config import WeightsAddConfig as WeightsAddConfig
 from faceloom.stages.config import WeightsFetchConfig as WeightsFetchConfig
 from faceloom.stages.config import WeightsListConfig as WeightsListConfig
+from faceloom.stages.curate.cluster import ClusterResult as ClusterResult
+from faceloom.stages.curate.config import ClusterConfig as ClusterConfig
+from faceloom.stages.curate.config import CoverageConfig as CoverageConfig
+from faceloom.stages.curate.config import DedupeConfig as DedupeConfig
+from faceloom.stages.curate.config import SortConfig as SortConfig
+from faceloom.stages.curate.coverage import CoverageResult as CoverageResult
+from faceloom.stages.curate.dedupe import DedupeResult as DedupeResult
+from faceloom.stages.curate.sort import MethodList as MethodList
+from faceloom.stages.curate.sort import SortResult as SortResult
 from faceloom.stages.demo.config import DemoConfig as DemoConfig
 from faceloom.stages.demo.run import DemoResult as DemoResult
 from faceloom.stages.doctor import DoctorResult as DoctorResult
@@ -65,6 +74,38 @@ from faceloom.stages.frames import FramesResult as FramesResult
 from faceloom.stages.inspect import InspectResult as InspectResult
 from faceloom.stages.merge.config import MergeConfig as MergeConfig
 from faceloom.stages.merge.run import MergeResult as MergeResult
+from faceloom.stages.model.config import BackupConfig as BackupConfig
+from faceloom.stages.model.config import BackupsConfig as BackupsConfig
+from faceloom.stages.model.config import CopyConfig as CopyConfig
+from faceloom.stages.model.config import DeleteConfig as DeleteConfig
+from faceloom.stages.model.config import ExportConfig as ExportConfig
+from faceloom.stages.model.config import ExportDfmConfig as ExportDfmConfig
+from faceloom.stages.model.config import ExportXsegConfig as ExportXsegConfig
+from faceloom.stages.model.config import ForgetConfig as ForgetConfig
+from faceloom.stages.model.config import ImportConfig as ImportConfig
+from faceloom.stages.model.config import ModelListConfig as ModelListConfig
+from faceloom.stages.model.config import RenameConfig as RenameConfig
+from faceloom.stages.model.config import ResetConfig as ResetConfig
+from faceloom.stages.model.config import RestoreConfig as RestoreConfig
+from faceloom.stages.model.config import SnapshotConfig as SnapshotConfig
+from faceloom.stages.model.config import SnapshotsConfig as SnapshotsConfig
+from faceloom.stages.model.config import SummaryConfig as SummaryConfig
+from faceloom.stages.model.config import TimelapseConfig as TimelapseConfig
+from faceloom.stages.model.dfl import ExportResult as ExportResult
+from faceloom.stages.model.dfl import ImportResult as ImportResult
+from faceloom.stages.model.export import ExportFileResult as ExportFileResult
+from faceloom.stages.model.manage import CopyResult as CopyResult
+from faceloom.stages.model.manage import DeleteResult as DeleteResult
+from faceloom.stages.model.manage import ModelList as ModelList
+from faceloom.stages.model.manage import RenameResult as RenameResult
+from faceloom.stages.model.states import BackupResult as BackupResult
+from faceloom.stages.model.states import ForgetResult as ForgetResult
+from faceloom.stages.model.states import KeptList as KeptList
+from faceloom.stages.model.states import ResetResult as ResetResult
+from faceloom.stages.model.states import RestoreResult as RestoreResult
+from faceloom.stages.model.states import SnapshotResult as SnapshotResult
+from faceloom.stages.model.summary import ModelSummary as ModelSummary
+from faceloom.stages.model.timelapse import TimelapseResult as TimelapseResult
 from faceloom.stages.new import NewResult as NewResult
 from faceloom.stages.run import RunResult as RunResult
 from faceloom.stages.settings import SettingsConfig as SettingsConfig
@@ -77,6 +118,76 @@ from faceloom.workspace.layout import Workspace as Workspace
 _Path = str | Path
 
 __version__: str
+
+@overload
+def cluster(
+    config: ClusterConfig, *, progress: Progress | None = None, cancel: Cancel | None = None
+) -> ClusterResult:
+    """Group faces by person; list, name, keep or move the groups."""
+
+@overload
+def cluster(
+    *,
+    threads: int = ...,
+    workspace: _Path = ...,
+    faceset: str,
+    name: tuple[str, ...] | list[str] = ...,
+    keep: tuple[str, ...] | list[str] = ...,
+    move: bool = ...,
+    outliers: bool = ...,
+    threshold: float = ...,
+    sheet: _Path | None = ...,
+    dry_run: bool = ...,
+    progress: Progress | None = None,
+    cancel: Cancel | None = None,
+) -> ClusterResult: ...
+
+@overload
+def coverage(
+    config: CoverageConfig, *, progress: Progress | None = None, cancel: Cancel | None = None
+) -> CoverageResult:
+    """Compare src's faces with dst's: head pose, expression, light, size and brightness."""
+
+@overload
+def coverage(
+    *,
+    pose_tolerance_deg: float = ...,
+    expression_tolerance: float = ...,
+    light_tolerance: float = ...,
+    size_ratio: float = ...,
+    brightness_tolerance: float = ...,
+    enough: int = ...,
+    flip_src: bool = ...,
+    threads: int = ...,
+    workspace: _Path = ...,
+    src: str = ...,
+    dst: str = ...,
+    html: _Path | None = ...,
+    png: _Path | None = ...,
+    trash_unused: bool = ...,
+    progress: Progress | None = None,
+    cancel: Cancel | None = None,
+) -> CoverageResult: ...
+
+@overload
+def dedupe(
+    config: DedupeConfig, *, progress: Progress | None = None, cancel: Cancel | None = None
+) -> DedupeResult:
+    """Move near-duplicates to `aligned_duplicates/<strength>`; the best face of each set stays."""
+
+@overload
+def dedupe(
+    *,
+    threads: int = ...,
+    workspace: _Path = ...,
+    faceset: str,
+    strength: int = ...,
+    per_track: bool = ...,
+    sheet: _Path | None = ...,
+    dry_run: bool = ...,
+    progress: Progress | None = None,
+    cancel: Cancel | None = None,
+) -> DedupeResult: ...
 
 @overload
 def demo(
@@ -132,6 +243,42 @@ def encode(
 ) -> EncodeResult: ...
 
 @overload
+def export_dfm(
+    config: ExportDfmConfig, *, progress: Progress | None = None, cancel: Cancel | None = None
+) -> ExportFileResult:
+    """Write a SAEHD or AMP model as a DFM file for DeepFaceLive."""
+
+@overload
+def export_dfm(
+    *,
+    workspace: _Path = ...,
+    name: str | None = ...,
+    class_name: Literal['SAEHD', 'AMP'] | None = ...,
+    quantized: bool = ...,
+    weights: Literal['trained', 'mean', 'auto'] = ...,
+    output: str | None = ...,
+    progress: Progress | None = None,
+    cancel: Cancel | None = None,
+) -> ExportFileResult: ...
+
+@overload
+def export_xseg(
+    config: ExportXsegConfig, *, progress: Progress | None = None, cancel: Cancel | None = None
+) -> ExportFileResult:
+    """Write an XSeg mask model as ONNX, in DeepFaceLab's form."""
+
+@overload
+def export_xseg(
+    *,
+    workspace: _Path = ...,
+    name: str | None = ...,
+    weights: Literal['trained', 'mean', 'auto'] = ...,
+    output: str | None = ...,
+    progress: Progress | None = None,
+    cancel: Cancel | None = None,
+) -> ExportFileResult: ...
+
+@overload
 def extract(
     config: ExtractConfig, *, progress: Progress | None = None, cancel: Cancel | None = None
 ) -> ExtractResult:
@@ -140,6 +287,8 @@ def extract(
 @overload
 def extract(
     *,
+    device: str = ...,
+    threads: int = ...,
     workspace: _Path = ...,
     side: Literal['src', 'dst'],
     face_type: Literal['half_face', 'midfull_face', 'full_face', 'full_face_no_align', 'whole_face', 'head', 'head_no_align', 'mark_only'] = ...,
@@ -160,7 +309,6 @@ def extract(
     debug: bool = ...,
     redo: Literal['debug', 'faces', 'empty'] | None = ...,
     restart: bool = ...,
-    workers: int = ...,
     progress: Progress | None = None,
     cancel: Cancel | None = None,
 ) -> ExtractResult: ...
@@ -550,6 +698,262 @@ def merge(
 ) -> MergeResult: ...
 
 @overload
+def model_backup(
+    config: BackupConfig, *, progress: Progress | None = None, cancel: Cancel | None = None
+) -> BackupResult:
+    """Add the saved state of a model to its backups."""
+
+@overload
+def model_backup(
+    *,
+    workspace: _Path = ...,
+    name: str | None = ...,
+    class_name: Literal['SAEHD', 'AMP', 'Quick96', 'XSeg'] | None = ...,
+    progress: Progress | None = None,
+    cancel: Cancel | None = None,
+) -> BackupResult: ...
+
+@overload
+def model_backups(
+    config: BackupsConfig, *, progress: Progress | None = None, cancel: Cancel | None = None
+) -> KeptList:
+    """List a model's backups, the oldest first."""
+
+@overload
+def model_backups(
+    *,
+    workspace: _Path = ...,
+    name: str | None = ...,
+    class_name: Literal['SAEHD', 'AMP', 'Quick96', 'XSeg'] | None = ...,
+    progress: Progress | None = None,
+    cancel: Cancel | None = None,
+) -> KeptList: ...
+
+@overload
+def model_copy(
+    config: CopyConfig, *, progress: Progress | None = None, cancel: Cancel | None = None
+) -> CopyResult:
+    """Copy the saved state of a model to a new model, for an experiment."""
+
+@overload
+def model_copy(
+    *,
+    workspace: _Path = ...,
+    name: str | None = ...,
+    class_name: Literal['SAEHD', 'AMP', 'Quick96', 'XSeg'] | None = ...,
+    new_name: str,
+    progress: Progress | None = None,
+    cancel: Cancel | None = None,
+) -> CopyResult: ...
+
+@overload
+def model_delete(
+    config: DeleteConfig, *, progress: Progress | None = None, cancel: Cancel | None = None
+) -> DeleteResult:
+    """Delete one model with its backups, snapshots and previews."""
+
+@overload
+def model_delete(
+    *,
+    workspace: _Path = ...,
+    name: str,
+    class_name: Literal['SAEHD', 'AMP', 'Quick96', 'XSeg'] | None = ...,
+    yes: bool = ...,
+    progress: Progress | None = None,
+    cancel: Cancel | None = None,
+) -> DeleteResult: ...
+
+@overload
+def model_export(
+    config: ExportConfig, *, progress: Progress | None = None, cancel: Cancel | None = None
+) -> ExportResult:
+    """Export a model to DeepFaceLab 2, where training can continue."""
+
+@overload
+def model_export(
+    *,
+    workspace: _Path = ...,
+    name: str | None = ...,
+    class_name: Literal['SAEHD', 'AMP', 'Quick96', 'XSeg'] | None = ...,
+    output: _Path | None = ...,
+    format: Literal['dfl'] = ...,
+    new_name: str | None = ...,
+    overwrite: bool = ...,
+    progress: Progress | None = None,
+    cancel: Cancel | None = None,
+) -> ExportResult: ...
+
+@overload
+def model_forget(
+    config: ForgetConfig, *, progress: Progress | None = None, cancel: Cancel | None = None
+) -> ForgetResult:
+    """Delete a snapshot or backup. The model itself does not change."""
+
+@overload
+def model_forget(
+    *,
+    workspace: _Path = ...,
+    name: str | None = ...,
+    class_name: Literal['SAEHD', 'AMP', 'Quick96', 'XSeg'] | None = ...,
+    state: str,
+    progress: Progress | None = None,
+    cancel: Cancel | None = None,
+) -> ForgetResult: ...
+
+@overload
+def model_import(
+    config: ImportConfig, *, progress: Progress | None = None, cancel: Cancel | None = None
+) -> ImportResult:
+    """Import a DeepFaceLab 2 model: SAEHD, AMP, Quick96 or XSeg."""
+
+@overload
+def model_import(
+    *,
+    workspace: _Path = ...,
+    name: str | None = ...,
+    class_name: Literal['SAEHD', 'AMP', 'Quick96', 'XSeg'] | None = ...,
+    folder: _Path | None = ...,
+    new_name: str | None = ...,
+    allow_missing: bool = ...,
+    seed: int = ...,
+    progress: Progress | None = None,
+    cancel: Cancel | None = None,
+) -> ImportResult: ...
+
+@overload
+def model_list(
+    config: ModelListConfig, *, progress: Progress | None = None, cancel: Cancel | None = None
+) -> ModelList:
+    """List the models of a workspace, the latest saved first."""
+
+@overload
+def model_list(
+    *,
+    workspace: _Path = ...,
+    progress: Progress | None = None,
+    cancel: Cancel | None = None,
+) -> ModelList: ...
+
+@overload
+def model_rename(
+    config: RenameConfig, *, progress: Progress | None = None, cancel: Cancel | None = None
+) -> RenameResult:
+    """Give a model another name."""
+
+@overload
+def model_rename(
+    *,
+    workspace: _Path = ...,
+    name: str | None = ...,
+    class_name: Literal['SAEHD', 'AMP', 'Quick96', 'XSeg'] | None = ...,
+    new_name: str,
+    progress: Progress | None = None,
+    cancel: Cancel | None = None,
+) -> RenameResult: ...
+
+@overload
+def model_reset(
+    config: ResetConfig, *, progress: Progress | None = None, cancel: Cancel | None = None
+) -> ResetResult:
+    """Reinitialise networks of a model. The state before is kept as a snapshot."""
+
+@overload
+def model_reset(
+    *,
+    workspace: _Path = ...,
+    name: str | None = ...,
+    class_name: Literal['SAEHD', 'AMP', 'Quick96', 'XSeg'] | None = ...,
+    networks: tuple[str, ...] | list[str] = ...,
+    progress: Progress | None = None,
+    cancel: Cancel | None = None,
+) -> ResetResult: ...
+
+@overload
+def model_restore(
+    config: RestoreConfig, *, progress: Progress | None = None, cancel: Cancel | None = None
+) -> RestoreResult:
+    """Go back to a snapshot or backup. The current state is saved as a backup first."""
+
+@overload
+def model_restore(
+    *,
+    workspace: _Path = ...,
+    name: str | None = ...,
+    class_name: Literal['SAEHD', 'AMP', 'Quick96', 'XSeg'] | None = ...,
+    state: str,
+    progress: Progress | None = None,
+    cancel: Cancel | None = None,
+) -> RestoreResult: ...
+
+@overload
+def model_snapshot(
+    config: SnapshotConfig, *, progress: Progress | None = None, cancel: Cancel | None = None
+) -> SnapshotResult:
+    """Keep the saved state of a model under a label until `forget` deletes it."""
+
+@overload
+def model_snapshot(
+    *,
+    workspace: _Path = ...,
+    name: str | None = ...,
+    class_name: Literal['SAEHD', 'AMP', 'Quick96', 'XSeg'] | None = ...,
+    label: str,
+    progress: Progress | None = None,
+    cancel: Cancel | None = None,
+) -> SnapshotResult: ...
+
+@overload
+def model_snapshots(
+    config: SnapshotsConfig, *, progress: Progress | None = None, cancel: Cancel | None = None
+) -> KeptList:
+    """List a model's snapshots, the oldest first."""
+
+@overload
+def model_snapshots(
+    *,
+    workspace: _Path = ...,
+    name: str | None = ...,
+    class_name: Literal['SAEHD', 'AMP', 'Quick96', 'XSeg'] | None = ...,
+    progress: Progress | None = None,
+    cancel: Cancel | None = None,
+) -> KeptList: ...
+
+@overload
+def model_summary(
+    config: SummaryConfig, *, progress: Progress | None = None, cancel: Cancel | None = None
+) -> ModelSummary:
+    """Show everything about a model: settings, losses and their trend, time, sizes, events."""
+
+@overload
+def model_summary(
+    *,
+    workspace: _Path = ...,
+    name: str | None = ...,
+    class_name: Literal['SAEHD', 'AMP', 'Quick96', 'XSeg'] | None = ...,
+    progress: Progress | None = None,
+    cancel: Cancel | None = None,
+) -> ModelSummary: ...
+
+@overload
+def model_timelapse(
+    config: TimelapseConfig, *, progress: Progress | None = None, cancel: Cancel | None = None
+) -> TimelapseResult:
+    """Make a video of a model's preview history."""
+
+@overload
+def model_timelapse(
+    *,
+    workspace: _Path = ...,
+    name: str | None = ...,
+    class_name: Literal['SAEHD', 'AMP', 'Quick96', 'XSeg'] | None = ...,
+    preview: Literal['plain', 'masked', 'morph'] = ...,
+    output: str | None = ...,
+    fps: int = ...,
+    progress: Progress | None = None,
+    cancel: Cancel | None = None,
+) -> TimelapseResult: ...
+
+@overload
 def new(
     config: NewConfig, *, progress: Progress | None = None, cancel: Cancel | None = None
 ) -> NewResult:
@@ -591,6 +995,33 @@ def run(
     progress: Progress | None = None,
     cancel: Cancel | None = None,
 ) -> RunResult: ...
+
+@overload
+def sort(
+    config: SortConfig, *, progress: Progress | None = None, cancel: Cancel | None = None
+) -> SortResult | MethodList:
+    """Sort a faceset: rename its faces 00000, 00001 … in the order you choose."""
+
+@overload
+def sort(
+    *,
+    threads: int = ...,
+    workspace: _Path = ...,
+    faceset: str | None = ...,
+    by: str = ...,
+    list: bool = ...,
+    reverse: bool = ...,
+    count: int | None = ...,
+    towards: str | None = ...,
+    reference: str | None = ...,
+    trash: bool = ...,
+    keep_names: bool = ...,
+    sheet: _Path | None = ...,
+    list_file: _Path | None = ...,
+    dry_run: bool = ...,
+    progress: Progress | None = None,
+    cancel: Cancel | None = None,
+) -> SortResult | MethodList: ...
 
 @overload
 def weights_add(

@@ -313,17 +313,17 @@ def test_a_wrong_value_in_the_file_names_file_and_table(
         assert code == (2 if "See:" in shown else 1)
         return shown
 
-    place = "faceloom.toml: [extract"
+    place = "faceloom.toml, [extract"
     wrong = "[extract]\nimage_size = 3\n"
-    assert reason(wrong) == f"{place}]: image_size: must be at least 64 (got 3)"
+    assert reason(wrong) == f"{place}] image_size: must be at least 64 (got 3)"
     # A flag that wins mends it.
     assert "image_size" not in reason(wrong, "--image-size", "128")
     assert reason("[extract]\nsize = 3\n").startswith(f"{place}]: unknown setting 'size'; ")
     # The table of the other side is not looked at.
     parts = "[extract.src]\nimage_size = 3\n[extract.dst]\nsmooth = 7\n"
-    assert reason(parts) == f"{place}.dst]: smooth: must be at most 1 (got 7)"
+    assert reason(parts) == f"{place}.dst] smooth: must be at most 1 (got 7)"
     both = reason("[extract]\nrestart = true\n", "--redo", "faces")
-    assert both.startswith(f"{place}]: restart and --redo: ")
+    assert both.startswith(f"{place}] restart and --redo: ")
 
 
 def test_ctrl_c_while_the_parser_loads_is_no_traceback(tmp_path: Path) -> None:

@@ -206,11 +206,11 @@ def test_tables_of_a_side_count_for_its_faceset_only(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "side", "blamed"),
     [
-        ("[cut]\nquality = 900\n[cut.src]\nsize = 3\n", "src", r"toml: \[cut\]: quality"),
-        ("[cut]\nquality = 9\n[cut.src]\nquality = 900\n", "src", r"toml: \[cut\.src\]: quality"),
-        ("[cut]\nsize = 1\n[cut.dst]\nsise = 3\n", "dst", r"toml: \[cut\.dst\]: .*'sise'"),
-        ("[cut]\nsize = 1\n[cut.both]\nsize = 3\n", "dst", r"toml: \[cut\]: .*'both'"),
-        ("[cut]\nsize = 1\nsrc = 3\n", "src", r"toml: \[cut\]: .*'src'"),
+        ("[cut]\nquality = 900\n[cut.src]\nsize = 3\n", "src", r"toml, \[cut\] quality: "),
+        ("[cut]\nquality = 9\n[cut.src]\nquality = 900\n", "src", r"toml, \[cut\.src\] quality: "),
+        ("[cut]\nsize = 1\n[cut.dst]\nsise = 3\n", "dst", r"toml, \[cut\.dst\]: .*'sise'"),
+        ("[cut]\nsize = 1\n[cut.both]\nsize = 3\n", "dst", r"toml, \[cut\]: .*'both'"),
+        ("[cut]\nsize = 1\nsrc = 3\n", "src", r"\[cut\.src\] must be a table"),
     ],
 )
 def test_the_table_at_fault_is_named(tmp_path: Path, text: str, side: Side, blamed: str) -> None:
@@ -220,7 +220,7 @@ def test_the_table_at_fault_is_named(tmp_path: Path, text: str, side: Side, blam
 
 def test_an_option_at_fault_is_not_blamed_on_the_file(tmp_path: Path) -> None:
     folder = _with_tables(tmp_path, "[cut]\nquality = 9\n")
-    with pytest.raises(InputError, match="^cut settings: quality"):
+    with pytest.raises(InputError, match=r"^cut settings: quality"):
         stage_config(_OneSide, "cut", workspace=folder, side="src", quality=900)
 
 

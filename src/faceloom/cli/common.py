@@ -15,9 +15,7 @@ import threading
 from collections.abc import Callable, Generator, Iterable
 from pathlib import Path
 from types import FrameType
-from typing import Annotated, Any, TypeVar
-
-from cyclopts import Parameter
+from typing import Any, TypeVar
 
 from faceloom.cli.progress import console_progress
 from faceloom.core.config import Settings, Source, combine, flag_of, override_source
@@ -119,15 +117,15 @@ def emit(result: Any, json: bool) -> None:
     result = _as_result(result)
     if json:
         for record in result.json_lines():
-            write_line(to_json(record))
+            write_json(record)
         return
     for line in result.lines():
         write_line(line)
 
 
-def to_json(value: Any) -> str:
-    """Plain data, results and settings as JSON on one line; NaN becomes null."""
-    return jsonlib.dumps(plain(value), ensure_ascii=False, allow_nan=False)
+def write_json(value: dict[str, Any]) -> None:
+    """One object on one line of stdout."""
+    write_line(jsonlib.dumps(value, ensure_ascii=False, allow_nan=False))
 
 
 def write_line(text: str) -> None:
@@ -142,34 +140,7 @@ def _is_control(sign: str) -> bool:
     return sign < " " or "\x7f" <= sign <= "\x9f"
 
 
-# Until every command is made from a stage: what the hand-written ones share.
-
-WorkspaceOption = Annotated[
-    Path, Parameter(name=["--workspace", "-w"], help="The workspace folder.")
-]
-JsonOption = Annotated[
-    bool,
-    Parameter(name="--json", negative="", show_default=False, help="Print the result as JSON."),
-]
-VerboseOption = Annotated[
-    bool,
-    Parameter(
-        name=["--verbose", "-v"],
-        negative="",
-        show_default=False,
-        help="Show more detail on stderr.",
-    ),
-]
-DeviceOption = Annotated[str, Parameter(name="--device", help="auto, cpu, cuda, cuda:1 … or mps.")]
-SetOption = Annotated[
-    tuple[str, ...],
-    Parameter(
-        name="--set",
-        negative="",
-        show_default=False,
-        help="Any further setting, key=value; may be repeated.",
-    ),
-]
+# Until the result of `train` is a `Result`.
 
 
 def _as_result(result: Any) -> Result:

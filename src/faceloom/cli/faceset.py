@@ -1,4 +1,4 @@
-"""`faceloom faceset list`: the stage's command, which with --json shows face by face."""
+"""`faceloom faceset list`: its `--json` prints a line per face as it is read, not the totals."""
 
 from __future__ import annotations
 
@@ -9,8 +9,7 @@ from faceloom.cli.common import (
     cancel_on_interrupt,
     run_stage,
     set_up_logging,
-    to_json,
-    write_line,
+    write_json,
 )
 from faceloom.cli.progress import console_progress
 from faceloom.cli.stage import with_signature
@@ -26,13 +25,12 @@ def _list(
     config = build_config(ListConfig, set_, **given)
     if not json:
         return run_stage(run, config, verbose=verbose)
-    # One object per face and line, as they are read, rather than the totals.
     set_up_logging(verbose)
     progress, cancel = console_progress(), Cancel()
     with cancel_on_interrupt(cancel, progress):
         try:
             for face in list_faces(config, progress=progress, cancel=cancel):
-                write_line(to_json(face))
+                write_json(face)
         finally:
             progress.finish()
     return None

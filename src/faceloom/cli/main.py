@@ -35,22 +35,7 @@ _SUMMARIES = {"completion": "Set up completion of commands and options for your 
 
 # Until every command is made from a stage: the hand-written ones, and their lines of help.
 LEGACY: dict[str, tuple[str, str]] = {
-    "sort": ("faceloom.cli.sort:sort", "Order a faceset by what its faces show; keep the best."),
-    "dedupe": ("faceloom.cli.dedupe:dedupe", "Move near-duplicates out of a faceset."),
-    "cluster": ("faceloom.cli.cluster:cluster", "Group faces by person; name, keep or move them."),
-    "coverage": (
-        "faceloom.cli.coverage:coverage",
-        "What dst shows that src lacks, and what to film.",
-    ),
     "train": ("faceloom.cli.train:train", "Train a model on the two facesets."),
-    "model": (
-        "faceloom.cli.model.app:app",
-        "List, copy, reset, import or export models; snapshots and backups.",
-    ),
-    "export": (
-        "faceloom.cli.export:app",
-        "Write trained models as files: DFM for DeepFaceLive, XSeg as ONNX.",
-    ),
 }
 
 ROOT_FLAGS = ("--help", "-h", "--version")

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import getpass
 import sys
-from inspect import Parameter
-from typing import Annotated, Any, get_args
+from typing import Any, get_args
 
 from faceloom.cli.common import build_config, run_stage
 from faceloom.cli.stage import with_signature
@@ -39,19 +38,7 @@ def _new(*, set_: tuple[str, ...] = (), json: bool = False, verbose: bool = Fals
     return run_stage(run, config, json=json, verbose=verbose)
 
 
-def _optional(parameter: Parameter) -> Parameter:
-    kind, *rest = get_args(parameter.annotation)
-    return parameter.replace(default=None, annotation=Annotated[kind | None, *rest])
-
-
-new: Any = with_signature(_new, NewConfig)
-# If a ground is missing, the command asks for it or lists the words to choose from.
-_parameters = [
-    _optional(one) if one.name in _QUESTIONS else one
-    for one in new.__signature__.parameters.values()
-]
-new.__signature__ = new.__signature__.replace(parameters=_parameters)
-new.__annotations__ = {one.name: one.annotation for one in _parameters}
+new = with_signature(_new, NewConfig)
 
 
 def _ask_ground(who: str) -> Ground:

@@ -35,7 +35,8 @@ class Option:
     """
 
     positional: bool = False
-    """Given by its place, without a flag."""
+    """Given by its place, without a flag; with `flag`, by either. Of the words that have a flag
+    too, the optional ones come first and are left out when few are given: `[NAME] STATE`."""
     flag: str | None = None
     """Another flag than the field's name with dashes."""
     short: str | None = None
@@ -102,7 +103,7 @@ def flag_of(kind: type[Settings], name: str) -> str:
     """What a field is called on the command line: `--image-size`, or `SIDE` for a positional."""
     field = kind.model_fields.get(name)
     option = Option() if field is None else option_of(field)
-    if option.positional:
+    if option.positional and option.flag is None:
         return name.upper()
     return option.flag or f"--{name.replace('_', '-')}"
 
@@ -131,16 +132,18 @@ class Source:
 
     values: Mapping[str, Any]
     where: str
-    """The place, such as `cast/faceloom.toml: [extract]`."""
+    """The place, such as `cast/faceloom.toml, [extract]`."""
     error: type[InputError] = InputError
     """What to raise when one of these values does not fit."""
+    joint: str = ": "
+    """What stands between the place and a key."""
     label: Callable[[str], str] | None = None
-    """What a field is called here; by default `where` and the key."""
+    """What a field is called here, where that is not the place and the key."""
 
     def name(self, *keys: str) -> str:
         """What to call `keys` in an error."""
         if self.label is None:
-            return f"{self.where}: {', '.join(keys)}"
+            return f"{self.where}{self.joint}{', '.join(keys)}"
         return " and ".join(map(self.label, keys))
 
 
@@ -203,8 +206,7 @@ def override_values(overrides: Iterable[str]) -> dict[str, Any]:
 
 def override_source(overrides: Iterable[str]) -> Source:
     """The `key=value` texts of `--set` as a source."""
-    values = override_values(overrides)
-    return Source(values, "--set", UsageError, label=lambda key: f"--set {key}")
+    return Source(override_values(overrides), "--set", UsageError, joint=" ")
 
 
 def validate_with(

@@ -20,6 +20,19 @@ VIDEO_SUFFIXES = frozenset(
 """What is taken for a video in a folder; a file given by name is tried whatever its suffix."""
 
 
+def output_file(output: str | Path, name: str) -> Path:
+    """Where a single file goes: `output`, or `name` in it when that is a folder.
+
+    It is a folder when it is written with a `/` at its end (a `Path` does not keep that), or when
+    there is one. A file without a suffix gets that of `name`.
+    """
+    text = os.fspath(output)
+    path = Path(text).expanduser()
+    if text.endswith(("/", os.sep)) or path.is_dir():
+        return path / name
+    return path if path.suffix else path.with_name(path.name + Path(name).suffix)
+
+
 @contextlib.contextmanager
 def atomic_path(path: Path) -> Generator[Path]:
     """Yield a temporary path beside `path`; on success it is synced and renamed over `path`.

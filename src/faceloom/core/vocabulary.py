@@ -37,6 +37,10 @@ SHORT: Final[Mapping[str, FaceType]] = MappingProxyType(
 )
 """The short names that training options use."""
 
+ModelClassName = Literal["SAEHD", "AMP", "Quick96", "XSeg"]
+Weights = Literal["trained", "mean", "auto"]
+"""The weights of the last step, their running mean, or the mean where the model has one."""
+
 TransferName = Literal["none", "rct", "lct", "mkl", "idt", "sot"]
 """Colour transfers by DFL's names; `none` leaves the colours alone."""
 TransferStatistics = Literal["inside", "whole"]
@@ -60,12 +64,6 @@ WeightsChoice = Literal["auto", "trained", "mean"]
 (mean), or the mean where there is one (auto)."""
 
 PrecisionChoice = Literal["auto", "fp32", "bf16"]
-
-TransferName = Literal["none", "rct", "lct", "mkl", "idt", "sot"]
-"""Colour transfers by DFL's names; `none` leaves the colours alone."""
-
-TransferStatistics = Literal["inside", "whole"]
-"""What a transfer of training samples measures: the faces inside their masks, or whole pictures."""
 
 MaskStatistics = Literal["black", "inside"]
 """How a transfer treats pixels outside the mask: as black, or not at all."""

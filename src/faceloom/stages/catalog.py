@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import import_module
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Final, Protocol, cast, get_type_hints
+from typing import TYPE_CHECKING, Any, Final, Protocol, cast, get_args, get_type_hints
 
 if TYPE_CHECKING:
     from faceloom.core.config import Settings
@@ -49,10 +49,10 @@ class Stage:
         """The stage's `run`; loads all that the stage needs."""
         return cast("Run", _load(self.run))
 
-    def result(self) -> type[Result]:
-        """The class of what `run` returns; loads all that the stage needs."""
-        run = self.function()
-        return cast("type[Result]", get_type_hints(run)["return"])
+    def results(self) -> tuple[type[Result], ...]:
+        """The classes of what `run` may return; loads all that the stage needs."""
+        result = get_type_hints(self.function())["return"]
+        return get_args(result) or (result,)
 
     @property
     def python_name(self) -> str:
@@ -219,7 +219,34 @@ _FACESET: Final = (
 )
 
 _CURATE: Final = (
-    # sort, dedupe, cluster, coverage
+    Stage(
+        "sort",
+        "curate.config:SortConfig",
+        "curate.sort:run",
+        "Sort a faceset by pose, sharpness, identity …; keep the best faces.",
+        table="sort",
+    ),
+    Stage(
+        "dedupe",
+        "curate.config:DedupeConfig",
+        "curate.dedupe:run",
+        "Move near-duplicates out of a faceset.",
+        table="dedupe",
+    ),
+    Stage(
+        "cluster",
+        "curate.config:ClusterConfig",
+        "curate.cluster:run",
+        "Group faces by person; name, keep or move the groups.",
+        table="cluster",
+    ),
+    Stage(
+        "coverage",
+        "curate.config:CoverageConfig",
+        "curate.coverage:run",
+        "Find what dst shows that src lacks, and what to film.",
+        table="coverage",
+    ),
 )
 
 _TRAIN: Final = (
@@ -244,7 +271,108 @@ _MERGE: Final = (
 )
 
 _MODEL: Final = (
-    # model list, summary, rename …, export dfm, export xseg
+    Stage(
+        "model list",
+        "model.config:ModelListConfig",
+        "model.manage:list_all",
+        "List the models of a workspace.",
+    ),
+    Stage(
+        "model summary",
+        "model.config:SummaryConfig",
+        "model.summary:summary",
+        "Show everything about a model.",
+    ),
+    Stage(
+        "model rename",
+        "model.config:RenameConfig",
+        "model.manage:rename",
+        "Give a model another name.",
+    ),
+    Stage(
+        "model copy",
+        "model.config:CopyConfig",
+        "model.manage:copy",
+        "Copy a model's saved state to a new model.",
+    ),
+    Stage(
+        "model delete",
+        "model.config:DeleteConfig",
+        "model.manage:delete",
+        "Delete a model with its backups and snapshots.",
+    ),
+    Stage(
+        "model snapshot",
+        "model.config:SnapshotConfig",
+        "model.states:snapshot",
+        "Keep a model's state under a label.",
+    ),
+    Stage(
+        "model snapshots",
+        "model.config:SnapshotsConfig",
+        "model.states:snapshots",
+        "List a model's snapshots.",
+    ),
+    Stage(
+        "model backup",
+        "model.config:BackupConfig",
+        "model.states:backup",
+        "Add a model's state to its backups.",
+    ),
+    Stage(
+        "model backups",
+        "model.config:BackupsConfig",
+        "model.states:backups",
+        "List a model's backups.",
+    ),
+    Stage(
+        "model restore",
+        "model.config:RestoreConfig",
+        "model.states:restore",
+        "Go back to a snapshot or backup.",
+    ),
+    Stage(
+        "model forget",
+        "model.config:ForgetConfig",
+        "model.states:forget",
+        "Delete a snapshot or backup.",
+    ),
+    Stage(
+        "model reset",
+        "model.config:ResetConfig",
+        "model.states:reset",
+        "Reinitialise networks of a model.",
+    ),
+    Stage(
+        "model timelapse",
+        "model.config:TimelapseConfig",
+        "model.timelapse:timelapse",
+        "Make a video of a model's previews.",
+    ),
+    Stage(
+        "model import",
+        "model.config:ImportConfig",
+        "model.dfl:import_model",
+        "Import a DeepFaceLab model.",
+    ),
+    Stage(
+        "model export",
+        "model.config:ExportConfig",
+        "model.dfl:export_model",
+        "Export a model to DeepFaceLab.",
+    ),
+    Stage(
+        "export dfm",
+        "model.config:ExportDfmConfig",
+        "model.export:export_dfm",
+        "Write a model as a DFM file for DeepFaceLive.",
+    ),
+    Stage(
+        "export xseg",
+        "model.config:ExportXsegConfig",
+        "model.export:export_xseg",
+        "Write an XSeg mask model as ONNX.",
+    ),
 )
 
 _OTHER: Final = (

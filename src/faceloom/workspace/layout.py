@@ -220,19 +220,21 @@ def table_sources(
 ) -> list[Source]:
     """The settings of `stage` in the workspace's `faceloom.toml`, the weakest first.
 
-    Those are the table `[stage]` and, for a stage that works on one side, `[stage.src]` or
-    `[stage.dst]`; `given` and the defaults of `kind` tell which side that is.
+    These are the table `[stage]` and, for a stage that works on one side, `[stage.src]` or
+    `[stage.dst]`; `given` and the defaults of `kind` decide which.
     """
     home = Workspace(workspace.expanduser())
     table = home.settings(stage)
     chosen = next((key for key in ("side", "faceset") if key in kind.model_fields), None)
     if chosen is None:
-        return [Source(table, f"{home.file}: [{stage}]")]
-    # A value named src would be an unknown setting; a table is not.
-    parts = {side: table.pop(side) for side in SIDES if isinstance(table.get(side), dict)}
+        return [Source(table, f"{home.file}, [{stage}]", joint=" ")]
+    parts = {side: table.pop(side, {}) for side in SIDES}
+    for side, part in parts.items():
+        if not isinstance(part, dict):
+            raise InputError(f"{home.file}: [{stage}.{side}] must be a table")
     side = str(given.get(chosen, kind.model_fields[chosen].default)).lower()
     tables = {stage: table, f"{stage}.{side}": parts.get(side, {})}
-    return [Source(values, f"{home.file}: [{name}]") for name, values in tables.items()]
+    return [Source(values, f"{home.file}, [{name}]", joint=" ") for name, values in tables.items()]
 
 
 def create_workspace(folder: Path) -> Workspace:

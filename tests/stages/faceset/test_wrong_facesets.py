@@ -11,7 +11,7 @@ import pytest
 
 from faceloom.cli.main import run_command
 from faceloom.core import InputError
-from faceloom.curate.orders.order import METHODS
+from faceloom.curate.orders import METHODS
 from faceloom.faces import Faceset, Move, move_faces
 from synthetic_faces import write_faceset
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from faceloom.core import Cancel, FaceloomError, Progress
 from faceloom.core.result import Result
 from faceloom.core.words import counted
-from faceloom.curate.measures.pose import pose_deg, source_size_px
+from faceloom.curate.measures import pose_deg, source_size_px
 from faceloom.faces import FaceRecord, Faceset, MeasureCache, has_polygons
 from faceloom.faces.files.face_file import picture_size
 from faceloom.stages.faceset.config import ListConfig

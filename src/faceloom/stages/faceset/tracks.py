@@ -15,13 +15,19 @@ from numpy.typing import NDArray
 from faceloom.core import Cancel, InputError, MediaError, Progress, atomic_write
 from faceloom.core.result import Result
 from faceloom.core.words import counted
-from faceloom.curate import FaceTable
-from faceloom.curate.sheet import check_sheet_name, contact_sheet
-from faceloom.curate.track_list import TRACK_COLUMNS, Track, chosen_tracks, list_tracks
+from faceloom.curate import (
+    TRACK_COLUMNS,
+    FaceTable,
+    Track,
+    check_sheet_name,
+    chosen_tracks,
+    contact_sheet,
+    list_tracks,
+)
 from faceloom.faces import read_face
 from faceloom.faces.moves.moves import Move, move_faces
 from faceloom.stages.faceset.config import TracksConfig
-from faceloom.stages.measure.run import measure_faces
+from faceloom.stages.measure import measure_faces
 from faceloom.workspace import (
     beside,
     faceset_folder,
