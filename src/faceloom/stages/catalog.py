@@ -426,6 +426,7 @@ STAGES: Final[tuple[Stage, ...]] = (
 )
 
 
+# Groups of commands by their words.
 GROUPS: Final[Mapping[str, Group]] = MappingProxyType(
     {
         "faceset": Group(
@@ -503,7 +504,6 @@ a file on a machine without network access. A file is identified by its hash.
         ),
     }
 )
-"""Groups of commands by their words."""
 
 
 def find_stage(name: str) -> Stage | None:
