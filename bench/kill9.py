@@ -28,6 +28,7 @@ from pathlib import Path
 from faceloom.core import Cancel, NullProgress
 from faceloom.core.vocabulary import SIDES
 from faceloom.stages import new
+from faceloom.stages.config import NewConfig
 from faceloom.stages.demo.clips import clip_path, make_clip
 
 MODEL = "killed"
@@ -130,7 +131,7 @@ def compare(expected: Outcome, found: Outcome, workspace: Path) -> list[str]:
 def make_base(folder: Path, frames: int) -> None:
     for side in SIDES:
         make_clip(folder, side, frames, 2, progress=NullProgress(), cancel=Cancel())
-    config = new.NewConfig(
+    config = NewConfig(
         workspace=folder,
         src=clip_path(folder, "src"),
         dst=clip_path(folder, "dst"),

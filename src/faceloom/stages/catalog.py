@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import import_module
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Final, Protocol, cast
+from typing import TYPE_CHECKING, Any, Final, Protocol, cast, get_type_hints
 
 if TYPE_CHECKING:
     from faceloom.core.config import Settings
@@ -49,6 +49,17 @@ class Stage:
         """The stage's `run`; loads all that the stage needs."""
         return cast("Run", _load(self.run))
 
+    def result(self) -> type[Result]:
+        """The class of what `run` returns; loads all that the stage needs."""
+        run = self.function()
+        return cast("type[Result]", get_type_hints(run)["return"])
+
+    @property
+    def python_name(self) -> str:
+        """Its function in the Python API: `faceset pack` is `faceset_pack`."""
+        # `faceloom.settings` is a package.
+        return "list_settings" if self.name == "settings" else self.name.replace(" ", "_")
+
 
 @dataclass(frozen=True)
 class Group:
@@ -66,7 +77,27 @@ def _load(place: str) -> Any:
 
 
 _START: Final = (
-    # new, run, demo, frames
+    Stage(
+        "demo",
+        "demo.config:DemoConfig",
+        "demo.run:run",
+        "Run the whole pipeline on two public-domain portraits.",
+    ),
+    Stage("new", "config:NewConfig", "new:run", "Create a workspace and its rights record."),
+    Stage(
+        "run",
+        "config:RunConfig",
+        "run:run",
+        "Run every stage that is not done yet, in order.",
+        table="run",
+    ),
+    Stage(
+        "frames",
+        "config:FramesConfig",
+        "frames:run",
+        "Write a video out as pictures.",
+        table="frames",
+    ),
 )
 
 _EXTRACT: Final = (
@@ -223,7 +254,20 @@ _TRAIN: Final = (
 )
 
 _MERGE: Final = (
-    # merge, encode
+    Stage(
+        "merge",
+        "merge.config:MergeConfig",
+        "merge.run:run",
+        "Put the trained face on the footage of dst.",
+        table="merge",
+    ),
+    Stage(
+        "encode",
+        "config:EncodeConfig",
+        "encode:run",
+        "Encode the merged frames as a signed video with audio.",
+        table="encode",
+    ),
 )
 
 _MODEL: Final = (
@@ -332,7 +376,42 @@ _MODEL: Final = (
 )
 
 _OTHER: Final = (
-    # inspect, doctor, weights list …
+    Stage(
+        "inspect",
+        "config:InspectConfig",
+        "inspect:run",
+        "Show what a file says about itself.",
+    ),
+    Stage(
+        "doctor",
+        "config:DoctorConfig",
+        "doctor:run",
+        "Check that this machine has what the stages need.",
+    ),
+    Stage(
+        "weights list",
+        "config:WeightsListConfig",
+        "weights:run_list",
+        "List the network files.",
+    ),
+    Stage(
+        "weights fetch",
+        "config:WeightsFetchConfig",
+        "weights:run_fetch",
+        "Download network files into the cache.",
+    ),
+    Stage(
+        "weights add",
+        "config:WeightsAddConfig",
+        "weights:run_add",
+        "Add a network file to the cache.",
+    ),
+    Stage(
+        "settings",
+        "settings:SettingsConfig",
+        "settings:run",
+        "List the settings of stages and models.",
+    ),
 )
 
 STAGES: Final[tuple[Stage, ...]] = (
@@ -411,11 +490,11 @@ the file and the ledger. For DeepFaceLab itself use `faceloom model export`.
 """,
         ),
         "weights": Group(
-            "List, fetch or add the face networks.",
-            """List, fetch or add the pretrained face networks.
+            "List, download or add the face networks.",
+            """List, download or add the pretrained face networks.
 
-A stage fetches what it needs when it first needs it; `fetch` downloads ahead of time, and `add`
-takes a file on a machine without a network. A file is recognised by its hash.
+Stages download them when they first need them. `fetch` downloads them in advance, and `add` takes
+a file on a machine without network access. A file is identified by its hash.
 
 **Example**
 
