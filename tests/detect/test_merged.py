@@ -1,4 +1,4 @@
-"""Several detectors as one, turns that are always searched, and how names become a finder."""
+"""Several detectors as one, turns that are always searched, and suppression of boxes."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def test_merging_neither_loses_nor_invents(seed: int) -> None:
         assert any(d.rect == rect or overlap(d.rect, rect) > 0.2 for d in found)
 
 
-def test_who_found_a_face_is_told() -> None:
+def test_the_detector_of_a_face_is_named() -> None:
     image = canvas()
     paint(image, 30, 40, 24)
     other = Fixed("other", ((120, 20, 160, 70), 0.8))
