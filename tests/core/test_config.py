@@ -1,4 +1,4 @@
-"""What is told of a setting that does not fit: the user's own key, no word of pydantic's."""
+"""Messages about settings that do not fit: the user's own key, and no words of pydantic."""
 
 from __future__ import annotations
 
