@@ -10,10 +10,9 @@ from pathlib import Path
 import pytest
 
 from faceloom.cli.main import COMMANDS, build_app
-from faceloom.stages.encode import EncodeConfig
+from faceloom.stages.config import EncodeConfig, RunConfig
 from faceloom.stages.extract.run import ExtractConfig
-from faceloom.stages.merge.run import MergeConfig
-from faceloom.stages.run import RunConfig
+from faceloom.stages.merge.config import MergeConfig
 from faceloom.stages.train.run import TrainConfig
 from faceloom.training import first_settings, load_course
 from faceloom.workspace.layout import create_workspace, stage_config

@@ -194,7 +194,7 @@ def test_a_face_beside_the_picture_is_told(tmp_path: Path) -> None:
     frame = {"name": "b", "faces": [{"rect": [9000, 2, 9100, 90]}]}
     finder = FaceFinder(None, TrustingLandmarker(), manual=face_file(tmp_path, frame))
     assert finder.find(canvas(), frame_name="a.png", frame_index=0) == []
-    with pytest.raises(InputError, match=r"frame b.png: .* 9000, 2, 9100, 90 lies beside"):
+    with pytest.raises(InputError, match=r"frame b.png: .* 9000, 2, 9100, 90 is outside"):
         finder.find(canvas(), frame_name="b.png", frame_index=1)
 
 

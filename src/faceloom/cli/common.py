@@ -40,11 +40,11 @@ def build_config(
     given = {key: value for key, value in values.items() if value is not None}
     flags = Source(given, "options", UsageError, label=lambda key: flag_of(kind, key))
     sources = [flags, override_source(overrides)]
-    workspace = given.get("workspace")
-    if stage is not None and workspace is not None:
+    if stage is not None and (field := kind.model_fields.get("workspace")):
         from faceloom.workspace.layout import table_sources
 
-        sources = [*table_sources(kind, stage, Path(workspace), given), *sources]
+        workspace = Path(given.get("workspace", field.default))
+        sources = [*table_sources(kind, stage, workspace, given), *sources]
     return combine(kind, sources)
 
 
@@ -114,15 +114,20 @@ def set_up_logging(verbose: bool) -> None:
         logging.getLogger("faceloom").setLevel(logging.DEBUG)
 
 
-def emit(result: Result, json: bool) -> None:
+def emit(result: Any, json: bool) -> None:
     """Print a result on stdout: JSON, an object a line, or lines for people."""
     result = _as_result(result)
     if json:
         for record in result.json_lines():
-            write_line(jsonlib.dumps(record, ensure_ascii=False, allow_nan=False))
+            write_json(record)
         return
     for line in result.lines():
         write_line(line)
+
+
+def write_json(value: dict[str, Any]) -> None:
+    """One object on one line of stdout."""
+    write_line(jsonlib.dumps(value, ensure_ascii=False, allow_nan=False))
 
 
 def write_line(text: str) -> None:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from difflib import get_close_matches
 from pathlib import Path
 from types import UnionType
 from typing import Annotated, Any, ClassVar, Literal, TypeVar, Union, cast, get_args, get_origin
@@ -19,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from pydantic.fields import FieldInfo
 
 from faceloom.core.errors import InputError, UsageError
+from faceloom.core.words import closest
 
 S = TypeVar("S", bound="Settings")
 
@@ -237,8 +237,8 @@ def _reason(kind: type[Settings], error: ValidationError) -> tuple[list[str], st
     words = [] if field is None else list(choices(field.annotation))
     got = _shown(first["input"])
     if words and isinstance(first["input"], str) and first["type"] != "value_error":
-        if close := get_close_matches(first["input"].lower(), words, n=1):
-            return path, f"unknown value {got}; did you mean {close[0]!r}?"
+        if close := closest(first["input"], words):
+            return path, f"unknown value {got}; did you mean {close!r}?"
         kinds = (_message(one) for one in errors if one["type"] in {*_EXPECTED, *_BOUNDS})
         expected = [kind.removeprefix("must be ") for kind in kinds]
         return path, f"must be {_either([*expected, *words])} (got {got})"
@@ -286,8 +286,8 @@ def _either(words: Iterable[str]) -> str:
 def suggestion(word: str, known: Iterable[str]) -> str:
     """The known word that was probably meant, or all of them."""
     names = sorted(known)
-    close = get_close_matches(word.lower(), names, n=1)
-    return f"did you mean {close[0]!r}?" if close else f"known: {', '.join(names)}"
+    close = closest(word, names)
+    return f"did you mean {close!r}?" if close else f"known: {', '.join(names)}"
 
 
 def _shown(value: Any) -> str:

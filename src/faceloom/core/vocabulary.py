@@ -55,3 +55,34 @@ the others only where nothing was found, a find is doubtful or a tracked face wa
 MIN_FACE_PX: Final = 12
 """Faces whose landmarks span fewer pixels are left out by default: below that, even noise gets a
 good presence score, and a real face is too small to learn from."""
+
+SwapClass = Literal["SAEHD", "AMP", "Quick96"]
+"""The classes of models that put one face on another."""
+
+WeightsChoice = Literal["auto", "trained", "mean"]
+"""The weights of the last step (trained), their running mean that training with `ema_decay` keeps
+(mean), or the mean where there is one (auto)."""
+
+PrecisionChoice = Literal["auto", "fp32", "bf16"]
+
+MaskStatistics = Literal["black", "inside"]
+"""How a transfer treats pixels outside the mask: as black, or not at all."""
+
+VideoCodec = Literal["h264", "h265", "prores", "ffv1", "h264-lossless"]
+
+Preset = Literal[
+    "ultrafast",
+    "superfast",
+    "veryfast",
+    "faster",
+    "fast",
+    "medium",
+    "slow",
+    "slower",
+    "veryslow",
+    "placebo",
+]
+"""Speed of x264 and x265: slower presets make smaller files."""
+
+Ground = Literal["own", "consent", "licence", "public-domain", "synthetic"]
+"""Why a person's likeness may be used."""

@@ -1,6 +1,6 @@
-"""Where the faces are: detectors, landmarkers, the search over turns, tracks.
+"""Finding faces: detectors, landmarkers, the search in turned pictures, tracking.
 
-A detector or landmarker of your own needs the methods of `Detector` or `Landmarker`.
+A custom detector or landmarker needs the methods of `Detector` or `Landmarker`.
 """
 
 from faceloom.detect.finder import MIN_FACE_PX, FaceFinder, Turn, Turns

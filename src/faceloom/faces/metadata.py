@@ -32,7 +32,7 @@ from faceloom.faces.files.face_file import (
     with_blocks,
     write_bytes,
 )
-from faceloom.faces.rescale import scaled_record
+from faceloom.faces.record import scaled_record
 from faceloom.pickles.safe import loads, stream
 from faceloom.pickles.writer import dump_dict, dumps
 

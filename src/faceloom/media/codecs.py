@@ -4,28 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Literal, get_args
+from typing import get_args
 
 from faceloom.core import InputError
+from faceloom.core.vocabulary import Preset, VideoCodec
 from faceloom.media.colorimetry import guess_matrix
 from faceloom.media.types import ColorTags, FootageInfo
 
-VideoCodec = Literal["h264", "h265", "prores", "ffv1", "h264-lossless"]
 CODECS: tuple[VideoCodec, ...] = get_args(VideoCodec)
-
-Preset = Literal[
-    "ultrafast",
-    "superfast",
-    "veryfast",
-    "faster",
-    "fast",
-    "medium",
-    "slow",
-    "slower",
-    "veryslow",
-    "placebo",
-]
-"""How long x264 and x265 think: slower makes smaller files."""
 
 CONTAINERS: dict[str, tuple[str, ...]] = {
     "h264": (".mp4", ".mov", ".m4v", ".mkv"),

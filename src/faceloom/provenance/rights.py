@@ -19,9 +19,9 @@ from faceloom.core.config import Settings
 from faceloom.core.errors import InputError, RightsError
 from faceloom.core.events import Cancel, NullProgress, Progress
 from faceloom.core.paths import IMAGE_SUFFIXES, atomic_write
+from faceloom.core.vocabulary import Ground
 from faceloom.provenance.hashes import HashCache
 
-Ground = Literal["own", "consent", "licence", "public-domain", "synthetic"]
 GROUNDS: dict[Ground, str] = {
     "own": "it is your own likeness",
     "consent": "the person shown has consented in writing",

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import import_module
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Final, Protocol, cast
+from typing import TYPE_CHECKING, Any, Final, Protocol, cast, get_type_hints
 
 if TYPE_CHECKING:
     from faceloom.core.config import Settings
@@ -49,6 +49,17 @@ class Stage:
         """The stage's `run`; loads all that the stage needs."""
         return cast("Run", _load(self.run))
 
+    def result(self) -> type[Result]:
+        """The class of what `run` returns; loads all that the stage needs."""
+        run = self.function()
+        return cast("type[Result]", get_type_hints(run)["return"])
+
+    @property
+    def python_name(self) -> str:
+        """Its function in the Python API: `faceset pack` is `faceset_pack`."""
+        # `faceloom.settings` is a package.
+        return "list_settings" if self.name == "settings" else self.name.replace(" ", "_")
+
 
 @dataclass(frozen=True)
 class Group:
@@ -66,7 +77,27 @@ def _load(place: str) -> Any:
 
 
 _START: Final = (
-    # new, run, demo, frames
+    Stage(
+        "demo",
+        "demo.config:DemoConfig",
+        "demo.run:run",
+        "Run the whole pipeline on two public-domain portraits.",
+    ),
+    Stage("new", "config:NewConfig", "new:run", "Create a workspace and its rights record."),
+    Stage(
+        "run",
+        "config:RunConfig",
+        "run:run",
+        "Run every stage that is not done yet, in order.",
+        table="run",
+    ),
+    Stage(
+        "frames",
+        "config:FramesConfig",
+        "frames:run",
+        "Write a video out as pictures.",
+        table="frames",
+    ),
 )
 
 _EXTRACT: Final = (
@@ -80,11 +111,142 @@ _EXTRACT: Final = (
 )
 
 _FACESET: Final = (
-    # faceset list, rename, undo, masks, debug, pack …
+    Stage(
+        "faceset list",
+        "faceset.config:ListConfig",
+        "faceset.list:run",
+        "Show what is in a faceset.",
+    ),
+    Stage(
+        "faceset rename",
+        "faceset.config:RenameConfig",
+        "faceset.rename:run",
+        "Name faces after their source files again.",
+    ),
+    Stage(
+        "faceset undo",
+        "faceset.config:UndoConfig",
+        "faceset.undo:run",
+        "Undo the last operation that moved or renamed faces.",
+    ),
+    Stage(
+        "faceset masks",
+        "faceset.config:MasksConfig",
+        "faceset.masks:run",
+        "Write the mask of every face as a picture.",
+    ),
+    Stage(
+        "faceset debug",
+        "faceset.config:DebugConfig",
+        "faceset.debug:run",
+        "Draw landmarks and hull on a copy of every face.",
+    ),
+    Stage(
+        "faceset pack",
+        "faceset.config:PackConfig",
+        "faceset.pack:run_pack",
+        "Put a faceset into one file.",
+    ),
+    Stage(
+        "faceset unpack",
+        "faceset.config:UnpackConfig",
+        "faceset.pack:run_unpack",
+        "Turn a packed faceset into files again.",
+    ),
+    Stage(
+        "faceset metadata save",
+        "faceset.config:SaveMetadataConfig",
+        "faceset.metadata:run_save",
+        "Save the metadata of every face.",
+    ),
+    Stage(
+        "faceset metadata restore",
+        "faceset.config:RestoreMetadataConfig",
+        "faceset.metadata:run_restore",
+        "Put saved metadata back into edited pictures.",
+    ),
+    Stage(
+        "faceset import",
+        "faceset.config:ImportFacesConfig",
+        "faceset.transfer:run_import",
+        "Copy the faces of another faceset.",
+    ),
+    Stage(
+        "faceset export",
+        "faceset.config:ExportFacesConfig",
+        "faceset.transfer:run_export",
+        "Write a faceset for DeepFaceLab and others.",
+    ),
+    Stage(
+        "faceset resize",
+        "faceset.config:ResizeConfig",
+        "faceset.resize:run",
+        "Change the size or face type of a faceset.",
+        table="resize",
+    ),
+    Stage(
+        "faceset tracks",
+        "faceset.config:TracksConfig",
+        "faceset.tracks:run",
+        "List, keep or drop the tracks of a faceset.",
+        table="tracks",
+    ),
+    Stage(
+        "faceset enhance",
+        "faceset.config:EnhanceConfig",
+        "faceset.enhance:run",
+        "Sharpen blurred or small faces.",
+        table="enhance",
+    ),
+    Stage(
+        "faceset people list",
+        "faceset.config:ListPeopleConfig",
+        "faceset.people:run_list",
+        "List the people a workspace knows.",
+    ),
+    Stage(
+        "faceset people add",
+        "faceset.config:AddPersonConfig",
+        "faceset.people:run_add",
+        "Learn a person from pictures.",
+    ),
+    Stage(
+        "faceset people forget",
+        "faceset.config:ForgetPersonConfig",
+        "faceset.people:run_forget",
+        "Delete what is known about a person.",
+    ),
 )
 
 _CURATE: Final = (
-    # sort, dedupe, cluster, coverage
+    Stage(
+        "sort",
+        "curate.config:SortConfig",
+        "curate.sort:run",
+        "Sort a faceset by pose, sharpness, identity …; keep the best faces.",
+        table="sort",
+    ),
+    Stage(
+        "dedupe",
+        "curate.config:DedupeConfig",
+        "curate.dedupe:run",
+        "Move near-duplicates out of a faceset.",
+        table="dedupe",
+    ),
+    Stage(
+        "cluster",
+        "curate.config:ClusterConfig",
+        "curate.cluster:run",
+        "Group faces by person; name, keep or move the groups.",
+        table="cluster",
+    ),
+    Stage(
+        "coverage",
+        "curate.config:CoverageConfig",
+        "curate.coverage:run",
+        "Find what dst shows that src lacks, and what to film.",
+        table="coverage",
+    ),
 )
 
 _TRAIN: Final = (
@@ -92,7 +254,20 @@ _TRAIN: Final = (
 )
 
 _MERGE: Final = (
-    # merge, encode
+    Stage(
+        "merge",
+        "merge.config:MergeConfig",
+        "merge.run:run",
+        "Put the trained face on the footage of dst.",
+        table="merge",
+    ),
+    Stage(
+        "encode",
+        "config:EncodeConfig",
+        "encode:run",
+        "Encode the merged frames as a signed video with audio.",
+        table="encode",
+    ),
 )
 
 _MODEL: Final = (
@@ -201,7 +376,42 @@ _MODEL: Final = (
 )
 
 _OTHER: Final = (
-    # inspect, doctor, weights list …
+    Stage(
+        "inspect",
+        "config:InspectConfig",
+        "inspect:run",
+        "Show what a file says about itself.",
+    ),
+    Stage(
+        "doctor",
+        "config:DoctorConfig",
+        "doctor:run",
+        "Check that this machine has what the stages need.",
+    ),
+    Stage(
+        "weights list",
+        "config:WeightsListConfig",
+        "weights:run_list",
+        "List the network files.",
+    ),
+    Stage(
+        "weights fetch",
+        "config:WeightsFetchConfig",
+        "weights:run_fetch",
+        "Download network files into the cache.",
+    ),
+    Stage(
+        "weights add",
+        "config:WeightsAddConfig",
+        "weights:run_add",
+        "Add a network file to the cache.",
+    ),
+    Stage(
+        "settings",
+        "settings:SettingsConfig",
+        "settings:run",
+        "List the settings of stages and models.",
+    ),
 )
 
 STAGES: Final[tuple[Stage, ...]] = (
@@ -280,11 +490,11 @@ the file and the ledger. For DeepFaceLab itself use `faceloom model export`.
 """,
         ),
         "weights": Group(
-            "List, fetch or add the face networks.",
-            """List, fetch or add the pretrained face networks.
+            "List, download or add the face networks.",
+            """List, download or add the pretrained face networks.
 
-A stage fetches what it needs when it first needs it; `fetch` downloads ahead of time, and `add`
-takes a file on a machine without a network. A file is recognised by its hash.
+Stages download them when they first need them. `fetch` downloads them in advance, and `add` takes
+a file on a machine without network access. A file is identified by its hash.
 
 **Example**
 

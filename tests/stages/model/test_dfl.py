@@ -19,7 +19,7 @@ from faceloom.models import SaehdSettings, build_model
 from faceloom.models.xseg.model import XsegModel
 from faceloom.provenance import Statement, file_sha256, make_record, read_ledger, write_rights
 from faceloom.settings.models import XsegSettings
-from faceloom.stages.inspect import InspectConfig
+from faceloom.stages.config import InspectConfig
 from faceloom.stages.inspect import run as inspect
 from faceloom.stages.model.config import (
     ExportConfig,
