@@ -323,9 +323,7 @@ def test_a_wrong_value_in_the_file_names_file_and_table(
     parts = "[extract.src]\nimage_size = 3\n[extract.dst]\nsmooth = 7\n"
     assert reason(parts) == f"{place}.dst] smooth: must be at most 1 (got 7)"
     both = reason("[extract]\nrestart = true\n", "--redo", "faces")
-    assert both.startswith(f"--redo and {place}] restart: ") or both.startswith(
-        f"{place}] restart and --redo: "
-    )
+    assert both.startswith(f"{place}] restart and --redo: ")
 
 
 def test_ctrl_c_while_the_parser_loads_is_no_traceback(tmp_path: Path) -> None:
@@ -338,7 +336,7 @@ def test_ctrl_c_while_the_parser_loads_is_no_traceback(tmp_path: Path) -> None:
     result = subprocess.run(
         [sys.executable, "-c", "from faceloom.cli.main import main; main()", "doctor"],
         cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), *sys.path])},
         capture_output=True,
         text=True,
         timeout=20,

@@ -182,9 +182,7 @@ def _weights() -> Check:
     altered = [one.weight.name for one in states if one.state == "altered"]
     missing = [one.weight.name for one in states if one.state == "missing"]
     if altered:
-        detail = (
-            f"altered files: {', '.join(altered)}; run `faceloom weights fetch`"
-        )
+        detail = f"altered files: {', '.join(altered)}; run `faceloom weights fetch`"
         return Check("weights", "failed", detail)
     if missing:
         detail = f"not downloaded yet: {', '.join(missing)}; run `faceloom weights fetch`"

@@ -30,7 +30,7 @@ from faceloom.provenance import (
     read_ledger,
     write_rights,
 )
-from faceloom.stages.extract.journal import FrameLine, start_journal
+from faceloom.stages.extract.journal import start_journal
 from faceloom.stages.merge.config import MergeConfig
 from faceloom.stages.merge.journal import FILE_NAME
 from faceloom.stages.merge.run import MergeResult, run
@@ -286,7 +286,7 @@ def test_an_empty_faceset_is_told_unless_the_footage_has_no_face(workspace: Work
     with pytest.raises(InputError, match="run `faceloom extract dst` first"):
         merge(workspace)
     with start_journal(workspace.aligned_dst, {}) as journal:
-        journal.add(FrameLine(0, "00001", 2, {}))
+        journal.add({"frame": 0, "stem": "00001", "faces": 2, "state": {}})
         with pytest.raises(InputError, match="extract dst` first"):
             merge(workspace)
         journal.finish()
@@ -294,7 +294,7 @@ def test_an_empty_faceset_is_told_unless_the_footage_has_no_face(workspace: Work
         merge(workspace)
     assert not workspace.merged.exists()
     with start_journal(workspace.aligned_dst, {}) as journal:
-        journal.add(FrameLine(0, "00001", 0, {}))
+        journal.add({"frame": 0, "stem": "00001", "faces": 0, "state": {}})
         journal.finish()
     progress = NullProgress()
     result = merge(workspace, progress)
