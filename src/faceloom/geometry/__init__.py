@@ -21,7 +21,6 @@ from faceloom.geometry.landmarks import (
     PARTS,
     five_points,
     mirror_landmarks,
-    wflw_98_to_68,
 )
 from faceloom.geometry.masks import (
     expand_brows,
@@ -84,5 +83,4 @@ __all__ = [
     "umeyama",
     "warp_to_face",
     "warp_to_frame",
-    "wflw_98_to_68",
 ]

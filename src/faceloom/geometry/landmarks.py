@@ -66,22 +66,3 @@ def five_points(landmarks: ArrayLike) -> NDArray[np.float64]:
         raise InputError(f"expected 68 landmarks or 5 points, got an array of shape {points.shape}")
     eyes = points[36:42].mean(axis=0), points[42:48].mean(axis=0)
     return np.stack([*eyes, points[30], points[48], points[54]])
-
-
-def wflw_98_to_68(points: ArrayLike) -> NDArray[Any]:
-    """98 points in WFLW order to 68 in iBUG order ; … x 98 x 2 → … x 68 x 2."""
-    p = np.asarray(points)
-    p = p if p.dtype == np.float32 else p.astype(np.float64)
-
-    def smoothed(i: int) -> NDArray[Any]:
-        return (p[..., i, :] + (p[..., i - 1, :] + p[..., i + 1, :]) / 2) / 2
-
-    def middle(i: int, j: int) -> NDArray[Any]:
-        return (p[..., i, :] + p[..., j, :]) / 2
-
-    jaw = [p[..., 0, :], *(smoothed(i) for i in range(2, 15, 2)), p[..., 16, :]]
-    jaw += [*(smoothed(i) for i in range(18, 31, 2)), p[..., 32, :]]
-    brows = [p[..., 33, :], *(middle(33 + i, 42 - i) for i in range(1, 5))]
-    brows += [*(middle(42 + i, 50 - i) for i in range(4)), p[..., 46, :]]
-    rest = [*range(51, 60), 60, 61, 63, 64, 65, 67, 68, 69, 71, 72, 73, 75, *range(76, 96)]
-    return np.concatenate([np.stack(jaw + brows, axis=-2), p[..., rest, :]], axis=-2)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import logging
 import tempfile
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -57,11 +56,6 @@ def fetch(name: str, *, progress: Progress | None = None) -> Path:
     )
     _bring_into_cache(weight, found.path, progress)
     return found.path
-
-
-def fetch_all(names: Sequence[str], *, progress: Progress | None = None) -> list[Path]:
-    """`fetch` for each of `names`, in order."""
-    return [fetch(name, progress=progress) for name in names]
 
 
 def needed_weights() -> list[str]:
