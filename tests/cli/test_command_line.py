@@ -209,7 +209,7 @@ def test_new_and_inspect_from_outside(tmp_path: Path) -> None:
     assert json.loads(result.stdout)["rights"]["src"]["ground"] == "own"
     result = faceloom("inspect", "b.mp4", cwd=tmp_path)
     assert result.returncode == 0
-    assert "carries no content credentials" in result.stdout
+    assert "credentials: none" in result.stdout
     for wrong in ("nothing.mp4", "cast"):
         result = faceloom("inspect", wrong, cwd=tmp_path)
         assert result.returncode == 1

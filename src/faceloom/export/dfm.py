@@ -28,8 +28,8 @@ from faceloom.export.onnx_parts import (
     write_encoder,
 )
 from faceloom.models import FaceModel
-from faceloom.models.amp.network import ARCHI as AMP_ARCHI
-from faceloom.models.amp.network import AmpEncoder, AmpInter
+from faceloom.models.amp import ARCHI as AMP_ARCHI
+from faceloom.models.amp import AmpEncoder, AmpInter
 from faceloom.models.networks import Decoder, Encoder, Inter
 from faceloom.settings.models import Archi
 

@@ -20,8 +20,7 @@ from faceloom.export.onnx_parts import (
     to_bgr_pixels,
 )
 from faceloom.models import MaskModel
-from faceloom.models.xseg.network import DEPTHS, HALVINGS, XsegNetwork
-from faceloom.nn.xseg_blocks import BlurPool
+from faceloom.models.xseg import DEPTHS, HALVINGS, BlurPool, XsegNetwork
 
 OPSET = 13
 IN_FACE = "in_face:0"
