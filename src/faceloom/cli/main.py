@@ -150,10 +150,8 @@ def _add_commands(app: App, group: str, words: Sequence[str], whole: bool) -> No
         elif name in OWN_COMMANDS:
             module, _, function = OWN_COMMANDS[name].partition(":")
             command = getattr(import_module(module), function)
-            if whole and hasattr(command, "settings"):
-                from faceloom.cli.stage import with_signature
-
-                command = with_signature(command, command.settings, completing=True)
+            if whole and hasattr(command, "completing"):
+                command = command.completing()
             app.command(command, name=word, sort_key=order)
         elif name in GROUPS:
             part = App(name=word, help=GROUPS[name].help, sort_key=order)

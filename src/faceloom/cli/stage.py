@@ -83,6 +83,7 @@ def with_signature(
     """Give `command`, which takes keywords, the signature and help that `kind` declares.
 
     `extra` are further keyword parameters. Positional ones reach `command` as keywords, too.
+    `completing` is for a shell's completion; its `completing()` makes that of a finished command.
     """
     fields = {
         name: field for name, field in kind.model_fields.items() if not option_of(field).hidden
@@ -113,7 +114,10 @@ def with_signature(
     call.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     call.__annotations__ = {one.name: one.annotation for one in parameters}
     call.__doc__ = kind.__doc__
-    call.settings = kind  # type: ignore[attr-defined]
+    if not completing:
+        call.completing = lambda: with_signature(  # type: ignore[attr-defined]
+            command, kind, extra=extra, completing=True
+        )
     return call
 
 
