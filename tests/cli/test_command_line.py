@@ -145,8 +145,10 @@ def test_help_shows_no_defaults_that_say_nothing(
     for name in [*COMMANDS, "weights fetch", "weights list", "weights add"]:
         assert run_command([*name.split(), "--help"]) == 0
     shown = capsys.readouterr().out
-    for nothing in ("()", "False", '""'):
+    for nothing in ("()", "False", '""', "None", "."):
         assert f"[default: {nothing}]" not in shown
+    # Not eaten as Markdown's emphasis.
+    assert "[default: learned-prd*learned-dst]" in " ".join(shown.replace("│", " ").split())
 
 
 def fake_command(monkeypatch: pytest.MonkeyPatch, outcome: BaseException | int | None) -> None:
