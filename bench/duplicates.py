@@ -1,13 +1,13 @@
-"""Duplicates a strength: how many, in how many seconds; whether copies are found; pairs to look at.
+"""Count duplicates per strength, time the search, and check that copies are found.
 
     python bench/duplicates.py FACES [--sheets DIR] [--copies 50]
     python bench/duplicates.py --made 100000
 
-FACES is any folder of faces, best a whole clip's. `--sheets` writes pairs (kept, dropped) of each
-strength that the one below it does not find: look at them before a limit is changed. `--copies`
-encodes faces again (JPEG quality 75, 50, 30; half the size) and tells how many are found as
-duplicates of their originals at strength 0, and how many neighbours in FACES are, at that strength.
-`--made` takes faces made of numbers alone, whose poses wander as a head does.
+FACES is any folder of faces, ideally of a whole clip. `--sheets` writes the pairs (kept, dropped)
+that each strength finds and the one below it does not: look at them before changing a limit.
+`--copies` re-encodes faces (JPEG quality 75, 50, 30; half the size) and reports how many are found
+as duplicates of their originals at strength 0, and how many other faces match at that strength.
+`--made` uses synthetic faces whose poses wander like those of a moving head.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ def real(folder: Path, sheets: Path | None) -> None:
 
 
 def copies(folder: Path, count: int) -> None:
-    """Whether copies of faces, encoded again, are found at strength 0."""
+    """Report whether re-encoded copies of faces are found at strength 0."""
     paths = sorted(folder.glob("*.jpg"))
     paths = [paths[i] for i in np.linspace(0, len(paths) - 1, min(count, len(paths))).astype(int)]
     for how in ("75", "50", "30", "half"):

@@ -1,8 +1,8 @@
-"""What measuring faces costs: CPU time a face for each measure, and a folder's time in all.
+"""Measure the cost of face measures: CPU time per face for each, and for a folder in all.
 
     python bench/measures.py FOLDER [--faces 200] [--threads N] [--each 40]
 
-Copies some faces of FOLDER (spread over it) to a temporary folder; FOLDER itself is not touched.
+Copies some faces, spread over FOLDER, to a temporary folder; FOLDER itself is not touched.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ GROUPS = {
 
 
 def each(folder: Path, count: int) -> None:
-    """CPU time a face of each kind of measure, in one thread, with the picture decoded."""
+    """CPU time per face of each kind of measure, in one thread, with the picture decoded."""
     cv2.setNumThreads(1)
     faces = list(Faceset(folder))[:count]
     measurer = Measurer({kind.group for kind in KINDS.values()}, progress=NullProgress())
@@ -55,7 +55,7 @@ def each(folder: Path, count: int) -> None:
 
 
 def whole(folder: Path, threads: int) -> None:
-    """Time of `measure_faces` for groups of columns, without and with what the index holds."""
+    """Time of `measure_faces` for groups of columns, without and with cached values."""
     for name, columns in GROUPS.items():
         (folder / INDEX_NAME).unlink(missing_ok=True)
         list(Faceset(folder))
@@ -73,7 +73,7 @@ def whole(folder: Path, threads: int) -> None:
             f"again {1e3 * seconds[1]:6.1f} ms"
         )
     size = (folder / INDEX_NAME).stat().st_size
-    print(f"index with everything: {size / len(table) / 1024:.1f} KiB a face")
+    print(f"index with everything: {size / len(table) / 1024:.1f} KiB per face")
 
 
 def main() -> None:

@@ -8,7 +8,6 @@ from typing import get_args
 import pytest
 
 from faceloom.checkpoints import ModelState
-from faceloom.cli import merge, run
 from faceloom.cli import train as train_command
 from faceloom.cli.main import run_command
 from faceloom.models import MODELS
@@ -93,5 +92,3 @@ def test_the_model_that_is_there_needs_no_class(tmp_path: Path) -> None:
 
 def test_commands_know_every_class() -> None:
     assert set(get_args(train_command.ModelWord)) == set(MODELS)
-    for command in (merge, run):
-        assert set(get_args(command.ModelWord)) == set(MODELS) - {"XSeg"}

@@ -15,9 +15,7 @@ import threading
 from collections.abc import Callable, Generator, Iterable
 from pathlib import Path
 from types import FrameType
-from typing import Annotated, Any, TypeVar
-
-from cyclopts import Parameter
+from typing import Any, TypeVar
 
 from faceloom.cli.progress import console_progress
 from faceloom.core.config import Settings, Source, combine, flag_of, override_source
@@ -40,11 +38,11 @@ def build_config(
     given = {key: value for key, value in values.items() if value is not None}
     flags = Source(given, "options", UsageError, label=lambda key: flag_of(kind, key))
     sources = [flags, override_source(overrides)]
-    workspace = given.get("workspace")
-    if stage is not None and workspace is not None:
+    if stage is not None and (field := kind.model_fields.get("workspace")):
         from faceloom.workspace.layout import table_sources
 
-        sources = [*table_sources(kind, stage, Path(workspace), given), *sources]
+        workspace = Path(given.get("workspace", field.default))
+        sources = [*table_sources(kind, stage, workspace, given), *sources]
     return combine(kind, sources)
 
 
@@ -114,15 +112,20 @@ def set_up_logging(verbose: bool) -> None:
         logging.getLogger("faceloom").setLevel(logging.DEBUG)
 
 
-def emit(result: Result, json: bool) -> None:
+def emit(result: Any, json: bool) -> None:
     """Print a result on stdout: JSON, an object a line, or lines for people."""
     result = _as_result(result)
     if json:
         for record in result.json_lines():
-            write_line(jsonlib.dumps(record, ensure_ascii=False, allow_nan=False))
+            write_json(record)
         return
     for line in result.lines():
         write_line(line)
+
+
+def write_json(value: dict[str, Any]) -> None:
+    """One object on one line of stdout."""
+    write_line(jsonlib.dumps(value, ensure_ascii=False, allow_nan=False))
 
 
 def write_line(text: str) -> None:
@@ -137,38 +140,7 @@ def _is_control(sign: str) -> bool:
     return sign < " " or "\x7f" <= sign <= "\x9f"
 
 
-# Until every command is made from a stage: what the hand-written ones share.
-
-WorkspaceOption = Annotated[
-    Path, Parameter(name=["--workspace", "-w"], help="The workspace folder.")
-]
-JsonOption = Annotated[
-    bool,
-    Parameter(name="--json", negative="", show_default=False, help="Print the result as JSON."),
-]
-VerboseOption = Annotated[
-    bool,
-    Parameter(
-        name=["--verbose", "-v"],
-        negative="",
-        show_default=False,
-        help="Show more detail on stderr.",
-    ),
-]
-DeviceOption = Annotated[str, Parameter(name="--device", help="auto, cpu, cuda, cuda:1 … or mps.")]
-SetOption = Annotated[
-    tuple[str, ...],
-    Parameter(
-        name="--set",
-        negative="",
-        show_default=False,
-        help="Any further setting, key=value; may be repeated.",
-    ),
-]
-
-
-def to_json(value: Any) -> str:
-    return jsonlib.dumps(plain(value), ensure_ascii=False, allow_nan=False)
+# Until the result of `train` is a `Result`.
 
 
 def _as_result(result: Any) -> Result:

@@ -11,12 +11,13 @@ import sys
 import time
 import traceback
 from collections.abc import Sequence
-from difflib import get_close_matches
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 from faceloom.core.errors import CancelledError, FaceloomError, UsageError
 from faceloom.core.threads import wait_briefly
+from faceloom.core.words import closest
 from faceloom.stages.catalog import GROUPS, commands_of, find_stage
 
 if TYPE_CHECKING:
@@ -25,33 +26,16 @@ if TYPE_CHECKING:
 # Commands that do more than run their stage, and those that are no stage.
 OWN_COMMANDS: dict[str, str] = {
     "completion": "faceloom.cli.completion:completion",
+    "faceset list": "faceloom.cli.faceset:list_faces",
+    "merge": "faceloom.cli.merge:merge",
+    "new": "faceloom.cli.new:new",
+    "run": "faceloom.cli.run:run",
 }
 _SUMMARIES = {"completion": "Set up completion of commands and options for your shell."}
 
 # Until every command is made from a stage: the hand-written ones, and their lines of help.
 LEGACY: dict[str, tuple[str, str]] = {
-    "demo": ("faceloom.cli.demo:demo", "The whole pipeline on two public-domain portraits."),
-    "new": ("faceloom.cli.new:new", "Make a workspace with its rights record."),
-    "run": ("faceloom.cli.run:run", "Every stage that is not yet done, in order."),
-    "frames": ("faceloom.cli.frames:frames", "Write footage out as pictures."),
-    "faceset": (
-        "faceloom.cli.faceset.app:app",
-        "List, pack, unpack, rename, resize, enhance, import and export facesets.",
-    ),
     "train": ("faceloom.cli.train:train", "Train a model on the two facesets."),
-    "merge": ("faceloom.cli.merge:merge", "Put the trained face on dst's footage."),
-    "encode": ("faceloom.cli.encode:encode", "Make the result video: audio kept, signed."),
-    "model": (
-        "faceloom.cli.model.app:app",
-        "List, copy, reset, import or export models; snapshots and backups.",
-    ),
-    "export": (
-        "faceloom.cli.export:app",
-        "Write trained models as files: DFM for DeepFaceLive, XSeg as ONNX.",
-    ),
-    "inspect": ("faceloom.cli.inspect:inspect", "Tell what a file says about itself."),
-    "weights": ("faceloom.cli.weights:app", "List, fetch or add the face networks."),
-    "doctor": ("faceloom.cli.doctor:doctor", "Check that this machine has all that is needed."),
 }
 
 ROOT_FLAGS = ("--help", "-h", "--version")
@@ -161,9 +145,16 @@ def _add_commands(app: App, group: str, words: Sequence[str], whole: bool) -> No
         name = f"{group} {word}".strip()
         if not whole and word not in words[:1]:
             app.command(App(name=word, help=summary, sort_key=order))
-        elif name in LEGACY or name in OWN_COMMANDS:
-            place = LEGACY[name][0] if name in LEGACY else OWN_COMMANDS[name]
-            app.command(place, name=word, sort_key=order)
+        elif name in LEGACY:
+            app.command(LEGACY[name][0], name=word, sort_key=order)
+        elif name in OWN_COMMANDS:
+            module, _, function = OWN_COMMANDS[name].partition(":")
+            command = getattr(import_module(module), function)
+            if whole and hasattr(command, "settings"):
+                from faceloom.cli.stage import with_signature
+
+                command = with_signature(command, command.settings, completing=True)
+            app.command(command, name=word, sort_key=order)
         elif name in GROUPS:
             part = App(name=word, help=GROUPS[name].help, sort_key=order)
             _add_commands(part, name, words[1:], whole)
@@ -202,10 +193,9 @@ def _check_command(arguments: Sequence[str], words: Sequence[str]) -> None:
     if word.startswith("-"):
         raise UsageError(f"unknown option {word}: give the command first, then its options")
     full = " ".join([*words, word])
-    close = get_close_matches(word.lower(), known, n=1)
-    if not close:
-        raise UsageError(f"there is no command {full!r}; known: {', '.join(known)}")
-    raise UsageError(f"there is no command {full!r}; did you mean {' '.join([*words, *close])!r}?")
+    close = closest(word, known)
+    hint = f"did you mean {' '.join([*words, close])!r}?" if close else f"known: {', '.join(known)}"
+    raise UsageError(f"there is no command {full!r}; {hint}")
 
 
 def _one_line(message: str) -> str:

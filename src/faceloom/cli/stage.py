@@ -14,8 +14,11 @@ from pydantic.fields import FieldInfo
 
 from faceloom.cli.common import build_config, run_stage
 from faceloom.core.config import Settings, choices, flag_of, option_of
+from faceloom.core.errors import UsageError
 from faceloom.stages.catalog import Stage, stages_of
 
+# The name in a signature for the flag of a field that can also be an argument.
+_BY_FLAG = "{}_by_flag"
 # Options that many commands have, shown after those of their own.
 _COMMON = ("workspace", "device", "threads")
 _OWN_GROUP = Group("Options", sort_key=1)
@@ -91,8 +94,10 @@ def with_signature(
     def parameter(name: str, group: Group | None = None) -> inspect.Parameter:
         return _parameter(kind, name, fields[name], group, completing=completing)
 
+    either = [name for name in placed if option_of(fields[name]).flag]
     parameters = [
         *(parameter(name) for name in placed),
+        *(_second_way(kind, name, parameter(name)) for name in either),
         *(parameter(name, _OWN_GROUP) for name in flags),
         *extra,
         *(parameter(name, _COMMON_GROUP) for name in common),
@@ -100,12 +105,51 @@ def with_signature(
     ]
 
     def call(*places: Any, **given: Any) -> Any:
-        return command(**dict(zip(placed, places, strict=False)), **given)
+        by_flag = {name: given.pop(_BY_FLAG.format(name), None) for name in either}
+        by_flag = {name: value for name, value in by_flag.items() if value is not None}
+        by_place = _by_place(kind, [name for name in placed if name not in by_flag], places)
+        return command(**by_place, **by_flag, **given)
 
     call.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     call.__annotations__ = {one.name: one.annotation for one in parameters}
     call.__doc__ = kind.__doc__
+    call.settings = kind  # type: ignore[attr-defined]
     return call
+
+
+def _by_place(kind: type[Settings], names: list[str], places: Sequence[Any]) -> dict[str, Any]:
+    """The words of a command line by the fields that they are for.
+
+    Optional fields that come before required ones are left out when there are too few words.
+    """
+    words: list[str] = []
+    for place in places:
+        words += place if isinstance(place, list) else [] if place is None else [place]
+    required = [name for name in names if kind.model_fields[name].is_required()]
+    if len(words) < len(required):
+        raise UsageError(f"{required[len(words)].upper()} is missing")
+    while required and len(words) < len(names) and names[0] not in required:
+        names = names[1:]
+    if names and _is_list(kind.model_fields[names[-1]].annotation):
+        before = len(names) - 1
+        rest = {names[-1]: words[before:]} if words[before:] else {}
+        return {**dict(zip(names[:-1], words, strict=False)), **rest}
+    if len(words) > len(names):
+        raise UsageError(f"unexpected argument {words[len(names)]!r}")
+    return dict(zip(names, words, strict=False))
+
+
+def _second_way(kind: type[Settings], name: str, placed: inspect.Parameter) -> inspect.Parameter:
+    """The flag of a field that may also be given by its place; the help shows it there."""
+    option = option_of(kind.model_fields[name])
+    flags = [flag for flag in (flag_of(kind, name), option.short) if flag]
+    hint, parameter = get_args(placed.annotation)
+    return placed.replace(
+        name=_BY_FLAG.format(name),
+        kind=inspect.Parameter.KEYWORD_ONLY,
+        default=None,
+        annotation=Annotated[hint, Parameter.combine(parameter, Parameter(name=flags, show=False))],
+    )
 
 
 def _surface_options() -> list[inspect.Parameter]:
@@ -133,7 +177,7 @@ def _parameter(
     option = option_of(field)
     switch = _kinds(field.annotation) == [bool]
     parameter = Parameter(
-        help=_help(field),
+        help=_help(field, either=flag_of(kind, name) if option.positional and option.flag else ""),
         show_default=False,
         show_choices=False,
         # The configuration reads the text and knows how to reject it.
@@ -148,7 +192,7 @@ def _parameter(
             parameter, Parameter(name=[flag, option.short] if option.short else flag, group=group)
         )
     hint = bool if switch else _hint(field.annotation, completing)
-    required = option.positional and field.is_required()
+    required = option.positional and field.is_required() and not _has_either(kind)
     return inspect.Parameter(
         name,
         inspect.Parameter.POSITIONAL_ONLY if option.positional else inspect.Parameter.KEYWORD_ONLY,
@@ -157,15 +201,26 @@ def _parameter(
     )
 
 
+def _has_either(kind: type[Settings]) -> bool:
+    options = [option_of(field) for field in kind.model_fields.values()]
+    return any(option.positional and option.flag for option in options)
+
+
+def _is_list(annotation: Any) -> bool:
+    kinds = _kinds(annotation)
+    return len(kinds) == 1 and get_origin(kinds[0]) is tuple
+
+
 def _as_given(hint: Any, tokens: Sequence[Token]) -> Any:
     texts = [token.value for token in tokens]
     return texts if get_origin(hint) is tuple else texts[0]
 
 
-def _help(field: FieldInfo) -> str:
-    """The docstring, then the words that may be given and the default, unless it names them."""
+def _help(field: FieldInfo, *, either: str = "") -> str:
+    """The docstring, then the flag that does as well, the words that may be given and the default,
+    unless it names them."""
     text = " ".join((field.description or "").split())
-    parts = [text]
+    parts = [text, f"[or {either}]"] if either else [text]
     words = list(choices(field.annotation))
     if any(not re.search(rf"(?<![\w-]){re.escape(word)}(?![\w-])", text) for word in words):
         parts.append(f"[choices: {', '.join(words)}]")
@@ -187,7 +242,7 @@ def _kinds(annotation: Any) -> list[Any]:
 def _hint(annotation: Any, completing: bool) -> Any:
     """The type that cyclopts sees: by it values are counted, and words and paths completed."""
     kinds = _kinds(annotation)
-    if len(kinds) == 1 and get_origin(kinds[0]) is tuple:
+    if _is_list(annotation):
         return tuple[_hint(get_args(kinds[0])[0], completing), ...]
     if completing and (words := tuple(choices(annotation))):
         return Literal[words]
@@ -196,7 +251,7 @@ def _hint(annotation: Any, completing: bool) -> Any:
 
 def _metavar(annotation: Any) -> str:
     kinds = _kinds(annotation)
-    if len(kinds) == 1 and get_origin(kinds[0]) is tuple:
+    if _is_list(annotation):
         return _metavar(get_args(kinds[0])[0])
     names = {int: "NUMBER", float: "NUMBER", Path: "PATH", str: "TEXT"}
     words = ["WORD" for kind in kinds if get_origin(kind) is Literal]

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from difflib import get_close_matches
-
 from cyclopts import CycloptsError
 from cyclopts.exceptions import (
     MissingArgumentError,
@@ -13,6 +11,7 @@ from cyclopts.exceptions import (
 )
 
 from faceloom.core.config import flag_of, option_of
+from faceloom.core.words import closest
 from faceloom.stages.catalog import find_stage
 
 
@@ -46,5 +45,5 @@ def _unknown_option(error: UnknownOptionError, command: str) -> str:
                 return f"{given} is not an option; use --set {key}=…"
             return f"unknown option {given}; did you mean {flag_of(kind, key)}?"
     flags = [name for one in error.argument_collection for name in one.names if one.parse]
-    close = get_close_matches(given, flags, n=1, cutoff=0.7)
-    return f"unknown option {given}" + (f"; did you mean {close[0]}?" if close else "")
+    close = closest(given, flags, cutoff=0.7)
+    return f"unknown option {given}" + (f"; did you mean {close}?" if close else "")

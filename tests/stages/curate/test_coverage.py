@@ -11,13 +11,13 @@ import numpy as np
 import pytest
 
 from faceloom.cli.main import run_command
-from faceloom.core import Cancel, InputError, NullProgress
+from faceloom.core import Cancel, NullProgress
 from faceloom.faces.moves.moves import undo_moves
 from faceloom.stages.curate.coverage import CoverageConfig
 from faceloom.stages.curate.coverage import run as compare
 from faceloom.stages.extract.run import ExtractConfig
 from faceloom.stages.extract.run import run as extract
-from faceloom.stages.faceset.tracks import TracksConfig
+from faceloom.stages.faceset.config import TracksConfig
 from faceloom.stages.faceset.tracks import run as tracks
 from faceloom.workspace.layout import create_workspace
 
@@ -113,7 +113,7 @@ def test_tracks_are_listed_drawn_and_dropped(pair, tmp_path):
     assert np.isfinite([track.sharpness for track in result.tracks]).all()
     drawn = cv2.imread(str(sheet))
     assert drawn.shape[0] > 3 * 160 and drawn.shape[1] > 4 * 160
-    with pytest.raises(InputError, match="not both"):
+    with pytest.raises(ValueError, match="not both"):
         run(keep=("0",), drop=("1",))
     label = next(track.label for track in result.tracks if track.number == 0)
     assert run(keep=(label,)).moved == 2

@@ -208,7 +208,7 @@ def test_people_of_the_workspace(folder: Path, tmp_path: Path):
 
 def test_nobody_by_that_name(folder: Path, need_weights):
     need_weights("sface", "yunet", "face-landmarker")
-    with pytest.raises(InputError, match=r"--reference carl: .* no such person"):
+    with pytest.raises(InputError, match=r"--reference carl: no such person"):
         sort(folder, by="identity", reference="carl")
 
 

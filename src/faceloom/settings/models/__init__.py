@@ -1,8 +1,9 @@
 """Settings of the model classes. Importing this loads no network and no torch."""
 
-from typing import Final, Literal
+from typing import Final
 
 from faceloom.core.registry import Registry
+from faceloom.core.vocabulary import ModelClassName
 from faceloom.settings.models.amp import AmpSettings
 from faceloom.settings.models.archi import Archi, Ledger, ledger, parse_archi
 from faceloom.settings.models.base import ModelFaceType, ModelSettings, SwapSettings
@@ -16,8 +17,6 @@ from faceloom.settings.models.patches import (
 from faceloom.settings.models.quick96 import Quick96Settings
 from faceloom.settings.models.saehd import SaehdSettings
 from faceloom.settings.models.xseg import XsegSettings
-
-ModelClassName = Literal["SAEHD", "AMP", "Quick96", "XSeg"]
 
 MODEL_SETTINGS: Final[Registry[type[ModelSettings]]] = Registry(
     "model class",
