@@ -42,9 +42,9 @@ def spectral_sharpness(
     directions, and their geometric mean is taken, so that motion blur in one direction counts. A
     picture's energy is about the same in every octave (Field, "Relations between the statistics of
     natural images and the response properties of cortical cells", 1987), so the share hardly
-    depends on the face's size. An inner square less than `ENOUGH_PX` wide can hold less detail; its share is reduced in
-    proportion to its pixels. White noise, estimated from the spectrum's corners, is subtracted.
-    Sharp footage has 0.05 to 0.2, visibly blurred faces less than 0.03.
+    depends on the face's size. An inner square less than `ENOUGH_PX` wide can hold less detail; its
+    share is reduced in proportion to its pixels. White noise, estimated from the spectrum's
+    corners, is subtracted. Sharp footage has 0.05 to 0.2, visibly blurred faces less than 0.03.
 
     Raises `InputError` for degenerate landmarks.
     """
@@ -54,7 +54,7 @@ def spectral_sharpness(
     weights = np.outer(window, window)
     mean = float((face * weights).sum() / weights.sum())
     power = np.abs(np.fft.rfft2((face - mean) * weights)) ** 2
-    # The half that rfft2 leaves out mirrors all columns but the first and the last.
+    # The half that rfft2 leaves out mirrors every column but the first and the last.
     power[:, 0] /= 2
     down, right = np.fft.fftfreq(side)[:, None], np.fft.rfftfreq(side)[None]
     radius = np.hypot(down, right)
