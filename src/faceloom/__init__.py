@@ -66,8 +66,9 @@ def _find(name: str) -> Any:
         # A result. The stage of the same name first, since to ask each would load all of them.
         likely = name.removesuffix("Result") + "Config"
         for stage in sorted(STAGES, key=lambda one: not one.config.endswith(f":{likely}")):
-            if (result := stage.result()).__name__ == name:
-                return result
+            for result in stage.results():
+                if result.__name__ == name:
+                    return result
     raise AttributeError(f"module 'faceloom' has no attribute {name!r}")
 
 

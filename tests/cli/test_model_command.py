@@ -53,9 +53,9 @@ def test_a_life(workspace: Path, capsys: pytest.CaptureFixture[str]) -> None:
     [
         (["summary", "nobody"], 1, "no trained model 'nobody' in"),
         (["delete", "main"], 2, "add --yes"),
-        (["delete"], 2, "missing argument NAME"),
-        (["rename", "--name", "main"], 2, "missing argument NEW_NAME"),
-        (["restore"], 2, "missing argument STATE"),
+        (["delete"], 2, "NAME is missing"),
+        (["rename", "--name", "main"], 2, "NEW_NAME is missing"),
+        (["restore"], 2, "STATE is missing"),
         (["snapshot", "main"], 2, "label"),
         (["backup", "main", "second"], 2, "second"),
         (["rename", "main", "a/b"], 1, "model name 'a/b'"),

@@ -11,6 +11,7 @@ import sys
 import time
 import traceback
 from collections.abc import Sequence
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
@@ -144,9 +145,16 @@ def _add_commands(app: App, group: str, words: Sequence[str], whole: bool) -> No
         name = f"{group} {word}".strip()
         if not whole and word not in words[:1]:
             app.command(App(name=word, help=summary, sort_key=order))
-        elif name in LEGACY or name in OWN_COMMANDS:
-            place = LEGACY[name][0] if name in LEGACY else OWN_COMMANDS[name]
-            app.command(place, name=word, sort_key=order)
+        elif name in LEGACY:
+            app.command(LEGACY[name][0], name=word, sort_key=order)
+        elif name in OWN_COMMANDS:
+            module, _, function = OWN_COMMANDS[name].partition(":")
+            command = getattr(import_module(module), function)
+            if whole and hasattr(command, "settings"):
+                from faceloom.cli.stage import with_signature
+
+                command = with_signature(command, command.settings, completing=True)
+            app.command(command, name=word, sort_key=order)
         elif name in GROUPS:
             part = App(name=word, help=GROUPS[name].help, sort_key=order)
             _add_commands(part, name, words[1:], whole)

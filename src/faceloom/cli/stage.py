@@ -17,8 +17,8 @@ from faceloom.core.config import Settings, choices, flag_of, option_of
 from faceloom.core.errors import UsageError
 from faceloom.stages.catalog import Stage, stages_of
 
+# The name in a signature for the flag of a field that can also be an argument.
 _BY_FLAG = "{}_by_flag"
-"""What the flag of a field that may also be given by its place is called in a signature."""
 # Options that many commands have, shown after those of their own.
 _COMMON = ("workspace", "device", "threads")
 _OWN_GROUP = Group("Options", sort_key=1)
@@ -113,6 +113,7 @@ def with_signature(
     call.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     call.__annotations__ = {one.name: one.annotation for one in parameters}
     call.__doc__ = kind.__doc__
+    call.settings = kind  # type: ignore[attr-defined]
     return call
 
 
@@ -126,7 +127,7 @@ def _by_place(kind: type[Settings], names: list[str], places: Sequence[Any]) -> 
         words += place if isinstance(place, list) else [] if place is None else [place]
     required = [name for name in names if kind.model_fields[name].is_required()]
     if len(words) < len(required):
-        raise UsageError(f"missing argument {required[len(words)].upper()}")
+        raise UsageError(f"{required[len(words)].upper()} is missing")
     while required and len(words) < len(names) and names[0] not in required:
         names = names[1:]
     if names and _is_list(kind.model_fields[names[-1]].annotation):

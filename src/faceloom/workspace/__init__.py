@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     )
     from faceloom.workspace.result_video import (
         mask_like,
-        refuse_misfits,
         refuse_sources,
         sound_of,
         unsigned_path,
@@ -46,7 +45,6 @@ __all__ = [
     "media_files",
     "open_side",
     "refuse_empty",
-    "refuse_misfits",
     "refuse_sources",
     "set_footage",
     "sound_of",
@@ -65,9 +63,7 @@ _MODULES = {
         *("Workspace", "create_workspace", "footage_in", "media_files"),
         *("set_footage", "stage_config"),
     ),
-    "result_video": (
-        *("mask_like", "refuse_misfits", "refuse_sources", "sound_of", "unsigned_path"),
-    ),
+    "result_video": (*("mask_like", "refuse_sources", "sound_of", "unsigned_path"),),
 }
 _HOMES = {name: module for module, names in _MODULES.items() for name in names}
 
