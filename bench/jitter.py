@@ -25,12 +25,13 @@ from typing import Any
 
 import cv2
 import numpy as np
-from faceloom.stages.extract.window import settled_frames, span_of
 
-from faceloom.detect import open_finder
+from faceloom.detect import SceneCuts, Tracker, open_finder
 from faceloom.geometry import crop_area, frame_to_face, transform_points, warp_to_face
 from faceloom.media import Footage, open_footage, write_image
-from faceloom.stages.extract.pipeline import BusyTimes, found_frames
+from faceloom.stages.extract.extraction import BusyTimes
+from faceloom.stages.extract.frame import ExtractedFrame
+from faceloom.stages.extract.smoothing import Window, span_of
 
 STEADY = [*range(27, 36), 36, 39, 42, 45]
 Array = Any
@@ -54,24 +55,21 @@ def follow(footage: Footage, strength: float) -> Course:
     raw: dict[int, Array] = {}
 
     def found():
-        for item in found_frames(
-            footage.frames(),
-            finder,
-            pixel_aspect=aspect,
-            tracking=True,
-            state={},
-            times=BusyTimes(),
-        ):
-            for face in item.faces:
+        tracker, cuts = Tracker(), SceneCuts()
+        for frame in footage.frames():
+            if cuts.update(frame.image):
+                tracker.cut()
+            faces = finder.find(frame.image, tracker.seeds(), pixel_aspect=aspect)
+            item = ExtractedFrame(frame, found=tracker.update(frame.time, faces))
+            for face in item.found:
                 if face.track == 0:
-                    raw[item.frame.index] = face.landmarks
+                    raw[frame.index] = face.landmarks
             yield item
 
+    window = Window(finder, span, strength, aspect)
     smooth = {
         item.frame.index: face.landmarks
-        for item in settled_frames(
-            found(), finder, span, smooth=strength, pixel_aspect=aspect, times=BusyTimes()
-        )
+        for item in window.finish_frames(found(), BusyTimes())
         for face in item.faces
         if face.track == 0
     }

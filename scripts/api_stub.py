@@ -33,7 +33,7 @@ __version__: str
 def stub() -> str:
     imports = {(home, name) for name, home in faceloom.HOMES.items()}
     for stage in STAGES:
-        for kind in (stage.settings(), stage.result()):
+        for kind in (stage.settings(), *stage.results()):
             imports.add((kind.__module__, kind.__name__))
     parts = [HEAD, *(f"from {home} import {name} as {name}\n" for home, name in sorted(imports))]
     parts.append(END)
@@ -43,7 +43,8 @@ def stub() -> str:
 
 def function(stage: Stage) -> str:
     """Two signatures: the configuration, or its fields."""
-    name, kind, result = stage.python_name, stage.settings(), stage.result().__name__
+    name, kind = stage.python_name, stage.settings()
+    result = " | ".join(one.__name__ for one in stage.results())
     summary = " ".join((kind.__doc__ or stage.summary).split("\n\n")[0].split())
     control = "progress: Progress | None = None, cancel: Cancel | None = None"
     fields = "".join(f"    {field},\n" for field in keywords(kind))

@@ -128,7 +128,7 @@ def test_files_round_trip(tmp_path: Path, anna: Person) -> None:
         {"made_from": ["x"]},
     ],
 )
-def test_damaged_files_are_told_in_one_line(tmp_path: Path, anna: Person, change: dict) -> None:
+def test_damaged_files_are_one_line_errors(tmp_path: Path, anna: Person, change: dict) -> None:
     path = save_person(tmp_path, anna)
     path.write_text(json.dumps({**json.loads(path.read_text()), **change}))
     with pytest.raises(FormatError, match=r"anna\.json") as told:

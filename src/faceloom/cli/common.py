@@ -15,9 +15,7 @@ import threading
 from collections.abc import Callable, Generator, Iterable
 from pathlib import Path
 from types import FrameType
-from typing import Annotated, Any, TypeVar
-
-from cyclopts import Parameter
+from typing import Any, TypeVar
 
 from faceloom.cli.progress import console_progress
 from faceloom.core.config import Settings, Source, combine, flag_of, override_source
@@ -142,38 +140,7 @@ def _is_control(sign: str) -> bool:
     return sign < " " or "\x7f" <= sign <= "\x9f"
 
 
-# Until every command is made from a stage: what the hand-written ones share.
-
-WorkspaceOption = Annotated[
-    Path, Parameter(name=["--workspace", "-w"], help="The workspace folder.")
-]
-JsonOption = Annotated[
-    bool,
-    Parameter(name="--json", negative="", show_default=False, help="Print the result as JSON."),
-]
-VerboseOption = Annotated[
-    bool,
-    Parameter(
-        name=["--verbose", "-v"],
-        negative="",
-        show_default=False,
-        help="Show more detail on stderr.",
-    ),
-]
-DeviceOption = Annotated[str, Parameter(name="--device", help="auto, cpu, cuda, cuda:1 … or mps.")]
-SetOption = Annotated[
-    tuple[str, ...],
-    Parameter(
-        name="--set",
-        negative="",
-        show_default=False,
-        help="Any further setting, key=value; may be repeated.",
-    ),
-]
-
-
-def to_json(value: Any) -> str:
-    return jsonlib.dumps(plain(value), ensure_ascii=False, allow_nan=False)
+# Until the result of `train` is a `Result`.
 
 
 def _as_result(result: Any) -> Result:

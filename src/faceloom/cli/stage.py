@@ -17,8 +17,8 @@ from faceloom.core.config import Settings, choices, flag_of, option_of
 from faceloom.core.errors import UsageError
 from faceloom.stages.catalog import Stage, stages_of
 
+# The name in a signature for the flag of a field that can also be an argument.
 _BY_FLAG = "{}_by_flag"
-"""What the flag of a field that may also be given by its place is called in a signature."""
 # Options that many commands have, shown after those of their own.
 _COMMON = ("workspace", "device", "threads")
 _OWN_GROUP = Group("Options", sort_key=1)
@@ -83,6 +83,7 @@ def with_signature(
     """Give `command`, which takes keywords, the signature and help that `kind` declares.
 
     `extra` are further keyword parameters. Positional ones reach `command` as keywords, too.
+    `completing` is for a shell's completion; its `completing()` makes that of a finished command.
     """
     fields = {
         name: field for name, field in kind.model_fields.items() if not option_of(field).hidden
@@ -113,7 +114,23 @@ def with_signature(
     call.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     call.__annotations__ = {one.name: one.annotation for one in parameters}
     call.__doc__ = kind.__doc__
+    call.arguments = " ".join(  # type: ignore[attr-defined]
+        _argument(name, fields[name]) for name in placed
+    )
+    if not completing:
+        call.completing = lambda: with_signature(  # type: ignore[attr-defined]
+            command, kind, extra=extra, completing=True
+        )
     return call
+
+
+def _argument(name: str, field: FieldInfo) -> str:
+    """How the usage line shows an argument: `SIDE`, `[NAME]`, `[NETWORKS...]`."""
+    metavar = option_of(field).metavar
+    if metavar is not None:
+        return metavar
+    shown = f"{name.upper()}..." if _is_list(field.annotation) else name.upper()
+    return shown if field.is_required() else f"[{shown}]"
 
 
 def _by_place(kind: type[Settings], names: list[str], places: Sequence[Any]) -> dict[str, Any]:
@@ -126,7 +143,7 @@ def _by_place(kind: type[Settings], names: list[str], places: Sequence[Any]) -> 
         words += place if isinstance(place, list) else [] if place is None else [place]
     required = [name for name in names if kind.model_fields[name].is_required()]
     if len(words) < len(required):
-        raise UsageError(f"missing argument {required[len(words)].upper()}")
+        raise UsageError(f"{required[len(words)].upper()} is missing")
     while required and len(words) < len(names) and names[0] not in required:
         names = names[1:]
     if names and _is_list(kind.model_fields[names[-1]].annotation):
@@ -216,17 +233,23 @@ def _as_given(hint: Any, tokens: Sequence[Token]) -> Any:
 
 
 def _help(field: FieldInfo, *, either: str = "") -> str:
-    """The docstring, then the flag that does as well, the words that may be given and the default,
-    unless it names them."""
+    """The docstring, then the alternative flag, the words that may be given unless the docstring
+    has them all, and the default."""
     text = " ".join((field.description or "").split())
     parts = [text, f"[or {either}]"] if either else [text]
     words = list(choices(field.annotation))
     if any(not re.search(rf"(?<![\w-]){re.escape(word)}(?![\w-])", text) for word in words):
-        parts.append(f"[choices: {', '.join(words)}]")
+        parts.append(_literally(f"[choices: {', '.join(words)}]"))
     default = field.default
     if not field.is_required() and default not in (None, False, "", (), Path()):
-        parts.append(f"[default: {str(default).lower() if default is True else default}]")
+        shown = str(default).lower() if default is True else default
+        parts.append(_literally(f"[default: {shown}]"))
     return " ".join(parts)
+
+
+def _literally(text: str) -> str:
+    """`text` for Markdown, to which the `*` of `learned-prd*learned-dst` would be emphasis."""
+    return text.replace("*", r"\*")
 
 
 def _kinds(annotation: Any) -> list[Any]:

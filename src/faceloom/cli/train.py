@@ -12,20 +12,16 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 
-from faceloom.cli.common import (
-    JsonOption,
-    SetOption,
-    VerboseOption,
-    WorkspaceOption,
-    build_config,
-    first_process,
-    run_stage,
-)
+from faceloom.cli.common import build_config, first_process, run_stage
+from faceloom.cli.stage import JsonOption, SetOption, VerboseOption
 from faceloom.core.errors import UsageError
 
 if TYPE_CHECKING:
     from faceloom.stages.train.run import TrainConfig
 
+WorkspaceOption = Annotated[
+    Path, Parameter(name=["--workspace", "-w"], help="The workspace folder.")
+]
 # The same words as `models.MODELS`, which help must not have to import.
 ModelWord = Literal["SAEHD", "AMP", "Quick96", "XSeg"]
 PrecisionWord = Literal["auto", "fp32", "bf16"]

@@ -1,8 +1,8 @@
 """Configuration: frozen pydantic models with a docstring per field.
 
-An option is declared once, as a field. Its name, type, range, default and docstring become the
-flag and its help on the command line, the key of `--set` and `faceloom.toml`, the argument of the
-Python API, and the row in the docs.
+An option is declared once, as a field. Its name, type, range, default and docstring become a flag
+and its help, a key of `--set` and `faceloom.toml`, an argument of the Python API, and a row in the
+docs.
 """
 
 from __future__ import annotations
@@ -22,23 +22,23 @@ from faceloom.core.words import closest
 
 S = TypeVar("S", bound="Settings")
 
+# An error shows no more characters of a wrong value.
 _LONGEST_VALUE = 60
-"""Characters of a value that does not fit, as far as an error shows it."""
 _KIND = re.compile(r"constrained-\w+|literal\[.*\]")
 
 
 @dataclass(frozen=True)
 class Option:
-    """How a field is given on the command line, where its name and type do not say it all.
+    """How a field is given on the command line, where its name and type are not enough.
 
-    Stands in the field's annotation: `side: Annotated[Side, Option(positional=True)]`.
+    Part of the field's annotation: `side: Annotated[Side, Option(positional=True)]`.
     """
 
     positional: bool = False
-    """Given by its place, without a flag; with `flag`, by either. Of the words that have a flag
-    too, the optional ones come first and are left out when few are given: `[NAME] STATE`."""
+    """An argument without a flag; with `flag` it can be given either way. Optional arguments that
+    also have a flag come first and may be left out: `[NAME] STATE`."""
     flag: str | None = None
-    """Another flag than the field's name with dashes."""
+    """A flag other than the field's name with dashes."""
     short: str | None = None
     """A one-letter form, such as `-w`."""
     metavar: str | None = None
@@ -54,7 +54,7 @@ class Settings(BaseModel):
     """
 
     ALIASES: ClassVar[Mapping[str, str]] = {}
-    """Other names of fields that are accepted as well, such as DeepFaceLab's."""
+    """Other names that are accepted for fields, such as DeepFaceLab's."""
 
     model_config = ConfigDict(
         extra="forbid", frozen=True, use_attribute_docstrings=True, validate_default=True
@@ -74,28 +74,28 @@ class Settings(BaseModel):
 
 
 class WorkspaceSettings(Settings):
-    """Base of the configuration of every stage that works on a workspace."""
+    """Base for stages that work on a workspace."""
 
     workspace: Annotated[Path, Option(short="-w", metavar="DIR")] = Path()
     """The workspace folder; by default the current one."""
 
 
 class ThreadSettings(Settings):
-    """Mixin of stages that compute in threads."""
+    """Mixin for stages that compute in threads."""
 
     threads: int = Field(default=0, ge=0, le=256)
     """CPU threads; 0: one per core."""
 
 
 class DeviceSettings(Settings):
-    """Mixin of stages that run networks."""
+    """Mixin for stages that run networks."""
 
     device: Annotated[str, Option(metavar="DEVICE")] = "auto"
     """Where networks run: auto, cpu, cuda, cuda:1 … or mps."""
 
 
 def option_of(field: FieldInfo) -> Option:
-    """The `Option` in a field's annotation; the default one where there is none."""
+    """The `Option` in a field's annotation, or the default."""
     return next((one for one in field.metadata if isinstance(one, Option)), Option())
 
 
@@ -109,7 +109,7 @@ def flag_of(kind: type[Settings], name: str) -> str:
 
 
 def choices(annotation: Any) -> Iterator[str]:
-    """The words of every `Literal` in a type, however it is nested."""
+    """The words of every `Literal` in a type, including nested ones."""
     if get_origin(annotation) is Literal:
         yield from (word for word in get_args(annotation) if isinstance(word, str))
     elif get_origin(annotation) in (Union, UnionType, Annotated):
@@ -118,7 +118,7 @@ def choices(annotation: Any) -> Iterator[str]:
 
 
 def _usual_case(value: Any, field: FieldInfo) -> Any:
-    """A word of a `Literal` as it is declared, when it was given in another case."""
+    """A word of a `Literal` in the case of its declaration."""
     if not isinstance(value, str):
         return value
     return next(
@@ -128,28 +128,30 @@ def _usual_case(value: Any, field: FieldInfo) -> Any:
 
 @dataclass(frozen=True, eq=False)
 class Source:
-    """Values for a configuration and where they were given, for errors that name the place."""
+    """Values for a configuration, and where they come from, for error messages."""
 
     values: Mapping[str, Any]
     where: str
-    """The place, such as `cast/faceloom.toml, [extract]`."""
+    """Such as `cast/faceloom.toml, [extract]`."""
     error: type[InputError] = InputError
-    """What to raise when one of these values does not fit."""
+    """Raised if one of these values is wrong."""
+    joint: str = ": "
+    """Separates the place from the key."""
     label: Callable[[str], str] | None = None
-    """What a field is called here; by default `where` and the key."""
+    """What a field is called here, if not by place and key."""
 
     def name(self, *keys: str) -> str:
         """What to call `keys` in an error."""
         if self.label is None:
-            return f"{self.where} {', '.join(keys)}"
+            return f"{self.where}{self.joint}{', '.join(keys)}"
         return " and ".join(map(self.label, keys))
 
 
 def combine(kind: type[S], sources: Iterable[Source]) -> S:
     """Build `kind` from several sources, the weakest first.
 
-    A value that does not fit raises its source's error, in one line that names the source and the
-    key as it was given there. Of values that only fail together, all are named.
+    A wrong value raises its source's error, in one line that names the source and the key as given
+    there. If values are wrong only in combination, all of them are named.
     """
     sources = list(sources)
     values: dict[str, Any] = {}
@@ -165,8 +167,10 @@ def combine(kind: type[S], sources: Iterable[Source]) -> S:
         path, reason = _reason(kind, error)
     blamed = path[:1] or [key for key in origins if re.search(rf"\b{key}\b", reason)]
     given = [origins[key] for key in blamed if key in origins]
+    if not given and path and (flags := next((one for one in sources if one.label), None)):
+        raise flags.error(f"{flags.name(path[0])} {reason}")
     if not given:
-        # What is missing, or nothing that the reason names.
+        # A setting is missing, or the reason names none.
         given = [(source, "") for source in sources[-1:]]
         reason = ": ".join([*path, reason])
     names = [
@@ -180,7 +184,7 @@ def combine(kind: type[S], sources: Iterable[Source]) -> S:
 
 
 def validate(kind: type[S], values: Mapping[str, Any], *, where: str) -> S:
-    """Build `kind` from plain values; `InputError` in one line when a value does not fit."""
+    """Build `kind` from plain values; a wrong value is an `InputError` in one line."""
     try:
         return kind.model_validate(dict(values))
     except ValidationError as error:
@@ -204,7 +208,7 @@ def override_values(overrides: Iterable[str]) -> dict[str, Any]:
 
 def override_source(overrides: Iterable[str]) -> Source:
     """The `key=value` texts of `--set` as a source."""
-    return Source(override_values(overrides), "--set", UsageError)
+    return Source(override_values(overrides), "--set", UsageError, joint=" ")
 
 
 def validate_with(
@@ -212,16 +216,15 @@ def validate_with(
 ) -> S:
     """Build `kind` from plain values and `key=value` texts, which win.
 
-    Raises `InputError` naming `where` when a value does not fit, `UsageError` when a text does not.
+    A wrong value raises `InputError` naming `where`, a wrong text `UsageError`.
     """
-    plain = Source(values, where, label=lambda key: f"{where}: {key}")
-    return combine(kind, [plain, override_source(overrides)])
+    return combine(kind, [Source(values, where), override_source(overrides)])
 
 
 def _reason(kind: type[Settings], error: ValidationError) -> tuple[list[str], str]:
-    """The first key that does not fit (a path, empty when no single key is wrong), and why not.
+    """The first wrong key, as a path (empty if no single key is wrong), and what is wrong.
 
-    The reason is in one line and in a user's words rather than pydantic's.
+    The reason is one line in plain words instead of pydantic's.
     """
     errors = error.errors(include_url=False)
     # A misspelt key before what is missing because of it.
@@ -268,7 +271,7 @@ _BOUNDS = {
 
 
 def _message(error: Mapping[str, Any]) -> str:
-    """What does not fit, in a user's words rather than pydantic's."""
+    """What is wrong, in plain words instead of pydantic's."""
     if error["type"] in _EXPECTED:
         return f"must be {_EXPECTED[error['type']]}"
     if error["type"] in _BOUNDS:

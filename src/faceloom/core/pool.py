@@ -1,4 +1,4 @@
-"""Work in threads: results in the order of the items, with a bounded number under way."""
+"""Threaded work: results in the order of the items, with a bounded number in progress."""
 
 from __future__ import annotations
 
@@ -33,10 +33,10 @@ def ordered_map(
     """Yield `function(item)` for each item, in order, computed by `workers` threads.
 
     Items are read in the caller's thread, at most `ahead` of them (default: 2 per worker) before
-    the result that is yielded next, and no more while the `cost` of those under way (such as their
-    bytes) exceeds `budget`. Once `cancel` is set no more items are read; the results of
-    those under way are still yielded. An exception of `function` is raised in its item's place.
-    When the caller stops early, work that has not begun is dropped; work that has is waited for.
+    the result that is yielded next, and no more while the `cost` of those in progress (such as
+    their bytes) exceeds `budget`. Once `cancel` is set no more items are read; results in progress
+    are still yielded. An exception in `function` is raised in place of its item's result. If the
+    caller stops early, queued work is dropped and running work is waited for.
     """
     window = 2 * workers if ahead is None else ahead
     waiting: deque[tuple[Future[R], int]] = deque()
@@ -61,7 +61,7 @@ def ordered_map(
 
 @contextlib.contextmanager
 def one_opencv_thread() -> Generator[None]:
-    """Switch OpenCV's own threads off while a pool of ours uses the cores."""
+    """Turn OpenCV's own threads off while our pool uses the cores."""
     import cv2
 
     before = cv2.getNumThreads()

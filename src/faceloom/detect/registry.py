@@ -17,6 +17,7 @@ from faceloom.detect.networks.mtcnn import Mtcnn
 from faceloom.detect.networks.s3fd import S3fd
 from faceloom.detect.networks.yunet import YuNet
 from faceloom.detect.types import Detector, Landmarker
+from faceloom.settings.detection import default_side_px, detector_names
 
 DetectorFactory = Callable[[int, str, Progress | None], Detector]
 """Makes a detector from the longer side in pixels at which it sees a picture, a device, and a
@@ -49,38 +50,6 @@ LANDMARKERS: Registry[LandmarkerFactory] = Registry(
         "3dfan": lambda device, progress: open_fan("3dfan", device=device, progress=progress),
     },
 )
-
-_OWN_SIDE_PX = {"mtcnn": 1920, "dlib": 1850}
-_SIDE_PX = 640
-
-
-def detector_names(text: str) -> tuple[str, ...]:
-    """The detectors in a text such as `yunet,centerface`. `InputError` on an unknown name."""
-    names = tuple(dict.fromkeys(name.strip() for name in text.split(",")))
-    for name in names:
-        DETECTORS[name]
-    return names
-
-
-def default_side_px(name: str) -> int:
-    """The longer side at which a detector sees a picture by default, in pixels."""
-    return _OWN_SIDE_PX.get(name, _SIDE_PX)
-
-
-def parse_turns(value: object) -> object:
-    """Turns from what a file or a command line may contain: `auto`, a number, a text such as
-    `0,90`, or a list. Raises `ValueError` on other turns; returns other types as they are."""
-    if isinstance(value, int):
-        value = [value]
-    if isinstance(value, str) and value != "auto":
-        value = value.split(",")
-    if not isinstance(value, list | tuple):
-        return value
-    known = {"0": 0, "90": 90, "180": 180, "270": 270}
-    turns = dict.fromkeys(str(turn).strip() for turn in value)
-    if not turns or any(turn not in known for turn in turns):
-        raise ValueError("must be auto, or some of 0, 90, 180 and 270, separated by commas")
-    return tuple(known[turn] for turn in turns)
 
 
 def open_finder(

@@ -1,4 +1,4 @@
-"""Sharper pictures: super-resolution of faces."""
+"""Super-resolution of face pictures."""
 
 from faceloom.enhance.network import CompactSR, load_realesr
 from faceloom.enhance.tiles import SCALE, Enhancer

@@ -1,7 +1,7 @@
 """The network of Real-ESRGAN's "general" models: SRVGGNetCompact.
 
 Wang et al., "Real-ESRGAN: training real-world blind super-resolution with pure synthetic data"
-(2021); sizes and file: shared/reference/weights.md.
+(2021).
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ _KEYS = ("params", "params_ema")
 class CompactSR(nn.Module):
     """A plain stack of convolutions at the input's size, then one pixel shuffle.
 
-    `features` channels, `convolutions` between the first and the last one. Its output is what it
-    adds to the input enlarged by repetition.
+    `features` channels, `convolutions` between the first and the last one. The output is added to
+    the input enlarged by nearest-neighbour interpolation.
     """
 
     def __init__(self, *, features: int = 64, convolutions: int = 32, scale: int = 4) -> None:
@@ -35,7 +35,7 @@ class CompactSR(nn.Module):
         layers.append(nn.Conv2d(features, 3 * scale * scale, 3, padding=1))
         self.body = nn.Sequential(*layers)
         self.reach_px = convolutions + 2
-        """So far around a pixel the network looks."""
+        """Radius of the receptive field."""
 
     def forward(self, image: Tensor) -> Tensor:
         """b 3 h w RGB in [0, 1] → b 3 (scale·h) (scale·w)."""
@@ -44,17 +44,17 @@ class CompactSR(nn.Module):
 
 
 def load_realesr(path: Path) -> CompactSR:
-    """The network with the weights of `path` (realesr-general-x4v3.pth), ready to be used.
+    """The network with the weights of `path` (realesr-general-x4v3.pth), in evaluation mode.
 
-    Only tensors are read, whatever else the file asks for. Raises `WeightsError` when it cannot
-    be read, `FormatError` when it holds another network.
+    Only tensors are read from the file. Raises `WeightsError` if it cannot be read, `FormatError`
+    if it contains another network.
     """
     try:
         content: Any = torch.load(path, map_location="cpu", weights_only=True)
     except OSError as error:
         raise WeightsError(f"{path}: cannot be read: {error.strerror or error}") from None
     except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError):
-        raise FormatError(f"{path}: damaged, or not a file of weights") from None
+        raise FormatError(f"{path}: damaged, or not a weights file") from None
     values = next((content[k] for k in _KEYS if isinstance(content, dict) and k in content), None)
     network = CompactSR()
     try:
@@ -62,5 +62,5 @@ def load_realesr(path: Path) -> CompactSR:
             raise ValueError("neither 'params' nor 'params_ema'")
         network.load_state_dict(values)
     except (RuntimeError, ValueError, AttributeError, TypeError):
-        raise FormatError(f"{path}: holds another network than Real-ESRGAN general x4") from None
+        raise FormatError(f"{path}: not the weights of Real-ESRGAN general x4") from None
     return network.eval().requires_grad_(False)

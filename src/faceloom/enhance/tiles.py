@@ -1,4 +1,4 @@
-"""Super-resolution of pictures of any size, tile by tile."""
+"""Super-resolution of pictures of any size, in tiles."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ Precision = Literal["bf16", "fp32"]
 
 
 class Enhancer:
-    """Enlarges pictures four times and sharpens them on the way: Real-ESRGAN general x4 v3.
+    """Enlarges pictures four times and sharpens them: Real-ESRGAN general x4 v3.
 
-    A picture is worked on in tiles of `tile_px`, each with so much of its neighbours around that
-    the result is that of the whole picture at once; memory is that of one tile. `precision` is the
-    arithmetic; bf16 differs from fp32 by less than a level of 255 on average.
-    Raises `WeightsError` when the network cannot be had.
+    A picture is processed in tiles of `tile_px`, with margins as wide as the receptive field, so
+    that the result is that of the whole picture and memory is that of one tile. With `precision`
+    bf16 the result differs from fp32 by less than one level of 255 on average. Raises
+    `WeightsError` if the network cannot be loaded.
     """
 
     def __init__(
@@ -71,14 +71,14 @@ class Enhancer:
         size: tuple[int, int] | None = None,
         detail_px: float | None = None,
     ) -> NDArray[np.uint8]:
-        """The picture sharpened, at `size` (h, w); its own size unless given.
+        """The sharpened picture at `size` (h, w), by default its own.
 
-        `strength` 0 to 1 mixes the plainly resized picture with the enhanced one. `detail_px` is
-        the longer side that the picture's detail would need: a picture that was enlarged before is
-        brought down to that first, since what the network knows of edges holds pixel by pixel.
+        `strength` 0 to 1 blends the resized picture with the enhanced one. `detail_px` is the
+        longer side that matches the picture's real detail: a picture that was enlarged before is
+        reduced to that size first, because the network expects edges that are sharp to the pixel.
         """
         if not 0 <= strength <= 1:
-            raise InputError(f"strength is 0 to 1, not {strength}")
+            raise InputError(f"strength must be 0 to 1, not {strength}")
         size = size or image.shape[:2]
         plain = _resized(image, size).astype(np.float32)
         if strength == 0:
@@ -135,7 +135,7 @@ _EXCESS = 1.25
 
 
 def _without_excess(image: NDArray[np.uint8], detail_px: float | None) -> NDArray[np.uint8]:
-    """The picture at the size that its detail needs, where it is much larger than that."""
+    """The picture at the size that matches its detail, if it is much larger than that."""
     h, w = image.shape[:2]
     longer = max(h, w)
     wanted = longer if detail_px is None else max(_LEAST_PX, detail_px)

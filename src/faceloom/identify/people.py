@@ -36,7 +36,7 @@ _FORBIDDEN: Final = frozenset('/\\:*?"<>|,=')
 _RESERVED: Final = frozenset(
     {"con", "prn", "aux", "nul", *(f"{word}{n}" for word in ("com", "lpt") for n in range(1, 10))}
 )
-# What `cluster` calls faces of no known person, and endings of folders beside a faceset
+# What `cluster` calls faces of no known person, and endings of folders next to a faceset
 # (`aligned_trash`), into which a group of that name would be moved.
 _TAKEN: Final = re.compile(rf"unsure|(group_|{'|'.join((*COPIES, *MOVED))})\d*", re.IGNORECASE)
 

@@ -9,9 +9,9 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from faceloom.models.base import Precision, SampleNeeds, TrainBatch
-from faceloom.models.pair import Objective, PairModel, Recipe, StepLosses, stacked
+from faceloom.models.networks import Decoded, Dims, Graph, make_graph
+from faceloom.models.pair import Objective, PairModel, PairSpec, StepLosses, stacked
 from faceloom.models.stepping import drawn
-from faceloom.models.wiring import Decoded, Dims, Graph, make_graph
 from faceloom.nn import RMSprop, blurred_mask, squared_error, structural_loss
 from faceloom.settings.models import Quick96Settings, parse_archi
 
@@ -31,7 +31,7 @@ def build_quick96(
     compiled: bool = False,
 ) -> PairModel:
     """A freshly initialised Quick96 model; `compiled` turns its losses into a compiled graph."""
-    recipe = Recipe(
+    spec = PairSpec(
         class_name="Quick96",
         settings=settings,
         sample_needs=SampleNeeds(
@@ -50,9 +50,7 @@ def build_quick96(
     make = partial(make_graph, parse_archi(settings.archi), DIMS)
     graph = drawn(make, device=device, seed=seed, precision=precision)
     graph.checkpointing = settings.checkpointing
-    return PairModel(
-        recipe, graph, device=device, seed=seed, precision=precision, compiled=compiled
-    )
+    return PairModel(spec, graph, device=device, seed=seed, precision=precision, compiled=compiled)
 
 
 def quick96_losses(decoded: Decoded, batch: TrainBatch) -> Tensor:

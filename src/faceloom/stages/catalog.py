@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import import_module
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Final, Protocol, cast, get_type_hints
+from typing import TYPE_CHECKING, Any, Final, Protocol, cast, get_args, get_type_hints
 
 if TYPE_CHECKING:
     from faceloom.core.config import Settings
@@ -49,10 +49,10 @@ class Stage:
         """The stage's `run`; loads all that the stage needs."""
         return cast("Run", _load(self.run))
 
-    def result(self) -> type[Result]:
-        """The class of what `run` returns; loads all that the stage needs."""
-        run = self.function()
-        return cast("type[Result]", get_type_hints(run)["return"])
+    def results(self) -> tuple[type[Result], ...]:
+        """The classes of what `run` may return; loads all that the stage needs."""
+        result = get_type_hints(self.function())["return"]
+        return get_args(result) or (result,)
 
     @property
     def python_name(self) -> str:
@@ -426,11 +426,12 @@ STAGES: Final[tuple[Stage, ...]] = (
 )
 
 
+# Groups of commands by their words.
 GROUPS: Final[Mapping[str, Group]] = MappingProxyType(
     {
         "faceset": Group(
             "List, pack, unpack, rename, resize, enhance, import and export facesets.",
-            """Show what is in a faceset and work with its files.
+            """Show what is in a faceset, and work on its files.
 
 A faceset is `src`, `dst`, or the path of any folder of faces.
 
@@ -456,7 +457,7 @@ Most image editors drop metadata they do not know, and a face without it is only
             "List, add and forget the people that a workspace knows by name.",
             """List, add and forget the people that a workspace knows by name.
 
-`faceloom cluster --name` names people from a faceset; `add` takes pictures of them.
+`faceloom cluster --name` learns them from a faceset, `add` from pictures.
 
 **Example**
 
@@ -503,7 +504,6 @@ a file on a machine without network access. A file is identified by its hash.
         ),
     }
 )
-"""Groups of commands by their words."""
 
 
 def find_stage(name: str) -> Stage | None:

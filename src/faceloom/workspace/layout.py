@@ -211,10 +211,8 @@ def stage_config(
     """
     given = {key: value for key, value in values.items() if value is not None}
     given["workspace"] = workspace
-    where = f"{stage} settings"
-    plain = Source(given, where, label=lambda key: f"{where}: {key}")
     tables = table_sources(kind, stage, workspace, given)
-    return combine(kind, [*tables, plain, override_source(overrides)])
+    return combine(kind, [*tables, Source(given, f"{stage} settings"), override_source(overrides)])
 
 
 def table_sources(
@@ -229,16 +227,14 @@ def table_sources(
     table = home.settings(stage)
     chosen = next((key for key in ("side", "faceset") if key in kind.model_fields), None)
     if chosen is None:
-        return [Source(table, f"{home.file}, [{stage}]")]
+        return [Source(table, f"{home.file}, [{stage}]", joint=" ")]
     parts = {side: table.pop(side, {}) for side in SIDES}
     for side, part in parts.items():
         if not isinstance(part, dict):
             raise InputError(f"{home.file}: [{stage}.{side}] must be a table")
-    sources = [Source(table, f"{home.file}, [{stage}]")]
     side = str(given.get(chosen, kind.model_fields[chosen].default)).lower()
-    if side in parts:
-        sources.append(Source(parts[side], f"{home.file}, [{stage}.{side}]"))
-    return sources
+    tables = {stage: table, f"{stage}.{side}": parts.get(side, {})}
+    return [Source(values, f"{home.file}, [{name}]", joint=" ") for name, values in tables.items()]
 
 
 def create_workspace(folder: Path) -> Workspace:

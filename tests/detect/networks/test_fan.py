@@ -100,7 +100,7 @@ def small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, dict[s
 
 
 def reference(state, image: np.ndarray, rect, shifts=((0, 0),)) -> np.ndarray:
-    """One or several crops through the network written anew, averaged."""
+    """One or several crops through the network implemented independently, averaged."""
     scale = (rect[2] - rect[0] + rect[3] - rect[1]) / 195
     found = []
     for dx, dy in shifts:
@@ -128,7 +128,7 @@ def test_a_face_goes_through_all_of_it(small) -> None:
 
 
 @pytest.mark.parametrize("turn_deg", [90, 180, 270])
-def test_a_lying_face_is_looked_at_upright(small, turn_deg: int) -> None:
+def test_a_lying_face_is_turned_upright(small, turn_deg: int) -> None:
     path, _ = small
     landmarker = FanLandmarker("2dfan", path)
     image, rect = noise(4, 150, 220), (70, 30, 140, 120)
@@ -208,7 +208,7 @@ def test_without_exactly_one_face_the_first_pass_stays(small, monkeypatch, rects
     assert marks.presence == pytest.approx(16)
 
 
-def test_a_followed_face_is_looked_for_at_its_place(small) -> None:
+def test_a_tracked_face_is_found_at_its_place(small) -> None:
     path, _ = small
     seed = Seed((0, 0, 1, 1), Region(105, 75, 1.5 * 80, 0.02))
     (marks,) = FanLandmarker("2dfan", path).landmarks(noise(3, 150, 220), [seed])

@@ -97,7 +97,7 @@ def test_no_cell_gives_no_box() -> None:
         ((90, 100), (57, 64)),  # never below 64
     ],
 )
-def test_pictures_are_looked_at_in_the_references_size(size, expected) -> None:
+def test_pictures_are_scaled_as_in_the_reference(size, expected) -> None:
     assert input_size(size)[0] == expected
     assert input_size(size)[1] == max(size) / max(expected)
 

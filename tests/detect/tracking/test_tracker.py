@@ -74,7 +74,7 @@ def test_the_state_survives_json() -> None:
 
 
 @pytest.mark.parametrize("state", [{}, {"next": 1}, {"next": 0, "tracks": [{"number": 1}]}])
-def test_a_damaged_state_is_told(state) -> None:
+def test_a_damaged_state_is_an_error(state) -> None:
     with pytest.raises((KeyError, TypeError, ValueError)):
         Tracker.restore(state)
 

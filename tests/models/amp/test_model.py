@@ -27,7 +27,7 @@ from faceloom.models.amp.losses import (
 )
 from faceloom.models.amp.model import AmpModel, build_amp, drawn_channels
 from faceloom.models.amp.network import AmpDims, AmpGraph
-from faceloom.models.wiring import Decoded
+from faceloom.models.networks import Decoded
 from faceloom.nn import blur_outside, dssim, gaussian_blur
 from faceloom.settings.models import patch_step
 

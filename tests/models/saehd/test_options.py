@@ -237,7 +237,7 @@ def test_a_step_takes_as_many_of_each_side() -> None:
         TrainBatch(torch.rand(n, 3, 64, 64), torch.rand(n, 3, 64, 64), torch.ones(n, 1, 64, 64))
         for n in (1, 2)
     )
-    with pytest.raises(InputError, match="1 src samples and 2 of dst"):
+    with pytest.raises(InputError, match="1 src samples and 2 dst samples"):
         build().train_step(one, two, iteration=0)
 
 

@@ -241,6 +241,23 @@ def test_learns_a_disc() -> None:
     assert overlap > 0.85
 
 
+@pytest.mark.parametrize("pretrain", [False, True])
+def test_the_loss_is_that_of_a_step_and_changes_nothing(pretrain: bool) -> None:
+    model = tiny(pretrain=pretrain)
+    batch = discs(2, 3)
+    batch = MaskBatch(batch.image, batch.image.mean(1, keepdim=True)) if pretrain else batch
+    for iteration in range(2):
+        before = {
+            key: value.clone() for key, value in model.networks()["xseg"].state_dict().items()
+        }
+        (loss,) = model.losses(batch).values()
+        after = model.networks()["xseg"].state_dict()
+        assert all(torch.equal(before[key], after[key]) for key in before)
+        assert not loss.requires_grad
+        reported = model.train_step(batch, iteration=iteration)["mask"]
+        assert loss.item() == pytest.approx(reported.item(), rel=1e-6)
+
+
 def test_bf16_learns_alike() -> None:
     full, half = tiny(learning_rate=1e-3), tiny(precision="bf16", learning_rate=1e-3)
     image = discs(2, seed=9).image

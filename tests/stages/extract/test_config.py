@@ -101,7 +101,7 @@ def test_a_resumed_run_must_have_the_same_detectors_and_turns(workspace: Path) -
 def test_placed_points_are_not_smoothed_and_empty_frames_stay_empty(
     workspace: Path, tmp_path: Path
 ) -> None:
-    """A followed face between whose sightings a file says: here is none."""
+    """A tracked face, and a file that says there is none in a frame between two sightings."""
     frames = [{"name": "001", "faces": [], "only": True}]
     path = tmp_path / "faces.json"
     path.write_text(json.dumps({"faceloom_manual": 1, "frames": frames}))

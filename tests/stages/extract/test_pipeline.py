@@ -1,4 +1,4 @@
-"""Everything at once, killed anywhere: the run that goes on writes what one in one go wrote."""
+"""All features at once, killed anywhere: a resumed run writes what an uninterrupted one does."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def _gap(need_weights: object) -> object:
 
 @pytest.fixture(scope="module")
 def whole(media: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An extraction of one person that was killed right before its end, beside its footage."""
+    """An extraction of one person that was killed right before its end, next to its footage."""
     folder = tmp_path_factory.mktemp("everything")
     pictures = folder / "pictures"
     pictures.mkdir()

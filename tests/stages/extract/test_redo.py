@@ -1,4 +1,4 @@
-"""Chosen frames once more: which, what is written, and that nothing else comes back."""
+"""Extracting frames again: which ones, what is written, and that nothing else comes back."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def test_only_the_deleted_face_comes_back(done: Path) -> None:
     assert extract(done, redo="faces").redone == 0
 
 
-def test_faces_are_known_by_their_frame_not_their_name(done: Path) -> None:
+def test_faces_belong_to_frames_by_metadata_not_by_name(done: Path) -> None:
     """Sorting renames: a name that another face has now is not written over."""
     (aligned(done) / "00010_1.jpg").unlink()
     (aligned(done) / "00010_0.jpg").rename(aligned(done) / "00010_1.jpg")
@@ -104,7 +104,7 @@ def test_faces_are_known_by_their_frame_not_their_name(done: Path) -> None:
     assert stems.count("00010") == 3
 
 
-def test_a_frame_whose_debug_picture_is_gone_is_done_anew(done: Path) -> None:
+def test_a_frame_whose_debug_picture_is_gone_is_extracted_again(done: Path) -> None:
     debug = done / "data_dst" / "aligned_debug"
     for name in ("00004.jpg", "00020.jpg"):
         (debug / name).unlink()
@@ -142,7 +142,7 @@ def test_frames_without_a_face_with_another_size(media: Path, tmp_path: Path) ->
     assert not (aligned(folder) / "a_0.jpg").exists()
 
 
-def test_a_repeat_that_was_stopped_goes_on(done: Path) -> None:
+def test_a_stopped_repeat_resumes(done: Path) -> None:
     for number in range(1, 9):
         (aligned(done) / f"{number:05d}_0.jpg").unlink()
     with pytest.raises(CancelledError):
@@ -170,7 +170,7 @@ def test_a_journal_of_an_earlier_version_serves_while_nothing_is_missing(done: P
         extract(done, redo="faces")
 
 
-def test_what_cannot_be_redone_is_told(media: Path, done: Path, tmp_path: Path) -> None:
+def test_what_cannot_be_redone_is_an_error(media: Path, done: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="would not match"):
         extract(done, redo="faces", face_type="head")
     for picture in (done / "data_dst" / "aligned_debug").iterdir():

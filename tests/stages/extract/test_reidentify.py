@@ -92,7 +92,7 @@ def test_twins_in_one_frame_keep_two_numbers() -> None:
         assert len(set(frame)) == len(frame)
 
 
-def test_a_track_that_comes_back_beside_its_heir_gets_another_number() -> None:
+def test_a_track_that_comes_back_next_to_its_successor_gets_another_number() -> None:
     """Track 1 is taken for the lost track 0, which then is seen again."""
     rows = [{0: (ANNA, 60)}] * 4 + [{1: (ANNA, 200)}] * 14 + [{0: (ANNA, 60), 1: (ANNA, 200)}] * 3
     found = numbers(number(reidentifier(), frames(rows)))
@@ -112,7 +112,7 @@ def test_what_was_learned_decides_alike() -> None:
     assert numbers(whole)[-1] == [1, 0]
 
 
-def test_few_faces_of_a_track_are_looked_at() -> None:
+def test_few_faces_of_a_track_are_embedded() -> None:
     identifier = ByPlace()
     number(Reidentifier(identifier, max_faces=1), frames([{0: (ANNA, 60)}] * 1000))  # type: ignore[arg-type]
     assert identifier.asked <= 3 + 3
@@ -133,7 +133,7 @@ def test_only_the_one_wanted_is_kept() -> None:
 @pytest.mark.parametrize(
     "item", [{}, {"track": 0, "vectors": ["AAAA"]}, {"track": 0, "number": 0, "time": "1/0"}]
 )
-def test_a_damaged_journal_is_told(item) -> None:
+def test_a_damaged_journal_is_an_error(item) -> None:
     with pytest.raises(FormatError, match="--restart"):
         reidentifier(learned=[item])
 

@@ -10,8 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from faceloom.models.networks import Decoder, Encoder
-from faceloom.models.wiring import Decoded
+from faceloom.models.networks import Decoded, Decoder, Encoder
 from faceloom.nn import dense
 from faceloom.settings.models import Archi, ledger
 

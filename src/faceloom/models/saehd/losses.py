@@ -13,10 +13,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from faceloom.models.adversary import Adversary, Evidence
 from faceloom.models.base import TrainBatch
+from faceloom.models.discriminators import Adversary, Evidence
+from faceloom.models.networks import Codes, Decoded, Graph
 from faceloom.models.pair import StepLosses, stacked
-from faceloom.models.wiring import Codes, Decoded, Graph
 from faceloom.nn import (
     absolute_error,
     blur_outside,

@@ -6,11 +6,17 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field, ValidationInfo, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from faceloom.core.config import DeviceSettings, Option, ThreadSettings, WorkspaceSettings
 from faceloom.core.errors import InputError
 from faceloom.core.vocabulary import MIN_FACE_PX, SHORT, FaceType, Side, Turns
+from faceloom.settings.detection import (
+    LandmarkerName,
+    default_side_px,
+    detector_names,
+    parse_turns,
+)
 
 ImageSize = Annotated[int, Field(ge=64, le=2048)]
 _HEAD_TYPES = frozenset({"head", "head_no_align"})
@@ -55,8 +61,8 @@ class ExtractConfig(WorkspaceSettings, ThreadSettings, DeviceSettings):
     detector: str = "yunet"
     """Finds the faces: yunet, centerface, mtcnn, dlib, s3fd or manual. Give several, separated by
     commas, to merge their detections."""
-    landmarker: str = "mesh-478"
-    """Finds the landmarks of a face: mesh-478, 2dfan or 3dfan."""
+    landmarker: LandmarkerName = "mesh-478"
+    """Finds the landmarks of a face."""
     detector_size: int | None = Field(default=None, ge=128, le=4096)
     """Longer side in pixels at which the detector sees a frame. A larger value finds smaller faces,
     but is slower. Unset: 640, for mtcnn 1920, for dlib 1850."""
@@ -100,31 +106,24 @@ class ExtractConfig(WorkspaceSettings, ThreadSettings, DeviceSettings):
 
     @field_validator("detector", mode="before")
     @classmethod
-    def _listed(cls, value: object) -> object:
+    def _joined(cls, value: object) -> object:
         return ",".join(map(str, value)) if isinstance(value, list | tuple) else value
 
-    @field_validator("detector", "landmarker")
+    @field_validator("detector")
     @classmethod
-    def _known(cls, name: str, info: ValidationInfo) -> str:
-        from faceloom.detect import LANDMARKERS, detector_names
-
+    def _known(cls, names: str) -> str:
         try:
-            if info.field_name == "detector":
-                return ",".join(detector_names(name))
-            LANDMARKERS[name]
+            return ",".join(detector_names(names))
         except InputError as error:
             raise ValueError(str(error)) from None
-        return name
 
     @field_validator("turns", mode="before")
     @classmethod
     def _parsed(cls, value: object) -> object:
-        from faceloom.detect import parse_turns
-
         return parse_turns(value)
 
     @model_validator(mode="after")
-    def _one_way(self) -> ExtractConfig:
+    def _redo_or_restart(self) -> ExtractConfig:
         if self.redo is not None and self.restart:
             raise ValueError(
                 "redo extracts some frames again, restart all of them; use only one of them"
@@ -134,8 +133,6 @@ class ExtractConfig(WorkspaceSettings, ThreadSettings, DeviceSettings):
     @property
     def side_px(self) -> int | list[int]:
         """The longer side at which the detectors see a frame; a list if they differ."""
-        from faceloom.detect import default_side_px, detector_names
-
         names = detector_names(self.detector)
         sides = [self.detector_size or default_side_px(name) for name in names]
         return sides[0] if len(set(sides)) == 1 else sides

@@ -235,7 +235,7 @@ def _is_among(landmarks: Points, records: Iterable[FaceRecord]) -> bool:
 
 
 class FacesByFrame:
-    """Faces by the stem of their frame: in the faceset, or moved to a folder beside it.
+    """Faces by the stem of their frame: in the faceset, or moved to a folder next to it.
 
     Raises `InputError` for a packed faceset.
     """
@@ -259,7 +259,7 @@ class FacesByFrame:
         return [record for _, record in self._here.get(stem, ())]
 
     def aside(self, stem: str) -> list[FaceRecord]:
-        """Faces of a frame that are only in a folder beside the faceset."""
+        """Faces of a frame that are only in a folder next to the faceset."""
         return list(self._aside.get(stem, ()))
 
     def count(self, stem: str) -> int:
@@ -280,7 +280,7 @@ class FacesByFrame:
 
 
 def _folders_beside(folder: Path) -> list[Path]:
-    """Folders beside a faceset into which its faces were moved, and the folders in them."""
+    """Folders next to a faceset into which its faces were moved, and the folders in them."""
     resolved = folder.resolve()
     found: list[Path] = []
     for other in sorted(resolved.parent.glob(f"{escape(resolved.name)}_*")):

@@ -38,11 +38,11 @@ def run(config: ExtractConfig, *, progress: Progress, cancel: Cancel) -> Extract
         done = extraction.journal.done
         if done.finished:
             return extraction.result(0)
+        progress.note(_plan(extraction))
         for note in extraction.footage.info.notes:
             progress.note(note)
         _ = extraction.tools, extraction.writer
         before = done.frames
-        progress.note(_plan(extraction))
         started = time.perf_counter()
         extract(extraction)
         seconds = time.perf_counter() - started

@@ -8,7 +8,7 @@ from typing import Annotated, Self
 from pydantic import Field, model_validator
 
 from faceloom.core.config import DeviceSettings, Option, ThreadSettings, WorkspaceSettings
-from faceloom.core.vocabulary import PrecisionChoice, SwapClass, VideoCodec, WeightsChoice
+from faceloom.core.vocabulary import PrecisionChoice, SwapClass, VideoCodec, Weights
 from faceloom.settings.merge import MergeSettings
 from faceloom.stages.config import check_video_options
 
@@ -33,7 +33,7 @@ class MergeConfig(WorkspaceSettings, ThreadSettings, DeviceSettings, MergeSettin
     """Model class; needed if there are several."""
     name: str | None = None
     """Model name; needed if there are several."""
-    weights: WeightsChoice = "auto"
+    weights: Weights = "auto"
     """Which weights to use: those of the last step (trained), their running mean, which training
     with `ema_decay` keeps (mean), or the mean if there is one (auto)."""
     to_video: bool = False

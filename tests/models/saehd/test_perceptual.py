@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from faceloom.core import InputError
-from faceloom.models.perceptual import PerceptualDistance, load_perceptual
+from faceloom.models.saehd.perceptual import PerceptualDistance, load_perceptual
 from faceloom.nn import gaussian_blur
 
 pytestmark = pytest.mark.weights

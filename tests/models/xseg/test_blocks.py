@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from faceloom.nn.xseg_blocks import (
+from faceloom.models.xseg.blocks import (
     BlurPool,
     ConvBlock,
     FilterResponseNorm,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from itertools import permutations
 from typing import Any
 
@@ -9,12 +11,14 @@ import pytest
 
 from faceloom.core import InputError
 from faceloom.core.config import validate, validate_with
-from faceloom.models import (
-    MODELS,
+from faceloom.models import MODELS
+from faceloom.settings.models import (
+    MODEL_SETTINGS,
+    AmpSettings,
     Archi,
     Quick96Settings,
     SaehdSettings,
-    build_model,
+    XsegSettings,
     parse_archi,
 )
 
@@ -71,7 +75,7 @@ def test_face_type_words(short: str, name: str) -> None:
         ({"archi": "liae-uq"}, "expected df or liae"),
         ({"face_type": "nose"}, "half_face"),
         ({"batch_size": 0}, "at least 1"),
-        ({"lr_dropout": "maybe"}, "must be n or y or cpu"),
+        ({"lr_dropout": "maybe"}, "must be n, y or cpu"),
         ({"gan_powder": 0.1}, "unknown setting 'gan_powder'"),
     ],
 )
@@ -107,8 +111,43 @@ def test_every_setting_is_documented_and_structural_names_exist() -> None:
         assert set(kind.structural) <= set(kind.model_fields)
 
 
-def test_build_model_refuses_what_does_not_fit() -> None:
-    with pytest.raises(InputError, match="SAEHD"):
-        build_model("SAEHQ", SaehdSettings())
-    with pytest.raises(InputError, match="SaehdSettings"):
-        build_model("SAEHD", Quick96Settings())
+def test_the_table_of_settings_is_that_of_the_models() -> None:
+    assert {name: MODEL_SETTINGS[name] for name in MODEL_SETTINGS} == {
+        name: MODELS[name].settings for name in MODELS
+    }
+
+
+def test_settings_load_no_engine() -> None:
+    code = (
+        "import sys, faceloom.settings.models\n"
+        "print([name for name in ('torch', 'numpy', 'cv2', 'av') if name in sys.modules])"
+    )
+    command = [sys.executable, "-c", code]
+    assert subprocess.run(command, capture_output=True, text=True).stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize(
+    ("kind", "given", "expected"),
+    [
+        (SaehdSettings, {"adabelief": True}, {"optimizer": "adabelief"}),
+        (SaehdSettings, {"adabelief": "false"}, {"optimizer": "rmsprop"}),
+        (SaehdSettings, {"adabelief": "n"}, {"optimizer": "rmsprop"}),
+        (SaehdSettings, {"lr_dropout": True}, {"lr_dropout": "y"}),
+        (SaehdSettings, {"lr_dropout": False}, {"lr_dropout": "n"}),
+        (AmpSettings, {"batchsize": 6, "lr": 1e-4}, {"batch_size": 6, "learning_rate": 1e-4}),
+        (XsegSettings, {"face_type": "HEAD"}, {"face_type": "head"}),
+    ],
+)
+def test_deepfacelabs_names(
+    kind: type[Any], given: dict[str, Any], expected: dict[str, Any]
+) -> None:
+    settings = validate(kind, given, where="test")
+    assert {key: getattr(settings, key) for key in expected} == expected
+
+
+def test_a_later_alias_wins_over_the_setting() -> None:
+    """As on the command line, where `--set` comes after the saved settings."""
+    saved = SaehdSettings(optimizer="adabelief").model_dump()
+    assert (
+        validate_with(SaehdSettings, saved, ["adabelief=no"], where="test").optimizer == "rmsprop"
+    )

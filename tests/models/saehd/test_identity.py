@@ -23,7 +23,7 @@ from faceloom.geometry import (
 )
 from faceloom.identify import SAME_PERSON, Identifier
 from faceloom.media import read_image
-from faceloom.models.identity import (
+from faceloom.models.saehd.identity import (
     IdentityNet,
     SFace,
     load_identity,
