@@ -211,8 +211,8 @@ def _shares(coverage: Coverage) -> Chart:
         left = _SHARES_MARGINS_PX[0]
         ax.set_title("Share of dst covered", loc="left", x=-left / (_TILE_PX[0] - left))
 
-    told = ", ".join(f"{name} {text}" for name, text in zip(shares, texts, strict=True))
-    return Chart(*_TILE_PX, _SHARES_MARGINS_PX, draw, f"Share of dst covered: {told}.")
+    parts = ", ".join(f"{name} {text}" for name, text in zip(shares, texts, strict=True))
+    return Chart(*_TILE_PX, _SHARES_MARGINS_PX, draw, f"Share of dst covered: {parts}.")
 
 
 def _lights(coverage: Coverage) -> Chart:
@@ -288,8 +288,8 @@ def _distribution(
         ax.spines[["left", "right", "top"]].set_visible(False)
         ax.set_title(title, loc="left")
         if "rest" not in title:
-            told = f"src {medians[0]}, dst {medians[1]}"
-            ax.set_title(told, loc="right", size=8, weight="normal", color=LIGHT["faint"])
+            compared = f"src {medians[0]}, dst {medians[1]}"
+            ax.set_title(compared, loc="right", size=8, weight="normal", color=LIGHT["faint"])
 
     label = f"{title}: median of src {medians[0]}, of dst {medians[1]}."
     return Chart(*_TILE_PX, _TILE_MARGINS_PX, draw, label)
