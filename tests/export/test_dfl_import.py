@@ -172,7 +172,7 @@ def test_a_missing_network_is_never_made_up(tmp_path: Path) -> None:
         build_dfl_model(source)
     _, how = build_dfl_model(source, allow_missing=True)
     assert how.fresh == ["inter_AB"]
-    assert any("inter_AB starts afresh" in note for note in how.notes)
+    assert any("inter_AB starts from random weights" in note for note in how.notes)
 
 
 def test_missing_discriminators_and_optimizers_start_afresh(tmp_path: Path) -> None:
