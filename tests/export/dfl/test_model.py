@@ -14,16 +14,16 @@ import torch
 import dfl_folders
 from dfl_numpy import Oracle, dense
 from faceloom.core import FormatError, InputError, ModelError
-from faceloom.export.dfl_files import read_tensors
-from faceloom.export.dfl_folder import find_dfl_model, list_dfl_models
-from faceloom.export.dfl_model import (
+from faceloom.export.dfl.files import read_tensors
+from faceloom.export.dfl.folder import find_dfl_model, list_dfl_models
+from faceloom.export.dfl.model import (
     DflModel,
     Loaded,
     build_dfl_model,
     load_dfl_weights,
     read_dfl_model,
 )
-from faceloom.export.dfl_options import lost_settings
+from faceloom.export.dfl.options import lost_settings
 
 Nets = dict[str, dict[str, np.ndarray]]
 
