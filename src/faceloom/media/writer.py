@@ -43,8 +43,8 @@ class VideoWriter:
     The result has the time base, colour tags and sample aspect ratio of the footage (`like`) and
     unchanged audio packets from `audio_from`. `size` (h, w) defaults to that of the footage. `crf`
     or `bitrate` (bits per second) apply to h264 and h265; prores, ffv1 and h264-lossless have
-    neither. FFV1 and lossless H.264 keep RGB bit for bit. With `threads` 0 the encoder chooses their
-    number. This is a context manager; an error removes what was written.
+    neither. FFV1 and lossless H.264 keep RGB bit for bit. With `threads` 0 the encoder chooses
+    their number. This is a context manager; an error removes what was written.
 
     Raises `InputError` for options that do not fit, `MediaError` if the file cannot be written.
     """
