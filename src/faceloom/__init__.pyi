@@ -245,6 +245,7 @@ def encode(
 @overload
 def encode(
     *,
+    threads: int = ...,
     workspace: _Path = ...,
     output: _Path | None = ...,
     codec: Literal['h264', 'h265', 'prores', 'ffv1', 'h264-lossless'] | None = ...,
