@@ -196,7 +196,7 @@ def test_xseg_has_the_tensors_of_dfl(tmp_path: Path) -> None:
         *("XSeg_256.npy", "XSeg_256_opt.npy", "XSeg_data.dat", "XSeg_summary.txt")
     }
     tensors = read_as_dfl(tmp_path / "XSeg_256.npy")
-    assert len(tensors) == 222  # training.md 1.12
+    assert len(tensors) == 222  # docs/internals/networks.md
     assert tensors["up5/conv/weight:0"].shape == (3, 3, 8, 16)  # HWOI
     assert {"conv01/frn/eps:0", "uconv53/tlu/tau:0", "dense2/bias:0"} < tensors.keys()
     moments = read_as_dfl(tmp_path / "XSeg_256_opt.npy")
