@@ -34,8 +34,7 @@ _MODULES = {
     "models.build": ("build_model",),
     "checkpoints.folder": ("find_model",),
     "checkpoints.state": ("load_model",),
-    "export.dfm": ("make_dfm",),
-    "export.xseg_onnx": ("make_xseg_onnx",),
+    "export": ("make_dfm", "make_xseg_onnx"),
 }
 HOMES = {name: f"faceloom.{module}" for module, names in _MODULES.items() for name in names}
 _FUNCTIONS = {stage.python_name: stage for stage in STAGES}

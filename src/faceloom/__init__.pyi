@@ -17,8 +17,8 @@ from faceloom.core.events import Cancel as Cancel
 from faceloom.core.events import NullProgress as NullProgress
 from faceloom.core.events import Progress as Progress
 from faceloom.core.result import Result as Result
-from faceloom.export.dfm import make_dfm as make_dfm
-from faceloom.export.xseg_onnx import make_xseg_onnx as make_xseg_onnx
+from faceloom.export import make_dfm as make_dfm
+from faceloom.export import make_xseg_onnx as make_xseg_onnx
 from faceloom.models.base import FaceModel as FaceModel
 from faceloom.models.base import MaskBatch as MaskBatch
 from faceloom.models.base import MaskModel as MaskModel
@@ -245,6 +245,7 @@ def encode(
 @overload
 def encode(
     *,
+    threads: int = ...,
     workspace: _Path = ...,
     output: _Path | None = ...,
     codec: Literal['h264', 'h265', 'prores', 'ffv1', 'h264-lossless'] | None = ...,

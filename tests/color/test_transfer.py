@@ -98,7 +98,7 @@ GOLDEN = {
     "lct": [(0.37821, 0.42335, 0.38818), (0.14525, 0.14341, 0.14296), (0.53358, 0.50281, 0.26871)],
     "mkl": [(0.37821, 0.42335, 0.38818), (0.14525, 0.14340, 0.14295), (0.53261, 0.50335, 0.26784)],
 }
-"""Mean, spread and pixel [3, 5] of training.md, appendix A; channels as B, G, R."""
+"""Mean, spread and pixel [3, 5] of docs/internals/golden.md; channels as B, G, R."""
 
 
 @pytest.mark.parametrize("mode", ["lct", "mkl"])

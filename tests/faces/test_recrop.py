@@ -81,7 +81,7 @@ def test_a_resize_shows_the_scene_at_the_landmarks_scale(size):
 
 
 def test_the_place_of_the_new_crop_is_that_of_dfl():
-    # pipeline.md 5.5: the transform of the picture's own landmarks for the new type and size.
+    # DFL's way: by the picture's own landmarks, for the new type and size.
     record = _face("head")
     plan = plan_recrop(record, (SIZE, SIZE), 200, "whole_face")
     dfl = frame_to_face(record.landmarks, 200, "whole_face")

@@ -1,4 +1,4 @@
-"""Head pose of the model itself, turned by known angles (pipeline.md 3.13)."""
+"""Head pose of the model itself, turned by known angles (docs/internals/alignment.md)."""
 
 from __future__ import annotations
 

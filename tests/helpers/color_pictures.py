@@ -6,7 +6,7 @@ import numpy as np
 
 
 def pipeline_pair() -> tuple[np.ndarray, np.ndarray]:
-    """The test pictures of pipeline.md 6.5. The reference counts channels as B, G, R."""
+    """The test pictures of docs/internals/merging.md. The reference counts channels as B, G, R."""
     y, x, c = np.meshgrid(np.arange(16), np.arange(16), np.arange(3), indexing="ij")
     source = 0.5 + 0.35 * np.sin(0.9 * x + 0.5 * y + 1.3 * c) * np.cos(0.2 * x * (c + 1))
     target = 0.45 + 0.3 * np.sin(0.4 * x + 1.1 * y + 0.7 * c + 0.2) * np.cos(0.3 * y * (c + 1))
@@ -14,7 +14,7 @@ def pipeline_pair() -> tuple[np.ndarray, np.ndarray]:
 
 
 def training_pair() -> tuple[np.ndarray, np.ndarray]:
-    """The test pictures of training.md, appendix A, sample 0."""
+    """The test pictures of docs/internals/golden.md, sample 0."""
     y, x, c = np.meshgrid(np.arange(16), np.arange(16), np.arange(3), indexing="ij")
 
     def wave(phase: float) -> np.ndarray:

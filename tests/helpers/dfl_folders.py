@@ -1,7 +1,7 @@
 """Model folders as DeepFaceLab leaves them, made with the standard library's pickle alone.
 
-Tensor names and shapes are written out here from the reference's tables (training.md 1.3 to 1.5,
-3.1, 1.13), not taken from our networks.
+Tensor names and shapes are written out here from the reference's tables (docs/internals/networks.md
+and docs/internals/formats.md), not taken from our networks.
 """
 
 from __future__ import annotations

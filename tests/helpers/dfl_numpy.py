@@ -1,7 +1,8 @@
 """DeepFaceLab's forward pass restated in plain NumPy: an oracle that shares no code with ours.
 
 Pictures are `b h w c`, weights are named and laid out as in DFL's files: convolutions HWIO, dense
-(in, out), vectors in c, h, w order (training.md 1.1 to 1.7, 1.13). Everything is float64.
+(in, out), vectors in c, h, w order (docs/internals/networks.md and docs/internals/formats.md).
+Everything is float64.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Packs and saved metadata as DeepFaceLab makes and reads them, with the standard library's pickle.
 
 The classes whose names are in a pack are made up here under the names that the reference gives
-(pipeline.md 2.6 to 2.8); nothing of ours takes part.
+(docs/internals/formats.md); nothing of ours takes part.
 """
 
 from __future__ import annotations

@@ -72,7 +72,8 @@ class AllowList(pickle.Unpickler):
 
 
 def dfl_read(data: bytes) -> tuple[dict[str, Any], tuple[int, int, int], list[int]]:
-    """What DFL's reader makes of a JPEG: dictionary, shape, segment markers (pipeline.md 2.1)."""
+    """What DFL's reader makes of a JPEG: dictionary, shape, segment markers
+    (docs/internals/formats.md)."""
     position, found, shape, markers = 0, {}, None, []
     while position < len(data):
         first, marker = data[position], data[position + 1]

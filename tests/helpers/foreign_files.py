@@ -1,6 +1,6 @@
 """Files of networks as DFL and face-alignment write them, made from random tensors.
 
-The networks here are oracles: written anew from pipeline.md 3.3 and 3.5 as functions of a
+The networks here are oracles: written anew from docs/internals/alignment.md as functions of a
 dictionary of tensors, and for TorchScript as modules with face-alignment's names.
 """
 
@@ -72,7 +72,7 @@ def face_alignment_names(state: Tensors) -> Tensors:
 
 
 def fan_forward(t: Tensors, x: torch.Tensor) -> torch.Tensor:
-    """2DFAN from pipeline.md 3.5, with DFL's names."""
+    """2DFAN from docs/internals/alignment.md, with DFL's names."""
 
     def conv(name: str, x: torch.Tensor, stride: int = 1) -> torch.Tensor:
         kernel = t[f"{name}.weight"]
@@ -113,7 +113,7 @@ def fan_forward(t: Tensors, x: torch.Tensor) -> torch.Tensor:
 
 
 def s3fd_forward(t: Tensors, x: torch.Tensor) -> list[tuple[torch.Tensor, torch.Tensor]]:
-    """S3FD from pipeline.md 3.3: raw class scores and shifts of six levels."""
+    """S3FD from docs/internals/alignment.md: raw class scores and shifts of six levels."""
 
     def conv(name: str, x: torch.Tensor, pad: int = 1, stride: int = 1) -> torch.Tensor:
         return F.conv2d(x, t[f"{name}.weight"], t[f"{name}.bias"], padding=pad, stride=stride)

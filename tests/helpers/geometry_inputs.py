@@ -1,4 +1,5 @@
-"""The reference's inputs A and B (pipeline.md 3.7): the 3-D model, projected and turned."""
+"""The reference's inputs A and B (docs/internals/alignment.md): the 3-D model, projected and
+turned."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""An independent, slow compositor: pipeline.md 6.4 step by step on whole frames, OpenCV only."""
+"""An independent, slow compositor: docs/internals/merging.md step by step on whole frames, OpenCV
+only."""
 
 from __future__ import annotations
 

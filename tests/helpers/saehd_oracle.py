@@ -1,4 +1,4 @@
-"""SAEHD's losses written out in float64 NumPy and SciPy (training.md 2.3 to 2.6).
+"""SAEHD's losses written out in float64 NumPy and SciPy (docs/internals/losses.md).
 
 Pictures are `b c r r`, masks `b 1 r r`; every term is a vector `b`. Shares no code with ours.
 """

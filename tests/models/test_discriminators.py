@@ -1,5 +1,5 @@
 """Discriminators against the reference's tables and restatements of their layers
-(training.md 1.2, 1.11, appendix A)."""
+(docs/internals/networks.md, docs/internals/golden.md)."""
 
 from __future__ import annotations
 

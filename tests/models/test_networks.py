@@ -1,4 +1,5 @@
-"""Networks against the reference's tables and a NumPy restatement (training.md 1.3 to 1.13)."""
+"""Networks against the reference's tables and a NumPy restatement (docs/internals/networks.md and
+docs/internals/formats.md)."""
 
 from __future__ import annotations
 

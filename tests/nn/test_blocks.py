@@ -1,4 +1,5 @@
-"""Blocks against the reference's golden numbers and direct formulas (training.md 1.2, 1.10)."""
+"""Blocks against the reference's golden numbers and direct formulas
+(docs/internals/networks.md)."""
 
 from __future__ import annotations
 

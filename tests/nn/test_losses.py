@@ -1,4 +1,5 @@
-"""Losses against golden numbers, scikit-image and SciPy (training.md 2.3, 2.5, appendix A)."""
+"""Losses against golden numbers, scikit-image and SciPy (docs/internals/losses.md,
+docs/internals/golden.md)."""
 
 from __future__ import annotations
 

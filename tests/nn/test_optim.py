@@ -1,4 +1,5 @@
-"""Optimizers against golden numbers and a plain float64 restatement (training.md 2.7)."""
+"""Optimizers against golden numbers and a plain float64 restatement
+(docs/internals/optimizers.md)."""
 
 from __future__ import annotations
 

@@ -93,7 +93,8 @@ def test_warp_matches_opencv_remap() -> None:
 
 
 def test_warp_statistics() -> None:
-    """Strength as measured on the original; none of its two defects (training.md 6.3, 10)."""
+    """Strength as measured on the original; none of its two defects
+    (docs/internals/sampling.md)."""
     size, batch = 64, 1200
     settings = AugmentSettings(rotation_deg=0, scale_range=0, shift=0)
     geometry = draw_geometry(batch, generator(7), settings)

@@ -102,7 +102,7 @@ def test_refuses_before_it_makes_anything(tmp_path: Path, clips: tuple[Path, Pat
     for values, message in (
         ({"src": src}, "pass --dst"),
         ({"src": src, "dst": tmp_path / "no.mp4"}, "no such file"),
-        ({"src": text, "dst": src}, "not a video"),
+        ({"src": text, "dst": src}, "not a readable video"),
         ({"src": src.parent / "empty", "dst": src}, "neither videos nor pictures"),
     ):
         with pytest.raises(FaceloomError, match=message):

@@ -92,7 +92,7 @@ def test_s3fd_reads_every_form_and_computes_what_the_reference_does(tmp_path, ki
 
 
 def test_the_networks_are_as_large_as_the_known_files() -> None:
-    """Counted by hand from the tables of pipeline.md 3.3 and 3.5."""
+    """Counted by hand from the tables of docs/internals/alignment.md."""
     convolutions = [(3, 64), (64, 64), (64, 128), (128, 128), (128, 256), (256, 256), (256, 256)]
     convolutions += [(256, 512), *[(512, 512)] * 5, (512, 1024), (256, 512), (128, 256)]
     count = sum(9 * a * b + b for a, b in convolutions)

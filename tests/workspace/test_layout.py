@@ -29,7 +29,7 @@ def make(path: Path, content: bytes = b"x") -> Path:
 
 @pytest.fixture
 def dfl(tmp_path: Path) -> Path:
-    """A workspace as DFL leaves it (pipeline.md 1.1)."""
+    """A workspace as DFL leaves it (docs/internals/formats.md)."""
     root = tmp_path / "workspace"
     make(root / "data_src.mp4")
     make(root / "Data_DST.MKV")

@@ -43,8 +43,8 @@ class VideoWriter:
     The result has the time base, colour tags and sample aspect ratio of the footage (`like`) and
     unchanged audio packets from `audio_from`. `size` (h, w) defaults to that of the footage. `crf`
     or `bitrate` (bits per second) apply to h264 and h265; prores, ffv1 and h264-lossless have
-    neither. FFV1 and lossless H.264 keep RGB bit for bit. This is a context manager; an error
-    removes what was written.
+    neither. FFV1 and lossless H.264 keep RGB bit for bit. With `threads` 0 the encoder chooses
+    their number. This is a context manager; an error removes what was written.
 
     Raises `InputError` for options that do not fit, `MediaError` if the file cannot be written.
     """
@@ -60,12 +60,14 @@ class VideoWriter:
         audio_from: Path | None = None,
         size: tuple[int, int] | None = None,
         preset: Preset = "medium",
+        threads: int = 0,
     ) -> None:
         self.path = path
         self._suffix = path.suffix.lower()
         check_container(codec, self._suffix)
         self.size = size or like.size
         self.frames_written = 0
+        self._threads = threads
         self._like = like
         self._audio_from = audio_from
         self._plan = plan_encoding(codec, like, self.size, crf=crf, bitrate=bitrate, preset=preset)
@@ -124,7 +126,7 @@ class VideoWriter:
         context.color_range = 2 if plan.color.range == "full" else 1
         context.color_primaries = code_of(PRIMARIES, plan.color.primaries)
         context.color_trc = code_of(TRANSFERS, plan.color.transfer)
-        context.thread_count = 0
+        context.thread_count = self._threads
         if self._suffix == ".mkv" and like.sample_aspect != 1:
             stream.metadata["title"] = SPARE_NAME
         if plan.encoder == "libx265" and self._suffix != ".mkv":

@@ -23,11 +23,11 @@ class TrainBatch:
     warped: Tensor
     """`b 3 r r`: what the network sees."""
     target: Tensor
-    """`b 3 r r`: what it should make of it; the same affine transform, not warped."""
+    """`b 3 r r`: what it should produce; the same affine transform, not warped."""
     mask: Tensor
-    """`b 1 r r`: the face's mask in the target's geometry, grey values allowed."""
+    """`b 1 r r`: the face's mask in the target's geometry; may be soft."""
     eyes_mouth: Tensor | None = None
-    """`b 1 r r`: eyes and mouth, for models whose `sample_needs.eyes_mouth` asks for them."""
+    """`b 1 r r`: eyes and mouth, for models whose `sample_needs.eyes_mouth` is set."""
 
     def unwarped(self) -> TrainBatch:
         """The same samples with the target as the network's input."""
@@ -36,43 +36,43 @@ class TrainBatch:
 
 @dataclass(frozen=True)
 class SampleNeeds:
-    """What the sampler must make for a model."""
+    """What the sampler must produce for a model."""
 
     resolution: int
     """Side of every picture, in pixels."""
     batch_size: int
     """Samples of each side in a step."""
     warp: bool
-    """Warp the network's input at random; else it is the target."""
+    """Warp the network's input at random; otherwise it is the target."""
     src_flip: bool
     """Mirror src samples at random."""
     dst_flip: bool
     """Mirror dst samples at random."""
     eyes_mouth: bool
-    """Make the eyes-and-mouth mask."""
+    """Produce the mask of eyes and mouth."""
     scale_range: float
-    """a of the random scale 1/(1+a) … 1+a."""
+    """a in the random scale 1/(1+a) … 1+a."""
     uniform_yaw: bool = False
-    """Draw every yaw angle equally often."""
+    """Sample every yaw angle equally often."""
     hsv_power: float = 0.0
     """Change hue, saturation and brightness of src's input by up to this much."""
     ct_mode: TransferName = "none"
     """Give each src sample the colours of a random dst sample, input and target alike."""
     ct_statistics: TransferStatistics = "inside"
-    """Take these colours inside the faces' masks, or over the whole picture."""
+    """Measure these colours inside the faces' masks, or over the whole picture."""
     unwarped_every: int = 0
-    """n > 0: every n-th iteration, but not the first, trains the batch before it again, unwarped
-    (Quick96); 0: every iteration draws a new batch."""
+    """n > 0: every n-th iteration except the first repeats the previous batch, unwarped (Quick96);
+    0: every iteration uses a new batch."""
 
     def repeats(self, iteration: int) -> bool:
-        """Whether `iteration` (counted from 0) trains the previous batch's `unwarped()`."""
+        """Whether `iteration` (counted from 0) trains on the previous batch, `unwarped()`."""
         return self.unwarped_every > 0 and iteration > 0 and iteration % self.unwarped_every == 0
 
     def draw_index(self, iteration: int) -> int:
-        """Which batch, counted in draws from 0, `iteration` trains on.
+        """The index, from 0, of the batch that `iteration` trains on.
 
-        A repeat has the index of the iteration before it; so a sampler that makes batches by
-        index can resume at any iteration.
+        A repeat has the index of the iteration before it, so a sampler that makes batches by index
+        can resume at any iteration.
         """
         return iteration - (iteration // self.unwarped_every if self.unwarped_every else 0)
 
@@ -84,7 +84,7 @@ class Prediction:
     face: Tensor
     """`b 3 r r`: src's face with dst's expression."""
     mask_prd: Tensor
-    """`b 1 r r`: the mask that the swapped face's decoder made (learned-prd)."""
+    """`b 1 r r`: the mask of the swapped face (learned-prd)."""
     mask_dst: Tensor
     """`b 1 r r`: the mask of dst's own reconstruction (learned-dst)."""
 
@@ -102,7 +102,7 @@ class Reconstruction:
 
 
 class TrainableModel(Protocol):
-    """What a trainer and a checkpoint need of any model."""
+    """What trainer and checkpoints need from any model."""
 
     @property
     def class_name(self) -> str:
@@ -116,7 +116,7 @@ class TrainableModel(Protocol):
 
     @property
     def device(self) -> torch.device:
-        """Where its weights are and its inputs must be."""
+        """The device of its weights, where its inputs must be too."""
         ...
 
     @property
@@ -126,38 +126,38 @@ class TrainableModel(Protocol):
 
     @property
     def optional_networks(self) -> frozenset[str]:
-        """Networks, with their optimizers, that may start afresh when a saved state lacks them or
-        has them in another shape: discriminators."""
+        """Networks that may be newly initialised, with their optimizers, when a saved state lacks
+        them or has them in another shape: discriminators."""
         ...
 
     @property
     def pretrain_resets(self) -> tuple[str, ...]:
-        """Networks that start afresh when pretraining is switched off."""
+        """Networks that are reinitialised when pretraining is switched off."""
         ...
 
     def networks(self) -> Mapping[str, nn.Module]:
-        """Its networks by DFL's names, float32 always. A weight may be stored channels-last:
-        make it contiguous before writing it."""
+        """Its networks by DFL's names, always float32. Weights may be channels-last: make them
+        contiguous before writing."""
         ...
 
     def optimizers(self) -> Mapping[str, Optimizer]:
-        """Its optimizers by DFL's names; made when first asked for (a merge needs none)."""
+        """Its optimizers by DFL's names; created when first needed (merging needs none)."""
         ...
 
 
 class FaceModel(TrainableModel, Protocol):
-    """A model that learns to swap one pair of faces; its losses are "src" and "dst"."""
+    """A model that learns to swap the faces of one pair; its losses are "src" and "dst"."""
 
     @property
     def sample_needs(self) -> SampleNeeds:
-        """What its training batches must hold."""
+        """What its training batches must contain."""
         ...
 
     def train_step(self, src: TrainBatch, dst: TrainBatch, *, iteration: int) -> dict[str, Tensor]:
         """One optimizer step; the losses "src" and "dst", detached scalars on the device.
 
-        Makes the host wait for nothing. The loss that is differentiated is the sum over the batch
-        of the per-sample losses, as in DFL; the returned ones are means.
+        Does not synchronise with the device. Gradients are those of the sum over the batch of the
+        per-sample losses, as in DFL; the returned losses are means.
         """
         ...
 
@@ -172,12 +172,12 @@ class FaceModel(TrainableModel, Protocol):
     def predict(self, faces: Tensor, *, morph: float = 1.0) -> Prediction:
         """Swap dst faces, `b 3 r r` RGB in [0, 1]; no gradients.
 
-        `morph`, 0 (dst) to 1 (src), is how far AMP goes; other models go all the way always.
+        `morph`, 0 (dst) to 1 (src), is how far AMP morphs; other models always swap completely.
         """
         ...
 
     def reconstruct(self, src: Tensor, dst: Tensor, *, morph: float = 1.0) -> Reconstruction:
-        """Both sides rebuilt and dst swapped, from unwarped pictures `b 3 r r`; no gradients."""
+        """Both sides reconstructed and dst swapped, from unwarped `b 3 r r`; no gradients."""
         ...
 
 
@@ -188,11 +188,11 @@ class MaskBatch:
     image: Tensor
     """`b 3 r r` RGB: what the network sees."""
     target: Tensor
-    """`b 1 r r`: the mask it should make, or in pretraining the picture in grey."""
+    """`b 1 r r`: the mask it should produce, or in pretraining the grey picture."""
 
 
 class MaskModel(TrainableModel, Protocol):
-    """A model that learns to draw a face's mask; its loss is "mask"."""
+    """A model that learns a face's mask; its loss is "mask"."""
 
     def train_step(self, batch: MaskBatch, *, iteration: int) -> dict[str, Tensor]:
         """One optimizer step; the loss "mask", a detached scalar on the device."""

@@ -1,4 +1,4 @@
-"""Model classes by name, and how one is built."""
+"""The model classes by name, and building a model."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ from faceloom.settings.models import (
 
 @dataclass(frozen=True)
 class ModelClass:
-    """One kind of model: its settings and its builder."""
+    """A model class: its settings and its builder."""
 
     settings: type[ModelSettings]
     build: Callable[..., TrainableModel]
     losses: tuple[str, ...] = ("src", "dst")
-    """Names of what its training step returns: the columns of its history."""
+    """Names of the losses of a training step, which are the columns of its history."""
 
 
 MODELS: Registry[ModelClass] = Registry(
@@ -57,9 +57,9 @@ def build_model(
 
     The same `seed` gives the same weights on every device. `precision="bf16"` computes the
     networks in bfloat16 on channels-last pictures; weights, losses and optimizer stay float32.
-    `compiled` turns the losses of a training step into compiled graphs, on a GPU replayed without
-    work for the host: the first step then takes a minute, and another batch size compiles anew.
-    Raises `InputError` on an unknown class or the settings of another one.
+    `compiled` compiles the losses of a training step into graphs, which a GPU replays without work
+    for the host: the first step then takes a minute, and a new batch size compiles again. Raises
+    `InputError` on an unknown class or the settings of another class.
     """
     kind = MODELS[class_name]
     if not isinstance(settings, kind.settings):
@@ -76,7 +76,7 @@ def build_model(
 
 
 def preferred_precision(device: torch.device | str) -> Precision:
-    """bf16 where `device` computes it in hardware, else fp32."""
+    """bf16 if `device` supports it in hardware, else fp32."""
     kind = torch.device(device).type
     if kind == "cuda":
         return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"

@@ -25,7 +25,7 @@ CODE_SLOPE = 0.1
 
 
 class UpConv(nn.ConvTranspose2d):
-    """`b i h w` → `b o h·s w·s`: transposed 3×3 convolution as TensorFlow's SAME pads it."""
+    """`b i h w` → `b o h·s w·s`: transposed 3×3 convolution with TensorFlow's SAME padding."""
 
     def __init__(self, in_channels: int, out_channels: int, stride: int) -> None:
         padding = 1 if stride == 1 else 0
@@ -40,8 +40,8 @@ class UpConv(nn.ConvTranspose2d):
 class PatchDiscriminator(nn.Module):
     """`b 3 r r` → logits `b 1 s s` at the bottleneck and `b 1 r r` at full resolution.
 
-    A U-Net: `patch_size` decides its depth (see `patch_strides`), `base` its width. The side r
-    must be a multiple of `patch_step(patch_size)`; s is r over that.
+    A U-Net: `patch_size` sets its depth (see `patch_strides`), `base` its width. The side r must be
+    a multiple of `patch_step(patch_size)`; s is r divided by that.
     """
 
     def __init__(self, patch_size: int, base: int) -> None:
@@ -66,8 +66,8 @@ class PatchDiscriminator(nn.Module):
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
         if image.shape[-1] % self.step or image.shape[-2] % self.step:
             raise InputError(
-                f"a discriminator of this gan_patch_size takes sides that are multiples of"
-                f" {self.step}, not {image.shape[-1]}: use a smaller gan_patch_size"
+                f"a discriminator of this gan_patch_size needs sides that are multiples of"
+                f" {self.step}, not {image.shape[-1]}; use a smaller gan_patch_size"
             )
         x = convolve(image, self.in_conv, "leaky", PATCH_SLOPE)
         skips: list[Tensor] = []
@@ -105,33 +105,33 @@ def _code_layers(in_channels: int, side: int) -> Iterator[nn.Conv2d]:
 
 
 class Evidence(NamedTuple):
-    """What a discriminator judges: pictures `b 3 r r` or codes `b c s s`, without gradients."""
+    """The input of a discriminator: pictures `b 3 r r` or codes `b c s s`, without gradients."""
 
     real: Tensor
-    """What it should call real."""
+    """What it should classify as real."""
     fake: Tensor
-    """What it should call false, and the model would have it call real."""
+    """What it should classify as fake, and the model wants it to classify as real."""
 
 
 @dataclass(frozen=True)
 class Adversary:
-    """A network whose logits tell real from false, in one map or several."""
+    """A network whose logits tell real from fake, in one or several maps."""
 
     network: nn.Module
     optimizer_name: str
     """DFL's name of its optimizer."""
 
     def fooling(self, fake: Tensor) -> Tensor:
-        """The model's loss: how far from real `fake` is judged, sum over the maps → `b`.
+        """The model's loss: the cross-entropy of `fake` with "real", summed over the maps → `b`.
 
-        Gradients reach `fake` and not the network's weights.
+        Gradients flow to `fake`, not to the network's weights.
         """
         return torch.stack(
             [bce_logits(logits, 1.0) for logits in _maps(judged(self.network, fake))]
         ).sum(0)
 
     def judging(self, evidence: Evidence) -> Tensor:
-        """The network's own loss: how far it errs, half for each kind, sum over the maps → `b`."""
+        """The network's own loss: half for real, half for fake, summed over the maps → `b`."""
         maps = _maps(self.network(torch.cat(evidence)))
         sizes = [len(evidence.real), len(evidence.fake)]
         halves = [logits.split(sizes) for logits in maps]

@@ -37,7 +37,7 @@ class Encoder(nn.Module):
         act = archi.activation
         self.archi = archi
         self.checkpointing = False
-        """Compute each stage's activations anew in the backward pass."""
+        """Recompute each stage's activations in the backward pass."""
         if archi.t:
             self.down1 = Downscale(3, e_dims, act)
             self.res1 = ResidualBlock(e_dims, act)
@@ -69,7 +69,7 @@ class Encoder(nn.Module):
 
 
 class Inter(nn.Module):
-    """`b flat` → `b ae_out i i`: two dense layers without activation, then (not T) an upscale."""
+    """`b flat` → `b ae_out i i`: two dense layers without activation, then an upscale (not T)."""
 
     def __init__(self, archi: Archi, resolution: int, e_dims: int, ae: int, ae_out: int) -> None:
         super().__init__()
@@ -95,7 +95,7 @@ class Decoder(nn.Module):
         multiples = (8, 8, 4, 2) if archi.t else (8, 4, 2)
         self.sub_pixel = archi.d
         self.checkpointing = False
-        """Compute each stage's activations anew in the backward pass."""
+        """Recompute each stage's activations in the backward pass."""
         self.stages = len(multiples)
         before = in_channels
         for i, multiple in enumerate(multiples):
@@ -138,7 +138,7 @@ class Decoder(nn.Module):
         return self.get_submodule(f"res{index}")(self.get_submodule(f"upscale{index}")(x))
 
     def _sub_pixels(self, x: Tensor) -> Tensor:
-        """The four head convolutions as one: the 1×1 is a 3×3 with zeros around its middle."""
+        """The four head convolutions as one: the 1×1 becomes a 3×3 padded with zeros."""
         first = self.out_conv
         others = (self.out_conv1, self.out_conv2, self.out_conv3)
         weight = torch.cat([F.pad(first.weight, (1, 1, 1, 1)), *(c.weight for c in others)])
@@ -176,7 +176,7 @@ class Decoded:
 
 @dataclass(frozen=True)
 class Codes:
-    """What the decoders take, `b c i i` each."""
+    """Inputs of the decoders, `b c i i` each."""
 
     src: Tensor
     """For src-src."""
@@ -187,12 +187,12 @@ class Codes:
 
 
 class Graph(nn.Module):
-    """Networks and their wiring; children carry DFL's network names."""
+    """Networks and their connections; children have DFL's network names."""
 
     @property
     def checkpointing(self) -> bool:
-        """Whether encoder and decoders compute their stages' activations anew in the backward pass
-        instead of keeping them; settable."""
+        """Whether encoder and decoders recompute activations in the backward pass instead of
+        storing them; settable."""
         return any(part.checkpointing for part in recomputing_parts(self))
 
     @checkpointing.setter
@@ -251,7 +251,7 @@ class DfGraph(Graph):
 
 
 class LiaeGraph(Graph):
-    """Two inters, AB for what both faces share and B for dst, and one decoder for their pair."""
+    """Two inters, AB for what both faces share and B for dst, and one decoder of both codes."""
 
     def __init__(self, archi: Archi, dims: Dims) -> None:
         super().__init__()
@@ -285,5 +285,5 @@ class LiaeGraph(Graph):
 
 
 def make_graph(archi: Archi, dims: Dims) -> Graph:
-    """The networks of `archi`, on the default device, not yet initialised by us."""
+    """The networks of `archi` on the default device, with torch's default weights."""
     return DfGraph(archi, dims) if archi.kind == "df" else LiaeGraph(archi, dims)

@@ -1,4 +1,4 @@
-"""The optimizer that a model's settings ask for (reference: training.md 2.7)."""
+"""The optimizer that a model's settings choose (see docs/internals/optimizers.md)."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ COSINE_PERIOD: Final = 500
 def chosen_optimizer(
     params: list[nn.Parameter], seed: int, *, settings: SaehdSettings | AmpSettings
 ) -> Optimizer:
-    """SAEHD's or AMP's optimizer over `params`; AMP has no choice but AdaBelief."""
+    """SAEHD's or AMP's optimizer over `params`; AMP always uses AdaBelief."""
     rmsprop = isinstance(settings, SaehdSettings) and settings.optimizer == "rmsprop"
     dropping = settings.lr_dropout != "n"
     return (RMSprop if rmsprop else AdaBelief)(

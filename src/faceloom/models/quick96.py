@@ -1,4 +1,4 @@
-"""Quick96: a small fixed model (reference: training.md 4)."""
+"""Quick96: a small fixed model."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def build_quick96(
     precision: Precision,
     compiled: bool = False,
 ) -> PairModel:
-    """A freshly initialised Quick96 model; `compiled` turns its losses into a compiled graph."""
+    """A newly initialised Quick96 model; `compiled` compiles its losses into a graph."""
     spec = PairSpec(
         class_name="Quick96",
         settings=settings,

@@ -1,4 +1,4 @@
-"""What trainable models do alike: draw their weights, compute in a precision, check pictures."""
+"""What all models share: initial weights, precision, input checks, compilation."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ T = TypeVar("T")
 
 
 def layout_of(precision: Precision) -> torch.memory_format:
-    """How pictures and convolution weights lie in memory."""
+    """The memory format of pictures and convolution weights."""
     return torch.channels_last if precision == "bf16" else torch.contiguous_format
 
 
 def drawn(make: Callable[[], N], *, device: torch.device, seed: int, precision: Precision) -> N:
-    """The network that `make` builds, its weights drawn from `seed`: the same on every device."""
+    """The network that `make` builds, initialised from `seed`: the same on every device."""
     with torch.device("meta"):  # no default initialisation: it would draw from the global RNG
         network = make().to_empty(device="cpu")
     initialize(network, torch.Generator().manual_seed(seed))
@@ -36,7 +36,7 @@ def drawn(make: Callable[[], N], *, device: torch.device, seed: int, precision: 
 
 
 def autocast(device: torch.device, precision: Precision) -> torch.autocast:
-    """Inside, networks compute in `precision`."""
+    """A context in which networks compute in `precision`."""
     return torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bf16")
 
 
@@ -44,7 +44,7 @@ def checked_pictures(faces: Tensor, *, side: int, class_name: str, precision: Pr
     """`faces` in the layout of `precision`; `InputError` unless they are `b 3 side side`."""
     if faces.ndim != 4 or faces.shape[1:] != (3, side, side):
         raise InputError(
-            f"{class_name}: pictures of shape {tuple(faces.shape)} given, the model takes"
+            f"{class_name}: got pictures of shape {tuple(faces.shape)}, expected"
             f" (batch, 3, {side}, {side})"
         )
     return faces.contiguous(memory_format=layout_of(precision))
@@ -57,27 +57,27 @@ def judged(discriminator: nn.Module, pictures: Tensor) -> Any:
 
 
 def compiled_for(device: torch.device, function: Callable[..., T]) -> Callable[..., T]:
-    """`function` as one compiled graph; on a GPU replayed without work for the host."""
+    """`function` as one compiled graph, which a GPU replays without work for the host."""
     mode = "reduce-overhead" if device.type == "cuda" else "default"
     return torch.compile(function, fullgraph=True, dynamic=False, mode=mode)
 
 
 def forget_compiled() -> None:
-    """Free what was compiled for models that are gone.
+    """Free what was compiled for models that no longer exist.
 
-    Models of a class share their code, and torch compiles one code a few times only: without this
-    the ninth model of a process could not be compiled.
+    Models of a class share their code, and torch compiles the same code only a few times: without
+    this, the ninth model of a process could not be compiled.
     """
     torch.compiler.reset()
 
 
 def begin_step(device: torch.device) -> None:
-    """To be called before a step of compiled graphs: what the one before left is overwritten."""
+    """Call before a step of compiled graphs, which overwrites the previous step's outputs."""
     if device.type == "cuda":
         torch.compiler.cudagraph_mark_step_begin()
 
 
 def rank() -> int:
-    """Which of several processes that train one model this is; 0 for one alone."""
+    """The rank of this process among those that train a model together; 0 when alone."""
     several = torch.distributed.is_available() and torch.distributed.is_initialized()
     return torch.distributed.get_rank() if several else 0

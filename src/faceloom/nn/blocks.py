@@ -1,4 +1,4 @@
-"""The blocks that DeepFaceLab's networks are made of (reference: training.md 1.2, 1.10).
+"""The building blocks of DeepFaceLab's networks (see docs/internals/networks.md).
 
 Attribute names follow DFL's tensor names, so that a tensor `down1/downs_0/conv1/weight` of a DFL
 file is `down1.downs.0.conv1.weight` here.
@@ -23,7 +23,7 @@ SLOPE_RESIDUAL = 0.2
 
 
 def activate(x: Tensor, activation: Activation, slope: float) -> Tensor:
-    """`activation` of `x`, any shape. May overwrite `x`: pass only what nobody else reads."""
+    """`activation` of `x`, any shape. May overwrite `x`, which must not be needed afterwards."""
     if activation == "xcosx":
         return x * torch.cos(x)
     return F.leaky_relu(x, slope, inplace=True)
@@ -56,7 +56,7 @@ def conv(in_channels: int, out_channels: int, kernel_size: int, stride: int = 1)
 
 
 def convolve(x: Tensor, layer: nn.Conv2d, activation: Activation, slope: float) -> Tensor:
-    """`activation` of `layer` of `b i h w`."""
+    """`layer` on `b i h w`, then `activation`."""
     if not half.applies_to(x):
         return activate(layer(x), activation, slope)
     if activation == "leaky":
@@ -65,7 +65,7 @@ def convolve(x: Tensor, layer: nn.Conv2d, activation: Activation, slope: float) 
 
 
 def dense(x: Tensor, layer: nn.Linear) -> Tensor:
-    """`layer` of `b i`."""
+    """`layer` on `b i`."""
     return half.dense(x, layer) if half.applies_to(x) else layer(x)
 
 
@@ -82,7 +82,7 @@ class Downscale(nn.Module):
 
 
 class DownscaleStack(nn.Module):
-    """Downscales in a row, as `downs.0`, `downs.1`, …; `channels` runs from input to output."""
+    """A sequence of downscales, `downs.0`, `downs.1`, …; `channels` from input to output."""
 
     def __init__(self, channels: list[int], activation: Activation) -> None:
         super().__init__()
@@ -125,8 +125,8 @@ class ResidualBlock(nn.Module):
 def initialize(network: nn.Module, generator: torch.Generator) -> None:
     """Glorot-uniform weights and zero biases in every convolution and dense layer of `network`.
 
-    Draws on the generator's device in the order of `network.modules()`: a CPU generator gives the
-    same weights whatever device the network goes to later.
+    Uses the generator in the order of `network.modules()`: a CPU generator gives the same weights
+    whatever device the network is moved to later.
     """
     for module in network.modules():
         if isinstance(module, nn.Conv2d | nn.ConvTranspose2d | nn.Linear):

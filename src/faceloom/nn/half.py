@@ -1,19 +1,19 @@
 """Convolutions and dense layers in bfloat16 on a CPU, faster than autocast's.
 
-Plain autocast pays for four things that this module spares, without changing what is computed:
+This module avoids four costs of plain autocast without changing the result:
 
-* It casts every weight in every step. Here each weight keeps a bfloat16 copy, which is renewed when
-  the weight changes; the optimizers of `faceloom.nn` renew it in the pass in which they update.
-* It casts every weight's gradient back to float32. Here the gradient stays in bfloat16, the format
-  in which it was computed, until the optimizer reads it.
-* oneDNN makes the weights' gradient of a small map with many channels several times slower than
+* Autocast casts every weight in every step. Here each weight has a bfloat16 copy, which is updated
+  when the weight changes; the optimizers of `faceloom.nn` do so in the same pass as their update.
+* Autocast casts every weight's gradient back to float32. Here the gradient stays in bfloat16, the
+  format in which it was computed, until the optimizer reads it.
+* oneDNN computes the weight gradient of a small map with many channels several times slower than
   the same sum as one matrix product.
-* The leaky ReLU is a pass of its own. Here it belongs to the convolution, before its rounding.
+* Leaky ReLU is a separate pass. Here it is part of the convolution, before rounding.
 
-On other devices, in float32, and under `torch.compile` the layers run as they are.
+On other devices, in float32, and under `torch.compile` the layers run unchanged.
 """
 
-# `_version` is torch's only name for what tells a changed tensor.
+# `_version` is the only way to see that a tensor has changed.
 # pyright: reportPrivateUsage=false
 
 from __future__ import annotations
@@ -27,23 +27,23 @@ from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
 _COPY = "bfloat16_copy"
+# Up to this many output pixels (of the whole batch) per output channel, the weights' gradient is
+# one matrix product; measured with AMX and AVX-512.
 PRODUCT_PIXELS_PER_CHANNEL = 2
-"""Up to so many output pixels (of the whole batch) an output channel, the weights' gradient is one
-matrix product; measured with AMX and AVX-512."""
 
 
 @dataclass
 class _Copy:
-    """A weight's bfloat16 copy and what it was made of."""
+    """A weight's bfloat16 copy and its source."""
 
     half: Tensor
     source: Tensor
-    """The weight's memory, held so that nothing else can be taken for it."""
+    """The weight's memory, referenced so that no other tensor can reuse its address."""
     version: int
 
 
 def applies_to(x: Tensor) -> bool:
-    """Whether layers on `x` are to run here: a CPU under bfloat16 autocast, nothing compiled."""
+    """Whether this module handles `x`: on a CPU under bfloat16 autocast, not compiled."""
     return (
         not torch.compiler.is_compiling()  # first: a compiler cannot trace what follows
         and x.device.type == "cpu"
@@ -57,7 +57,7 @@ def applies_to(x: Tensor) -> bool:
 def half_copy(weight: Tensor) -> Tensor:
     """`weight` in bfloat16, in its memory format; the same tensor until `weight` changes.
 
-    Every change is noticed but one: writing through `weight.data`, which hides it from torch itself
+    Every change is detected except writing through `weight.data`, which torch itself does not see
     (assigning to `.data` is fine).
     """
     if weight.is_inference():
@@ -75,23 +75,23 @@ def half_copy(weight: Tensor) -> Tensor:
 
 
 def copy_to_renew(weight: Tensor) -> Tensor | None:
-    """The bfloat16 copy that `weight`'s next change should be written to as well, if it has one.
+    """The bfloat16 copy, if any, to which an update of `weight` should be written as well.
 
-    Call `renewed` when that is done.
+    Call `renewed` afterwards.
     """
     kept: _Copy | None = getattr(weight, _COPY, None)
     return kept.half if kept is not None and _same_memory(kept.source, weight) else None
 
 
 def renewed(weight: Tensor) -> None:
-    """Say that the bfloat16 copy of `weight` has its present values."""
+    """Mark the bfloat16 copy of `weight` as up to date."""
     kept: _Copy | None = getattr(weight, _COPY, None)
     if kept is not None:
         kept.version = weight._version
 
 
 def convolve(x: Tensor, layer: nn.Conv2d, slope: float | None) -> Tensor:
-    """`layer` on `b i h w` and then, with a `slope`, leaky ReLU → `b o h' w'`, bfloat16."""
+    """`layer` on `b i h w`, then leaky ReLU if `slope` is given → `b o h' w'`, bfloat16."""
     _accept_half_gradient(layer.weight)
     return _Convolution.apply(x, layer.weight, layer.bias, layer.stride, layer.padding, slope)
 
@@ -111,7 +111,7 @@ def _same_memory(source: Tensor, weight: Tensor) -> bool:
 
 
 def _accept_half_gradient(weight: Tensor) -> None:
-    """Let `weight.grad` be bfloat16, but not among several processes, which exchange float32."""
+    """Allow a bfloat16 `weight.grad`, except with several processes, which exchange float32."""
     alone = not (torch.distributed.is_available() and torch.distributed.is_initialized())
     wanted = None if alone else torch.float32
     if weight.requires_grad and weight.is_leaf and weight.grad_dtype != wanted:
@@ -119,7 +119,7 @@ def _accept_half_gradient(weight: Tensor) -> None:
 
 
 class _Convolution(torch.autograd.Function):
-    """oneDNN's convolution with its activation; see the module's docstring."""
+    """oneDNN's convolution with activation; see the module's docstring."""
 
     @staticmethod
     def forward(

@@ -1,19 +1,19 @@
-"""AdaBelief and RMSprop as DeepFaceLab trains with them (reference: training.md 2.7).
+"""AdaBelief and RMSprop in DeepFaceLab's variants (see docs/internals/optimizers.md).
 
-Neither has bias correction, weight decay or an ε inside the root. Both know learning-rate dropout:
-each step every element of the update is kept with probability `keep` (not rescaled), and the
-learning rate follows a cosine of `period` steps that returns to its start and never decays.
+Neither has bias correction, weight decay or an ε inside the root. Both support learning-rate
+dropout: in each step every element of the update is kept with probability `keep` (without
+rescaling), and the learning rate follows a cosine of `period` steps that does not decay.
 
-All arithmetic runs on lists of tensors (`torch._foreach_*`), cut into blocks: on a GPU large ones,
-to bound temporary memory; on a CPU blocks that fit into its cache, which makes a step one pass over
-memory instead of seven. Gradients may be bfloat16 (`faceloom.nn.half`); they are read as float32.
-Where a weight has a bfloat16 copy, the pass that updates the weight writes the copy too.
+The arithmetic runs on lists of tensors (`torch._foreach_*`) in blocks: large ones on a GPU, to
+limit temporary memory; on a CPU blocks that fit into its cache, so that a step is one pass over
+memory instead of seven. Gradients may be bfloat16 (`faceloom.nn.half`) and are read as float32. If
+a weight has a bfloat16 copy, the pass that updates the weight also writes the copy.
 
-Everything random comes from `(seed, step)`, both part of `state_dict`: a resumed run draws the
-same masks as an uninterrupted one.
+All randomness comes from `(seed, step)`, both part of `state_dict`: a resumed run uses the same
+masks as an uninterrupted one.
 """
 
-# torch's list arithmetic has underscored names, and no others.
+# torch's list arithmetic has only underscored names.
 # pyright: reportPrivateUsage=false, reportPrivateImportUsage=false
 
 from __future__ import annotations
@@ -53,13 +53,13 @@ class _DflOptimizer(Optimizer):
         epsilon: float = EPSILON,
         offload: bool = False,
     ) -> None:
-        """Take over `params`, float32 tensors on one device whose memory is dense.
+        """`params`: float32 tensors on one device with dense memory.
 
-        `clip_norm`: gradients are scaled down to this global L2 norm when theirs reaches it.
-        `keep`: probability of learning-rate dropout to keep an element, None without it.
-        `period`: steps of the cosine, 0 without it. `masks_on_cpu`: draw dropout masks on the CPU.
-        `offload`: keep the slots in the host's memory and bring them to the device block by block;
-        spares a GPU 8 bytes a weight (RMSprop 4) and costs the way there and back in every step.
+        `clip_norm`: gradients are scaled down to this global L2 norm if theirs is larger.
+        `keep`: probability that learning-rate dropout keeps an element; None: no dropout.
+        `period`: steps of the cosine; 0: none. `masks_on_cpu`: generate dropout masks on the CPU.
+        `offload`: keep the slots in main memory and copy them to the device block by block; saves
+        8 bytes of GPU memory per weight (RMSprop 4) at the cost of two copies in every step.
         """
         defaults = {
             "lr": lr,
@@ -90,13 +90,13 @@ class _DflOptimizer(Optimizer):
         return loss
 
     def state_dict(self) -> dict[str, Any]:
-        """As any optimizer's; offloaded slots are first waited for."""
+        """As for any optimizer; waits for offloaded slots first."""
         if self._offload and torch.cuda.is_initialized():
             torch.cuda.synchronize()
         return super().state_dict()
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Restore what `state_dict` gave; the states take over their parameters' strides."""
+        """Restore a `state_dict`; the slots get their parameters' strides."""
         super().load_state_dict(state_dict)
         for param, state in self.state.items():
             for slot in self.slots:
@@ -105,7 +105,7 @@ class _DflOptimizer(Optimizer):
                     state[slot] = self._new_slot(param).copy_(value)
 
     def _new_slot(self, param: Tensor) -> Tensor:
-        """Memory like `param`'s; offloaded, the host's, pinned where a GPU reads it."""
+        """Memory like `param`'s; if offloaded, main memory, pinned for a GPU."""
         if not self._offload:
             return torch.empty_like(param, requires_grad=False)
         pinned = param.device.type == "cuda"
@@ -221,7 +221,7 @@ def _apply(
 
 
 def _clip_scale(grads: list[Tensor], clip_norm: float | None) -> Tensor | None:
-    """The factor that brings the global norm down to `clip_norm`, 1 where it is below."""
+    """The factor that reduces the global norm to `clip_norm`, 1 if it is below."""
     if clip_norm is None:
         return None
     norm = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(grads, 2, torch.float32)))
@@ -241,8 +241,8 @@ def _mask_generator(group: dict[str, Any], device: torch.device) -> torch.Genera
 def _keep_masks(like: list[Tensor], keep: float, generator: torch.Generator) -> list[Tensor]:
     """Flat masks of ones (probability `keep`) and zeros, one as long as each tensor of `like`.
 
-    Every element compares 16 random bits with a threshold: `keep` is met to 1e-5, and on a CPU this
-    is ten times as fast as `bernoulli_`.
+    Every element compares 16 random bits with a threshold: `keep` is exact to 1e-5, and on a CPU
+    this is ten times as fast as `bernoulli_`.
     """
     sizes = [tensor.numel() for tensor in like]
     words = torch.empty(-(-sum(sizes) // 4), dtype=torch.int64, device=generator.device)
@@ -253,7 +253,7 @@ def _keep_masks(like: list[Tensor], keep: float, generator: torch.Generator) -> 
 
 
 def _strided_like(tensor: Tensor, like: Tensor) -> Tensor:
-    """`tensor` itself when its strides are those of `like`, else a copy that has them."""
+    """`tensor` if it has the strides of `like`, else a copy with these strides."""
     if tensor.stride() == like.stride():
         return tensor
     return torch.empty_like(like, dtype=tensor.dtype, requires_grad=False).copy_(tensor)
@@ -267,9 +267,9 @@ def _flat(tensor: Tensor) -> Tensor:
 def _blocks(columns: Sequence[Sequence[Tensor | None]], limit: int) -> Iterable[list[list[Tensor]]]:
     """Cut parallel lists of tensors into parallel lists of flat pieces, block by block.
 
-    Tensors of more than `limit` elements are split, smaller ones gathered; a block's pieces sum up
-    to at most `limit`. Where a row of tensors has a None, so has the block: all rows of a block
-    have or lack it, and it shows as an empty list.
+    Tensors of more than `limit` elements are split, smaller ones combined; a block has at most
+    `limit` elements. A column that is None for a row of tensors is an empty list in their block:
+    all rows of a block have the same columns.
     """
     block: list[list[Tensor]] = [[] for _ in columns]
     filled, kind = 0, None

@@ -59,10 +59,9 @@ def draw_batch(
 ) -> SampleBatch:
     """The samples at `indices` with fresh random geometry, made on the store's target device.
 
-    Input, target and masks of a sample share its geometry and colours (training.md 6.2; the
-    original transfers the colours of input and target separately, its defect 34); the input has
-    the warp and the change of hue on top. `generator` is a CPU generator: the draws do not depend
-    on the device.
+    Input, target and masks of a sample share its geometry and colours (DFL transfers the colours of
+    input and target separately); the input has the warp and the change of hue on top. `generator`
+    is a CPU generator: the draws do not depend on the device.
 
     Args:
         references: needed by `settings.ct_mode`, whose random directions are drawn after the

@@ -1,4 +1,7 @@
-"""One face file as the planes that training needs."""
+"""One face file as the planes that training needs.
+
+See docs/internals/sampling.md (Preparing a face).
+"""
 
 from __future__ import annotations
 
@@ -44,10 +47,10 @@ def prepare_sample(
 ) -> Sample:
     """Bring a stored face (h w 3 RGB) to the model's crop and working size.
 
-    A face of the model's own type is resized; any other is cut anew by its landmarks
-    (training.md 6.2), with the picture's edge replicated and the masks zero outside. Masks are
-    drawn in the model's crop, so that eyes and mouth are grown by the same fraction of the model's
-    picture whatever type the face was stored as (the original's defect 35).
+    A face of the model's own type is resized; any other is cut anew by its landmarks, with the
+    picture's edge replicated and the masks zero outside. Masks are drawn in the model's crop, so
+    that eyes and mouth are grown by the same fraction of the model's picture whatever type the face
+    was stored as.
 
     Raises `FormatError` when the stored mask is damaged, `InputError` when the landmarks fix no
     crop.

@@ -1,4 +1,4 @@
-"""Drawing training batches for a mask model (reference: training.md 5.3).
+"""Drawing training batches for a mask model.
 
 A label covers a few faces of one shoot; the model must find faces in any light and on any ground.
 So a picture's ground is mixed with another's, both are distorted, and the picture is spoiled in the
@@ -6,6 +6,8 @@ ways that cameras and codecs spoil it, mostly inside a random soft circle.
 
 All random values come from a generator on the CPU, in an order that depends on nothing else: what
 is drawn for one sample does not change what is drawn for the next, nor does the device.
+
+See docs/internals/xseg.md (Samples).
 """
 
 from __future__ import annotations

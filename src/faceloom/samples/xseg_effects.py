@@ -1,7 +1,7 @@
 """What spoils a mask model's training pictures: light, colour, blur, lost detail, compression.
 
-The primitives of training.md 5.3, each for a whole batch with its own strength for every sample.
-Pictures are `b 3 r r` RGB float32 in [0, 1] and stay so; `r` is a side.
+The effects of docs/internals/xseg.md, each for a whole batch with its own strength for every
+sample. Pictures are `b 3 r r` RGB float32 in [0, 1] and stay so; `r` is a side.
 
 Blurs and rescalings are linear and separable, so each is a pair of products with an `r r` matrix:
 what OpenCV makes of the identity. The host builds the matrices, the device multiplies, and a

@@ -111,7 +111,7 @@ class FramesConfig(WorkspaceSettings, ThreadSettings):
     """Delete pictures of another export from that folder and start over."""
 
 
-class EncodeConfig(WorkspaceSettings):
+class EncodeConfig(WorkspaceSettings, ThreadSettings):
     """Encode the merged frames as a signed video with the timing, colours and audio of dst.
 
     Audio is copied without re-encoding. ffv1 and h264-lossless keep every pixel of the merged

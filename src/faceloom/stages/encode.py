@@ -179,6 +179,7 @@ def encode_frames(
         crf=options.crf,
         bitrate=options.bitrate,
         preset=options.preset,
+        threads=options.threads,
         audio_from=audio_from,
         size=(first.shape[0], first.shape[1]),
     ) as writer:

@@ -122,7 +122,13 @@ def _plan(config: RunConfig, workspace: Workspace) -> _Plan:
             threads=config.threads,
             to_video=False,
         ),
-        encode=stage_config(EncodeConfig, "encode", changes["encode"], workspace=workspace.folder),
+        encode=stage_config(
+            EncodeConfig,
+            "encode",
+            changes["encode"],
+            workspace=workspace.folder,
+            threads=config.threads,
+        ),
     )
 
 
@@ -192,7 +198,7 @@ class _LastEncode:
             for folder in (workspace.merged, workspace.merged_mask)
             if folder.is_dir()
         }
-        made_of = json.dumps([config.model_dump(mode="json"), frames])
+        made_of = json.dumps([config.model_dump(mode="json", exclude={"threads"}), frames])
         self._key = hashlib.sha256(made_of.encode("utf-8", "surrogatepass")).hexdigest()
 
     def is_current(self) -> bool:

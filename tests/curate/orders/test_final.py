@@ -1,4 +1,5 @@
-"""DFL's best faces against a second implementation, written step by step from pipeline.md 4.3."""
+"""DFL's best faces against a second implementation, written step by step from
+docs/internals/sorting.md."""
 
 from __future__ import annotations
 

@@ -156,7 +156,7 @@ def test_names_frames_and_times():
 
 
 def test_one_face_goes_by_the_frames_that_faces_name():
-    """Not by file names, which in a mixed folder would throw out the wrong ones (oddity 20)."""
+    """Not by file names, which in a mixed folder would throw out the wrong ones."""
     rng = np.random.default_rng(0)
     sources = ["a.png", "b.png", "a.png", "c.png", "", "", "b.jpg"]
     records = []

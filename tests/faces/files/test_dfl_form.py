@@ -117,7 +117,7 @@ def test_old_metadata_become_what_dfls_tools_expect():
 
 
 def test_old_png_faces_of_all_kinds_open():
-    """pipeline.md 2.5: a chunk before IEND, with the keys of its time, and no face type."""
+    """A chunk before IEND, with the keys of its time, and no face type."""
     values = record_to_dfl(record())
     del values["face_type"]
     values |= {"yaw_value": 0.25, "pitch_value": -0.5, "ie_polys": [(1, [[1, 2], [3, 4], [5, 9]])]}

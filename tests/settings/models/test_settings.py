@@ -1,4 +1,5 @@
-"""Architecture names, legal settings, what is said of illegal ones (training.md 1.8, 2.1)."""
+"""Architecture names, legal settings, what is said of illegal ones (docs/internals/networks.md and
+docs/internals/formats.md)."""
 
 from __future__ import annotations
 

@@ -270,7 +270,7 @@ def test_missing_model_and_faceset_are_told(workspace: Workspace) -> None:
     with pytest.raises(InputError, match="no trained"):
         merge(workspace, name="other")
     save_model(workspace, name="second")
-    with pytest.raises(InputError, match="choose one by --name"):
+    with pytest.raises(InputError, match="choose one with --name"):
         merge(workspace)
     assert merge(workspace, name="second").frames == COUNT
     for file in workspace.aligned_dst.iterdir():

@@ -34,7 +34,7 @@ def tiny(**changes: Any) -> SaehdSettings:
     ],
 )
 def test_sizes_of_known_models(class_name: str, settings: Any, parameters: int, slots: int) -> None:
-    """Parameter counts of training.md 1.12."""
+    """Parameter counts of docs/internals/networks.md."""
     work = simulate(class_name, settings, precision="bf16", host_layers=False)
     assert work.parameters == parameters
     assert work.weights == work.gradients == 4 * parameters

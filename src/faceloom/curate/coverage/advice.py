@@ -93,10 +93,13 @@ def _summary(coverage: Coverage, unused: Rows) -> list[str]:
         f"Head pose alone: {percent(coverage.share('pose'))}.",
     ]
     others: list[Dimension] = ["expression", "light", "size", "brightness"]
-    measured = [name for name in others if coverage.compared[name].any()]
-    if measured:
-        shares = ", ".join(f"{name} {percent(coverage.share(name))}" for name in measured)
-        lines.append(f"Where src has the head pose, each by itself: {shares}.")
+    shares = [
+        f"{name} {percent(coverage.share(name))}"
+        for name in others
+        if coverage.compared[name].any()
+    ]
+    if shares:
+        lines.append(f"Where src has the head pose, each by itself: {', '.join(shares)}.")
     unknown = len(coverage.dst) - known_poses
     if unknown:
         lines.append(f"{_faces(unknown)} of dst left out: no known head pose.")

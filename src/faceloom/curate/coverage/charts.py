@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Callable, Iterator, Mapping
+import warnings
+from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from html import escape
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -210,8 +211,8 @@ def _shares(coverage: Coverage) -> Chart:
         left = _SHARES_MARGINS_PX[0]
         ax.set_title("Share of dst covered", loc="left", x=-left / (_TILE_PX[0] - left))
 
-    told = ", ".join(f"{name} {text}" for name, text in zip(shares, texts, strict=True))
-    return Chart(*_TILE_PX, _SHARES_MARGINS_PX, draw, f"Share of dst covered: {told}.")
+    parts = ", ".join(f"{name} {text}" for name, text in zip(shares, texts, strict=True))
+    return Chart(*_TILE_PX, _SHARES_MARGINS_PX, draw, f"Share of dst covered: {parts}.")
 
 
 def _lights(coverage: Coverage) -> Chart:
@@ -224,15 +225,24 @@ def _lights(coverage: Coverage) -> Chart:
             ax.add_patch(Circle((0, 0), radius, fill=False, color=LIGHT["rule"], lw=1))
         ax.plot([-1, 1], [0, 0], color=LIGHT["rule"], lw=1)
         ax.plot([0, 0], [-1, 1], color=LIGHT["rule"], lw=1)
-        for light, role, ring in (
-            (coverage.src.light, "src", False),
-            (coverage.dst.light, "dst", True),
-        ):
+        both: tuple[tuple[Role, NDArray[np.float64], bool], ...] = (
+            ("src", coverage.src.light, False),
+            ("dst", coverage.dst.light, True),
+        )
+        for role, light, ring in both:
             known = light[np.isfinite(light).all(1), :2] / _HARD_LIGHT
             known = known[:: max(1, -(-len(known) // _MOST_DOTS))]
             places = known / np.maximum(1, np.hypot(*known.T))[:, None]
             fill = "none" if ring else LIGHT[role]
-            ax.scatter(*places.T, 13, fill, edgecolors=LIGHT[role], alpha=0.45, linewidths=0.8)
+            ax.scatter(
+                places[:, 0],
+                places[:, 1],
+                13,
+                fill,
+                edgecolors=LIGHT[role],
+                alpha=0.45,
+                linewidths=0.8,
+            )
         ax.text(1.25, -0.4, "● src", color=LIGHT["src"], size=9)
         ax.text(1.25, -0.05, "○ dst", color=LIGHT["dst"], size=9)
         ax.text(1.25, 0.45, "centre: frontal or even", color=LIGHT["faint"], size=8)
@@ -278,8 +288,8 @@ def _distribution(
         ax.spines[["left", "right", "top"]].set_visible(False)
         ax.set_title(title, loc="left")
         if "rest" not in title:
-            told = f"src {medians[0]}, dst {medians[1]}"
-            ax.set_title(told, loc="right", size=8, weight="normal", color=LIGHT["faint"])
+            compared = f"src {medians[0]}, dst {medians[1]}"
+            ax.set_title(compared, loc="right", size=8, weight="normal", color=LIGHT["faint"])
 
     label = f"{title}: median of src {medians[0]}, of dst {medians[1]}."
     return Chart(*_TILE_PX, _TILE_MARGINS_PX, draw, label)
@@ -289,11 +299,11 @@ def _distribution(
 
 
 @contextmanager
-def _style() -> Iterator[None]:
+def _style() -> Generator[None]:
     """matplotlib's settings for our charts, whatever the user's own are."""
     import matplotlib
 
-    settings = {
+    settings: dict[Any, Any] = {
         "font.family": "sans-serif",
         "font.sans-serif": ["DejaVu Sans"],
         "font.size": 9,
@@ -326,10 +336,8 @@ def _add(figure: Figure, chart: Chart, x_px: float, y_px: float) -> None:
     width, height = (float(side) * _PX_PER_INCH for side in figure.get_size_inches())
     left, top, right, bottom = chart.margins_px
     axes_w, axes_h = chart.width_px - left - right, chart.height_px - top - bottom
-    place = (x_px + left, height - y_px - top - axes_h, axes_w, axes_h)
-    sides = (width, height, width, height)
-    ax = figure.add_axes(tuple(v / side for v, side in zip(place, sides, strict=True)))
-    chart.draw(ax)
+    x, y = (x_px + left) / width, (height - y_px - top - axes_h) / height
+    chart.draw(figure.add_axes((x, y, axes_w / width, axes_h / height)))
 
 
 def _figure(width_px: float, height_px: float, facecolor: str) -> Figure:
@@ -349,7 +357,7 @@ def charts_png(coverage: Coverage, title: str) -> bytes:
         figure = _figure(width, below_maps + len(small) / _COLUMNS * row_px, LIGHT["back"])
         height = float(figure.get_size_inches()[1]) * _PX_PER_INCH
         left = _MARGIN_PX / width
-        figure.text(left, 1 - 44 / height, title, size=18, weight="bold")
+        figure.text(left, 1 - 44 / height, title, size=18, weight="bold", parse_math=False)
         about = (
             f"src covers {percent(coverage.score)} of dst's faces in head pose and expression "
             "together. Blue, filled: src. Orange line: dst. Red: dst without src."
@@ -363,7 +371,10 @@ def charts_png(coverage: Coverage, title: str) -> bytes:
             x = _MARGIN_PX + column * (_TILE_PX[0] + _MARGIN_PX)
             _add(figure, chart, x, below_maps + row * row_px)
         file = io.BytesIO()
-        figure.savefig(file, format="png")
+        with warnings.catch_warnings():
+            # Folders may have names in letters that the font lacks.
+            warnings.filterwarnings("ignore", "Glyph .* missing from")
+            figure.savefig(file, format="png")
     return file.getvalue()
 
 

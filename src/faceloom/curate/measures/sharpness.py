@@ -64,12 +64,12 @@ def _edges(picture: NDArray[np.float64]) -> NDArray[np.bool_]:
     """Canny's edges: h w. Enough to tell blocks with edges from flat ones as scikit-image's Canny
     does, on which CPBD is defined."""
     smooth = cv2.GaussianBlur(picture.astype(np.float32), (9, 9), 1.0)
-    gradients = [
+    right, down = (
         (_CANNY_SCALE * np.asarray(cv2.Sobel(smooth, cv2.CV_32F, *order))).astype(np.int16)
         for order in ((1, 0), (0, 1))
-    ]
+    )
     low, high = _CANNY_LOW * _CANNY_SCALE, _CANNY_HIGH * _CANNY_SCALE
-    return np.asarray(cv2.Canny(*gradients, low, high, L2gradient=True)) > 0
+    return np.asarray(cv2.Canny(right, down, low, high, L2gradient=True)) > 0
 
 
 def _edge_widths(picture: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -1,4 +1,4 @@
-"""AMP's losses, per sample (reference: training.md 2.4, 2.6, 3.3)."""
+"""AMP's losses, per sample (see docs/internals/losses.md)."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ SMOOTHNESS_WEIGHT = 1e-6
 
 @dataclass(frozen=True)
 class Truth:
-    """What the decoder should have made, `b` samples."""
+    """What the decoder should have produced, `b` samples."""
 
     image: Tensor
-    """`b 3 r r`, its outside blurred where the settings say so."""
+    """`b 3 r r`, blurred outside the mask if the settings say so."""
     mask: Tensor
     """`b 1 r r`."""
     eyes_mouth: Tensor
@@ -47,7 +47,7 @@ class Truth:
 
 
 def rebuilding_losses(made: Decoded, truth: Truth) -> Tensor:
-    """How far `b` pictures and masks are from the truth → `b`; the losses that are reported.
+    """The error of `b` pictures and masks → `b`; these losses are reported.
 
     5 DSSIM in each of two windows + 10 L2, both under the mask; 300 L1 of eyes and mouth; 10 L2 of
     the mask.
@@ -66,29 +66,29 @@ def rebuilding_losses(made: Decoded, truth: Truth) -> Tensor:
 
 
 def dst_guard(image: Tensor, truth: Truth) -> Tensor:
-    """Keeps dst-dst's background near the truth and smooth → `b`."""
+    """Keeps dst-dst's background close to the truth and smooth → `b`."""
     outside = 1 - truth.weight
     away = squared_error(image * outside, truth.image * outside)
     return DST_GUARD_WEIGHT * away + SMOOTHNESS_WEIGHT * total_variation(image * outside)
 
 
 def src_guard(image: Tensor, truth: Truth) -> Tensor:
-    """Keeps src-src near the truth outside the mask and smooth, with a GAN → `b`."""
+    """With a GAN, keeps src-src close to the truth outside the mask, and smooth → `b`."""
     outside = 1 - truth.weight
     away = squared_error(image * outside, truth.image * outside)
     return SRC_GUARD_WEIGHT * away + SMOOTHNESS_WEIGHT * total_variation(image)
 
 
 def fooling_losses(logits: tuple[Tensor, Tensor]) -> Tensor:
-    """How far from "real" a discriminator's two maps call `b` pictures → `b`."""
+    """The cross-entropy of a discriminator's two maps of `b` pictures with "real" → `b`."""
     center, full = logits
     return bce_logits(center, 1.0) + bce_logits(full, 1.0)
 
 
 def judging_losses(real: tuple[Tensor, Tensor], made: tuple[Tensor, Tensor]) -> Tensor:
-    """A discriminator's own losses of `b` true and `b` made pictures of both sides → `b`.
+    """A discriminator's own losses on `b` target and `b` output pictures of both sides → `b`.
 
-    An eighth of each term: two sides, true and made, two maps.
+    Each term counts an eighth: two sides, target and output, two maps.
     """
     terms = [bce_logits(logits, 1.0) for logits in real]
     terms += [bce_logits(logits, 0.0) for logits in made]

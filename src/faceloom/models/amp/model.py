@@ -1,4 +1,4 @@
-"""AMP: a face that changes into another by degrees (reference: training.md 3)."""
+"""AMP: a face that morphs gradually into another."""
 
 from __future__ import annotations
 
@@ -48,12 +48,12 @@ def build_amp(
     precision: Precision,
     compiled: bool = False,
 ) -> AmpModel:
-    """A freshly initialised AMP model; `compiled` turns its losses into compiled graphs."""
+    """A newly initialised AMP model; `compiled` compiles its losses into graphs."""
     return AmpModel(settings, device=device, seed=seed, precision=precision, compiled=compiled)
 
 
 class AmpModel:
-    """A `FaceModel` whose swap goes any part of the way from dst to src."""
+    """A `FaceModel` whose swap can stop anywhere between dst and src."""
 
     def __init__(
         self,
@@ -127,7 +127,6 @@ class AmpModel:
 
     def optimizers(self) -> Mapping[str, Optimizer]:
         if not self._optimizers:
-            # Slots for inters that rest, too: they may be trained later.
             self._optimizers["src_dst_opt"] = self._make_optimizer(self._graph)
             if self._judge is not None:
                 self._optimizers["GAN_opt"] = self._make_optimizer(self._judge)
@@ -162,8 +161,8 @@ class AmpModel:
 
     @torch.inference_mode()
     def reconstruct(self, src: Tensor, dst: Tensor, *, morph: float = 1.0) -> Reconstruction:
-        """src-src mixes both inters as in training, but always with the first channels from src's;
-        `morph` is that of the swap."""
+        """src-src mixes both inters as in training, but always takes the first channels from src's;
+        `morph` applies to the swap."""
         _check_morph(morph)
         channels = torch.arange(self._settings.inter_dims, device=self.device)
         from_src = (channels < self._from_src_count).expand(len(src), -1)
@@ -176,7 +175,7 @@ class AmpModel:
 
     @property
     def _from_src_count(self) -> int:
-        """How many channels of src's code come from its own inter in training."""
+        """How many channels of src's code come from src's inter in training."""
         return int(self._settings.inter_dims * self._settings.morph_factor)
 
     def _step_inputs(
@@ -212,8 +211,8 @@ class AmpModel:
         mask: Tensor,
         eyes_mouth: Tensor,
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """The reported losses `s+d`, the sum to differentiate, and the weighted pictures, true and
-        made `s+d 3 r r`, that the discriminator sees."""
+        """The reported losses `s+d`, the sum to differentiate, and the weighted target and output
+        pictures `s+d 3 r r` for the discriminator."""
         if self._settings.blur_out_mask:
             target = blur_outside(target, mask)
         truth = Truth(target, mask, eyes_mouth, mask_weight(mask))
@@ -247,7 +246,7 @@ class AmpModel:
         )
 
     def _make_optimizer(self, network: nn.Module) -> Optimizer:
-        # Inters that rest need no slots, which would be a quarter of the optimizer's memory.
+        # Inters that are not trained need no slots, a quarter of the optimizer's memory.
         params = [param for param in network.parameters() if param.requires_grad]
         return chosen_optimizer(params, self._seed, settings=self._settings)
 
@@ -255,10 +254,10 @@ class AmpModel:
 def drawn_channels(
     samples: int, channels: int, chosen: int, *, seed: int, iteration: int, first: int = 0
 ) -> Tensor:
-    """For each sample exactly `chosen` of the channels, at random: `samples channels` bool.
+    """For each sample exactly `chosen` random channels: `samples channels` bool.
 
     The same `(seed, iteration)` gives the same choice in any session and on any device. `first` is
-    the place of the first sample in a batch that several processes share.
+    the index of the first sample in a batch that several processes share.
     """
     generator = torch.Generator().manual_seed((seed + (iteration + 1) * _ODD) % (1 << 63))
     draws = torch.rand(first + samples, channels, generator=generator)[first:]
@@ -278,7 +277,7 @@ def _dims(settings: AmpSettings) -> AmpDims:
 
 def _eyes_mouth(src: TrainBatch, dst: TrainBatch) -> Tensor:
     if src.eyes_mouth is None or dst.eyes_mouth is None:
-        raise InputError("AMP: the samples have no mask of eyes and mouth")
+        raise InputError("AMP: the samples have no eyes_mouth mask")
     return torch.cat([src.eyes_mouth, dst.eyes_mouth])
 
 
@@ -294,4 +293,4 @@ def _halves(first: int) -> tuple[slice, slice]:
 
 def _check_morph(morph: float) -> None:
     if not 0 <= morph <= 1:
-        raise InputError(f"morph {morph}: goes from 0 (dst) to 1 (src)")
+        raise InputError(f"morph must be between 0 (dst) and 1 (src), not {morph}")

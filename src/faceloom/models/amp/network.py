@@ -1,4 +1,4 @@
-"""AMP's networks and how their channels are mixed (reference: training.md 3.1, 3.2).
+"""AMP's networks and how their channels are mixed.
 
 Images are RGB `b 3 r r` in [0, 1], r a multiple of 32. Attribute names are DFL's tensor names.
 """
@@ -14,8 +14,8 @@ from faceloom.models.networks import Decoded, Decoder, Encoder
 from faceloom.nn import dense
 from faceloom.settings.models import Archi, ledger
 
+# AMP's encoder and decoder are always those of these flags.
 ARCHI = Archi("df", u=True, d=True, t=True)
-"""AMP's parts are always in the manner of these flags."""
 
 
 @dataclass(frozen=True)
@@ -57,8 +57,8 @@ class AmpInter(nn.Module):
 class AmpGraph(nn.Module):
     """One encoder and decoder; each channel of the code between them comes from one of two inters.
 
-    dst's code comes from `inter_dst` alone. src's comes from both, a random choice of channels
-    from `inter_src`; so the decoder learns to draw from any mixture, and a swap may choose one.
+    dst's code comes from `inter_dst` only. src's comes from both, with a random choice of channels
+    from `inter_src`, so the decoder learns to decode any mixture, and a swap can choose one.
     """
 
     def __init__(self, dims: AmpDims) -> None:
@@ -71,7 +71,7 @@ class AmpGraph(nn.Module):
     def rebuild(self, src: Tensor, dst: Tensor, from_src: Tensor) -> Decoded:
         """src-src and dst-dst of `s 3 r r` and `d 3 r r`, stacked to `s+d …`.
 
-        `from_src`, `s inter` bool, tells which channels of src's code come from `inter_src`.
+        `from_src`, `s inter` bool: which channels of src's code come from `inter_src`.
         """
         vectors = self.encoder(torch.cat([src, dst]))
         of_dst = self.inter_dst(vectors)

@@ -1,11 +1,11 @@
-"""Whose face a picture shows, as a network that gradients flow through: SFace in torch.
+"""SFace in torch: a face recogniser that gradients flow through.
 
 Zhong et al., "SFace: Sigmoid-constrained hypersphere loss for robust face recognition" (2021): a
 chain of depthwise and pointwise convolutions on ArcFace's 112 px square. Read from the ONNX file
 with batch norms folded into their neighbours; equal to onnxruntime's run of that file.
 
-A model's face pictures are aligned, so where the mean face's eyes, nose and mouth corners lie in
-them is known beforehand: one fixed similarity brings them onto ArcFace's square.
+A model's face pictures are aligned, so the positions of the mean face's eyes, nose and mouth
+corners in them are known: one fixed similarity transform maps them onto ArcFace's square.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ class SFace(nn.Module):
 
 
 class IdentityNet(nn.Module):
-    """Embeds the face pictures of one face type and resolution; frozen."""
+    """Embeds face pictures of one face type and resolution; frozen."""
 
     def __init__(self, network: SFace, *, face_type: FaceType, resolution: int) -> None:
         super().__init__()

@@ -1,7 +1,7 @@
-"""SAEHD's losses (reference: training.md 2.3 to 2.6).
+"""SAEHD's losses (see docs/internals/losses.md).
 
-Per-sample vectors `b`, summed over the batch for the gradient. p are the model's pictures, t what
-they should be, m masks, W(m) the weight of a mask, M(x) = x·W(m) with `masked_training`, else x.
+Per-sample vectors `b`, summed over the batch for the gradient. p are the model's pictures, t the
+targets, m masks, W(m) the weight of a mask, M(x) = x·W(m) with `masked_training`, else x.
 """
 
 from __future__ import annotations
@@ -38,21 +38,21 @@ SMOOTHNESS_WEIGHT = 1e-6
 BACKGROUND_WEIGHT = 0.02
 
 Embed = Callable[[Tensor], Tensor]
-"""Unit vectors `b n`, one for each picture of `b 3 r r`: alike for pictures of one person."""
+"""Maps pictures `b 3 r r` to unit vectors `b n` that are similar for pictures of one person."""
 
 
 @dataclass(frozen=True)
 class Truth:
-    """What the decoders should have made, `b` samples."""
+    """What the decoders should have produced, `b` samples."""
 
     image: Tensor
-    """t, `b 3 r r`, its outside blurred where the settings say so."""
+    """t, `b 3 r r`, blurred outside the mask if the settings say so."""
     mask: Tensor
     """m, `b 1 r r`."""
     weight: Tensor | None
     """W(m), `b 1 r r`; None where the whole picture counts."""
     eyes_mouth: Tensor | None
-    """`b 1 r r`; None where eyes and mouth count as everything."""
+    """`b 1 r r`; None where eyes and mouth have no extra weight."""
 
     def weighted(self, image: Tensor) -> Tensor:
         """M of `b 3 r r`."""
@@ -69,7 +69,7 @@ class Truth:
 
 
 def truth_of(batch: TrainBatch, settings: SaehdSettings) -> Truth:
-    """What the settings make of a batch's targets (2.4)."""
+    """A batch's targets as the settings modify them."""
     return Truth(
         image=blur_outside(batch.target, batch.mask) if settings.blur_out_mask else batch.target,
         mask=batch.mask,
@@ -91,9 +91,9 @@ def rebuilding_losses(made: Decoded, truth: Truth) -> Tensor:
 
 
 def face_style_loss(swap: Tensor, swap_mask: Tensor, made: Decoded, power: float) -> Tensor:
-    """The swap's colours under its mask against those of dst's own picture `made` → `b`.
+    """The difference of the swap's colours from those of dst's own picture `made` → `b`.
 
-    Only `swap` gets gradients, not the masks nor what it is compared with.
+    Both under their masks. Only `swap` gets gradients.
     """
     face = swap * swap_mask.detach()
     reference = (made.image * made.mask).detach()
@@ -105,9 +105,9 @@ def background_style_loss(
 ) -> Tensor:
     """DSSIM and L2 of the swap and dst's picture `target` around the face → `b`.
 
-    Around the face is 1 − W of the product of the two predicted masks, the swap's and that of
-    dst's own picture `made`, without gradients. (The reference computes this, and then takes src's
-    true mask instead, which lies elsewhere: its oddity 18.)
+    The area around the face is 1 − W of the product of the two predicted masks, the swap's and that
+    of dst's own picture `made`, without gradients. (DeepFaceLab computes this too, but then uses
+    src's true mask, which is in another place.)
     """
     outside = 1 - mask_weight((swap_mask * made.mask).detach())
     x, y = swap * outside, target * outside
@@ -116,9 +116,9 @@ def background_style_loss(
 
 
 def background_guard(image: Tensor, target: Tensor, weight: Tensor) -> Tensor:
-    """Keeps src's picture smooth, and near `target` outside the mask's `weight` → `b`.
+    """Keeps src's picture smooth, and close to `target` outside the mask's `weight` → `b`.
 
-    There nothing else holds it in masked training, and a GAN would have it dream.
+    In masked training no other loss applies there, and a GAN would invent content.
     """
     outside = 1 - weight
     away = squared_error(image * outside, target * outside)
@@ -126,7 +126,7 @@ def background_guard(image: Tensor, target: Tensor, weight: Tensor) -> Tensor:
 
 
 def identity_loss(embed: Embed, image: Tensor, swap: Tensor, target: Tensor) -> Tensor:
-    """How unlike src the face of src's picture `image` and that of the swap are → `b`, 0 to 4.
+    """The identity difference of src's picture `image` and of the swap from src → `b`, 0 to 4.
 
     1 − the cosine between the embeddings of `image` and its `target`, and 1 − that between the
     swap's and the mean of the batch's targets.
@@ -139,7 +139,7 @@ def identity_loss(embed: Embed, image: Tensor, swap: Tensor, target: Tensor) -> 
 
 @dataclass(frozen=True)
 class Sides:
-    """Both sides apart, `b` samples each."""
+    """Both sides separately, `b` samples each."""
 
     made_src: Decoded
     made_dst: Decoded
@@ -158,7 +158,7 @@ class SaehdObjective:
     perceptual: Callable[[Tensor, Tensor], Tensor] | None = None
     """Distance of two `b 3 r r` pictures → `b`; None when `perceptual_power` is 0."""
     embed: Embed | None = None
-    """What tells who is on a picture; None when `identity_power` is 0."""
+    """The face recogniser; None when `identity_power` is 0."""
 
     def __call__(self, graph: Graph, src: TrainBatch, dst: TrainBatch) -> StepLosses:
         of_src, of_dst = slice(len(src.target)), slice(len(src.target), None)
@@ -179,9 +179,9 @@ class SaehdObjective:
         return StepLosses(total, loss_src.detach(), loss_dst.detach(), self._seen(codes, sides))
 
     def _swap_losses(self, graph: Graph, codes: Codes, sides: Sides) -> Iterator[Tensor]:
-        """The reported losses that look at the swap, `b` each.
+        """The reported losses on the swap, `b` each.
 
-        Face style and identity teach the decoder alone: no gradients beyond the swap's code.
+        Face style and identity train only the decoder: no gradients beyond the swap's code.
         """
         settings = self.settings
         if settings.face_style_power or self.embed is not None:
@@ -198,7 +198,7 @@ class SaehdObjective:
             yield background_style_loss(swap, mask, sides.made_dst, target, power)
 
     def _fooling_losses(self, codes: Codes, sides: Sides) -> Iterator[Tensor]:
-        """The losses that are not reported: the discriminators' and the guard, `b` each."""
+        """The losses that are not reported: of discriminators and background, `b` each."""
         if CODE_DISCRIMINATOR in self.adversaries:
             fooling = self.adversaries[CODE_DISCRIMINATOR].fooling(codes.src)
             yield self.settings.true_face_power * fooling

@@ -1,4 +1,4 @@
-"""SAEHD: its networks, optimizers and samples (reference: training.md 2)."""
+"""SAEHD: its networks, optimizers and samples."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def build_saehd(
     precision: Precision,
     compiled: bool = False,
 ) -> PairModel:
-    """A freshly initialised SAEHD model; `compiled` turns its losses into compiled graphs."""
+    """A newly initialised SAEHD model; `compiled` compiles its losses into graphs."""
     effective = settings.effective
     make_network = partial(drawn, device=device, seed=seed, precision=precision)
     graph = make_network(partial(make_graph, settings.parsed_archi, _dims(settings)))
@@ -47,8 +47,8 @@ def build_saehd(
     )
     model = PairModel(spec, graph, device=device, seed=seed, precision=precision, compiled=compiled)
     if settings.parsed_archi.kind == "liae" and not (settings.random_warp or settings.pretrain):
-        # What both faces share is learned from warped pictures only (reference 2.7). Pretraining,
-        # which never warps, is no reason: there the reference leaves it untrained (oddity 20).
+        # What both faces share is learned from warped pictures only, as in DFL. Pretraining, which
+        # never warps, still trains it (DFL does not).
         model.freeze("inter_AB")
     return model
 
@@ -64,7 +64,7 @@ def _dims(settings: SaehdSettings) -> Dims:
 
 
 def _discriminators(settings: SaehdSettings) -> dict[str, tuple[Callable[[], nn.Module], str]]:
-    """By network name what makes each, and its optimizer's name; in the order of training."""
+    """Builder and optimizer name of each, by network name, in the order of training."""
     made: dict[str, tuple[Callable[[], nn.Module], str]] = {}
     if settings.true_face_power:
         side = ledger(settings.parsed_archi, settings.resolution, settings.e_dims).inter_side
@@ -79,8 +79,8 @@ def _discriminators(settings: SaehdSettings) -> dict[str, tuple[Callable[[], nn.
 def _objective(
     settings: SaehdSettings, adversaries: Mapping[str, Adversary], device: torch.device
 ) -> SaehdObjective:
-    """The losses, with the networks that they compare by fetched where a power asks for them."""
-    # Not at the top: a merge, which trains nothing, has no use for what these import.
+    """The losses; networks that they compare by are fetched if a power needs them."""
+    # Not at the top: merging does not need what these import.
     perceptual = embed = None
     if settings.perceptual_power:
         from faceloom.models.saehd.perceptual import load_perceptual

@@ -1,12 +1,12 @@
-"""How unlike two pictures look: the distance of their VGG16 features.
+"""The perceptual distance of two pictures, computed from VGG16 features.
 
 LPIPS: Zhang et al., "The unreasonable effectiveness of deep features as a perceptual metric" (CVPR
 2018). The weights are those of its shift-tolerant form: Ghildyal and Liu, "Shift-tolerant
 perceptual similarity metric" (ECCV 2022; the package stlpips-pytorch, BSD 2-clause, whose tensor
 names and whose feature distance this follows). There every max pooling moves by one pixel, and a
 binomial filter halves the size after it (Zhang, "Making convolutional networks shift-invariant
-again", ICML 2019), over borders reflected by two pixels. A reconstruction that is off by a pixel,
-as a face that moves from frame to frame is, then costs little.
+again", ICML 2019), over borders reflected by two pixels. An offset of a pixel, as between frames of
+a moving face, then costs little.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The blocks of the XSeg network (reference: training.md 5.1).
+"""The blocks of the XSeg network.
 
 Attribute names follow DFL's tensor names: `conv01/frn/eps` of a DFL file is `conv01.frn.eps` here.
 """

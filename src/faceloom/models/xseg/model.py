@@ -1,4 +1,4 @@
-"""XSeg: the model that learns a face's mask (reference: training.md 5.2)."""
+"""XSeg: the model that learns a face's mask."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from faceloom.nn import RMSprop, squared_error, structural_loss
 from faceloom.settings.models import XsegSettings
 
 BASE = 32
+# Learning-rate dropout is always on, without a cosine schedule.
 KEEP = 0.3
-"""Learning-rate dropout is always on, without a cosine."""
 CLIP_NORM = 1.0
 
 
@@ -67,7 +67,7 @@ class XsegModel:
 
     @property
     def pretrain_resets(self) -> tuple[str, ...]:
-        """None: all that pretraining learned is kept."""
+        """None: everything that pretraining learned is kept."""
         return ()
 
     def networks(self) -> Mapping[str, nn.Module]:
@@ -87,7 +87,7 @@ class XsegModel:
     def train_step(self, batch: MaskBatch, *, iteration: int) -> dict[str, Tensor]:
         """One optimizer step; the loss "mask", a detached scalar on the device.
 
-        In pretraining it is how well the picture in grey was rebuilt without the skips.
+        In pretraining it measures the reconstruction of the grey picture without skips.
         """
         del iteration  # nothing here depends on it; the optimizer counts its own steps
         optimizer = self.optimizers()["opt"]
@@ -133,7 +133,7 @@ def build_xseg(
     precision: Precision,
     compiled: bool = False,
 ) -> XsegModel:
-    """A freshly initialised XSeg model."""
+    """A newly initialised XSeg model."""
     return XsegModel(settings, device=device, seed=seed, precision=precision, compiled=compiled)
 
 

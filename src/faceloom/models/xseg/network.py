@@ -1,4 +1,4 @@
-"""The XSeg network: a U-Net with a dense centre (reference: training.md 5.1)."""
+"""The XSeg network: a U-Net with a dense centre."""
 
 from __future__ import annotations
 
@@ -55,10 +55,10 @@ class XsegNetwork(nn.Module):
             incoming = width
         self.out_conv = conv(incoming, 1, 3)
         self.checkpointing = False
-        """Compute each level's activations anew in the backward pass."""
+        """Recompute each level's activations in the backward pass."""
 
     def forward(self, x: Tensor, *, skips: bool = True) -> Tensor:
-        """Logits; without `skips` zeros stand in their place, so that the whole picture must pass
+        """Logits; without `skips` they are replaced by zeros, so that the whole picture must pass
         through the dense centre (pretraining)."""
         kept: list[Tensor] = []
         for level in range(HALVINGS):

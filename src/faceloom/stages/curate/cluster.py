@@ -87,7 +87,6 @@ class ClusterResult(Result):
     """The groups, as they were before anything was moved, and what was done."""
 
     folder: Path
-    faceset: str
     faces: int
     groups: tuple[GroupRow, ...]
     named: tuple[Path, ...]
@@ -123,7 +122,7 @@ class ClusterResult(Result):
             if not self.dry_run:
                 lines.append(f"to undo: `{self.undo}`")
         elif not any(row.name for row in people):
-            lines.append(f"next: `faceloom cluster {self.faceset} --name 0=NAME --keep NAME`")
+            lines.append("next: name a group with --name 0=NAME, keep only it with --keep NAME")
         return lines
 
 
@@ -173,7 +172,6 @@ def _cluster(
             moved = move_faces(folder, moves, label=label, progress=progress, cancel=cancel)
     return ClusterResult(
         folder=folder,
-        faceset=config.faceset,
         faces=len(table),
         groups=tuple(_row(table, group) for group in grouped.groups),
         named=tuple(named),

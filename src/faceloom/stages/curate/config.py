@@ -69,12 +69,6 @@ class SortConfig(WorkspaceSettings, ThreadSettings):
             raise ValueError(str(error)) from None
         return by
 
-    @model_validator(mode="after")
-    def _something_to_do(self) -> SortConfig:
-        if self.faceset is None and not self.list:
-            raise ValueError("name a faceset: src, dst or a folder (--list shows the sort methods)")
-        return self
-
 
 class DedupeConfig(WorkspaceSettings, ThreadSettings):
     """Move near-duplicates to `aligned_duplicates/<strength>`; the best face of each set stays.

@@ -11,7 +11,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from faceloom.core import Cancel, InputError, Progress
+from faceloom.core import Cancel, InputError, Progress, UsageError
 from faceloom.core.result import Result
 from faceloom.core.words import counted
 from faceloom.curate import FaceTable, check_sheet_name, contact_sheet
@@ -21,6 +21,7 @@ from faceloom.curate.orders import (
     SortContext,
     Sorted,
     SortKey,
+    SortOption,
     columns_needed,
     parse_keys,
     refuse_unused,
@@ -175,8 +176,10 @@ def run(config: SortConfig, *, progress: Progress, cancel: Cancel) -> SortResult
     an unknown person, `UsageError` for an option that the method does not use, `WeightsError` when
     a network is not available, `CancelledError` on `cancel`.
     """
-    if config.list or config.faceset is None:
+    if config.list:
         return list_methods()
+    if config.faceset is None:
+        raise UsageError("name a faceset: src, dst or a folder (--list shows the sort methods)")
     keys = parse_keys(config.by)
     _refuse_unused(config, keys)
     check_sheet_name(config.sheet)
@@ -197,8 +200,14 @@ def _refuse_unused(config: SortConfig, keys: Sequence[SortKey]) -> None:
     the sorts that use them."""
     sources = table_sources(SortConfig, "sort", config.workspace, {"faceset": config.faceset})
     in_file = {key: value for source in sources for key, value in source.values.items()}
-    options = {"count": config.count, "towards": config.towards, "reference": config.reference}
-    given = [name for name, value in options.items() if value not in (None, in_file.get(name))]
+    options: dict[SortOption, object] = {
+        "count": config.count,
+        "towards": config.towards,
+        "reference": config.reference,
+    }
+    given: list[SortOption] = [
+        name for name, value in options.items() if value not in (None, in_file.get(name))
+    ]
     refuse_unused(keys, given)
 
 

@@ -15,6 +15,7 @@ from faceloom.core.pool import one_opencv_thread, ordered_map, worker_count
 from faceloom.curate import FaceTable
 from faceloom.faces import FaceRecord, Faceset, MeasureCache
 from faceloom.stages.measure.kinds import (
+    Group,
     Kind,
     Measurer,
     column_values,
@@ -121,7 +122,7 @@ def _measure(
     cancel: Cancel,
 ) -> None:
     """Measure what is missing and store it batch by batch."""
-    groups = {kind.group for _, kinds in missing for kind in kinds}
+    groups: set[Group] = {kind.group for _, kinds in missing for kind in kinds}
     if all(stored_embedding(faces[row][1]) is not None for row, _ in missing):
         groups.discard("identity")
     measurer = Measurer(groups, progress=progress)

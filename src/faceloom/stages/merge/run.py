@@ -401,6 +401,7 @@ def _merge_to_video(job: _Job) -> tuple[Path, Path]:
                 codec=codec,
                 crf=config.crf,
                 bitrate=config.bitrate,
+                threads=config.threads,
                 audio_from=audio_from,
             ) as writer,
             VideoWriter(mask_target, mask_like(info), codec="h264-lossless") as masks,

@@ -148,7 +148,7 @@ def test_models_without_dfm_and_too_large_ones(
     quick = build_model("Quick96", MODELS["Quick96"].settings())
     with pytest.raises(InputError, match="SAEHD and AMP"):
         make_dfm(quick, tmp_path / "m.dfm")
-    monkeypatch.setattr("faceloom.export.onnx_parts.MAX_BYTES", 100_000)
+    monkeypatch.setattr("faceloom.export.onnx.parts.MAX_BYTES", 100_000)
     with pytest.raises(InputError, match="--quantized"):
         make_dfm(model_of("SAEHD"), tmp_path / "m.dfm")
     assert not list(tmp_path.iterdir())

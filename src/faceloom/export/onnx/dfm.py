@@ -15,7 +15,7 @@ import onnx
 from onnx import helper
 
 from faceloom.core import InputError, ModelError
-from faceloom.export.onnx_parts import (
+from faceloom.export.onnx.parts import (
     DecoderWriter,
     NetworkWriter,
     OnnxGraph,

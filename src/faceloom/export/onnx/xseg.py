@@ -9,7 +9,7 @@ import numpy as np
 import onnx
 
 from faceloom.core import InputError, ModelError
-from faceloom.export.onnx_parts import (
+from faceloom.export.onnx.parts import (
     NetworkWriter,
     OnnxGraph,
     open_onnx,

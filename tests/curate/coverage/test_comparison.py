@@ -257,7 +257,7 @@ def test_the_page_is_whole_needs_nothing_else_and_lets_no_name_in_as_markup():
 
 def test_the_chart_has_the_uncovered_faces_where_the_map_says():
     result = look(FRONT, faces([40] * 20 + [0] * 60))
-    picture = cv2.imdecode(np.frombuffer(charts_png(result, "src and dst"), np.uint8), 1)
+    picture = cv2.imdecode(np.frombuffer(charts_png(result, "src $x_1$ and 映画 $"), np.uint8), 1)
     assert picture.shape[1] == 2488 and picture.shape[0] > 1200
     wanted = np.array([int(LIGHT["need"][k : k + 2], 16) for k in (5, 3, 1)])
     # The one red cell: its colour on white, at the opacity of the fullest cell.

@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 from torch import nn
 
 from faceloom.core import InputError
-from faceloom.export.dfl_files import FileSet
-from faceloom.export.dfl_folder import DflFiles, dfl_file_name
-from faceloom.export.dfl_layout import dfl_name, to_dfl
-from faceloom.export.dfl_optimizer import optimizer_items
-from faceloom.export.dfl_options import OWN_KEY, options_from_settings, own_record
+from faceloom.export.dfl.files import FileSet
+from faceloom.export.dfl.folder import DflFiles, dfl_file_name
+from faceloom.export.dfl.layout import dfl_name, to_dfl
+from faceloom.export.dfl.optimizer import optimizer_items
+from faceloom.export.dfl.options import OWN_KEY, options_from_settings, own_record
 from faceloom.models import TrainableModel
 
 _PARTS = (

@@ -16,11 +16,11 @@ from numpy.typing import NDArray
 from torch import nn
 
 from faceloom.core import FormatError, ModelError
-from faceloom.export.dfl_files import read_data, read_tensors
-from faceloom.export.dfl_folder import DflFiles, find_dfl_model
-from faceloom.export.dfl_layout import SLOT_NAMES, copy_from_dfl, dfl_name
-from faceloom.export.dfl_optimizer import load_optimizer
-from faceloom.export.dfl_options import OWN_KEY, read_own_record, settings_from_options
+from faceloom.export.dfl.files import read_data, read_tensors
+from faceloom.export.dfl.folder import DflFiles, find_dfl_model
+from faceloom.export.dfl.layout import SLOT_NAMES, copy_from_dfl, dfl_name
+from faceloom.export.dfl.optimizer import load_optimizer
+from faceloom.export.dfl.options import OWN_KEY, read_own_record, settings_from_options
 from faceloom.models import MODELS, ModelSettings, TrainableModel, build_model
 
 MAX_ITERATION = 50_000_000

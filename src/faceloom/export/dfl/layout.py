@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from faceloom.core import FormatError
-from faceloom.export.dfl_files import Array
+from faceloom.export.dfl.files import Array
 
 SLOT_NAMES = {"m": "ms", "s": "vs", "a": "acc"}
 """Our names of an optimizer's slots → DFL's."""

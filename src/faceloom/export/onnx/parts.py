@@ -20,7 +20,7 @@ from onnx import helper, numpy_helper
 from torch import Tensor, nn
 
 from faceloom.core import InputError
-from faceloom.export.dfl_layout import colour_axis
+from faceloom.export.dfl.layout import colour_axis
 from faceloom.models.networks import Decoder, Encoder
 from faceloom.nn.blocks import SLOPE_RESIDUAL, SLOPE_SCALING, Activation
 

@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from faceloom.core import FormatError
-from faceloom.export.dfl_files import Array, read_tensors
-from faceloom.export.dfl_layout import SLOT_NAMES, copy_from_dfl, slot_name, to_dfl
+from faceloom.export.dfl.files import Array, read_tensors
+from faceloom.export.dfl.layout import SLOT_NAMES, copy_from_dfl, slot_name, to_dfl
 from faceloom.models import TrainableModel
 
 STEPS = "iters:0"

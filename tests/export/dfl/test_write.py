@@ -13,9 +13,9 @@ import pytest
 import torch
 
 from faceloom.core import InputError
-from faceloom.export import dfl_files
-from faceloom.export.dfl_model import build_dfl_model, load_dfl_weights, read_dfl_model
-from faceloom.export.dfl_write import write_dfl_model
+from faceloom.export.dfl import files as dfl_files
+from faceloom.export.dfl.model import build_dfl_model, load_dfl_weights, read_dfl_model
+from faceloom.export.dfl.write import write_dfl_model
 from faceloom.models import MODELS, build_model
 from faceloom.models.networks import Dims
 from faceloom.models.xseg.model import XsegModel
@@ -196,7 +196,7 @@ def test_xseg_has_the_tensors_of_dfl(tmp_path: Path) -> None:
         *("XSeg_256.npy", "XSeg_256_opt.npy", "XSeg_data.dat", "XSeg_summary.txt")
     }
     tensors = read_as_dfl(tmp_path / "XSeg_256.npy")
-    assert len(tensors) == 222  # training.md 1.12
+    assert len(tensors) == 222  # docs/internals/networks.md
     assert tensors["up5/conv/weight:0"].shape == (3, 3, 8, 16)  # HWOI
     assert {"conv01/frn/eps:0", "uconv53/tlu/tau:0", "dense2/bias:0"} < tensors.keys()
     moments = read_as_dfl(tmp_path / "XSeg_256_opt.npy")

@@ -14,16 +14,16 @@ import torch
 import dfl_folders
 from dfl_numpy import Oracle, dense
 from faceloom.core import FormatError, InputError, ModelError
-from faceloom.export.dfl_files import read_tensors
-from faceloom.export.dfl_folder import find_dfl_model, list_dfl_models
-from faceloom.export.dfl_model import (
+from faceloom.export.dfl.files import read_tensors
+from faceloom.export.dfl.folder import find_dfl_model, list_dfl_models
+from faceloom.export.dfl.model import (
     DflModel,
     Loaded,
     build_dfl_model,
     load_dfl_weights,
     read_dfl_model,
 )
-from faceloom.export.dfl_options import lost_settings
+from faceloom.export.dfl.options import lost_settings
 
 Nets = dict[str, dict[str, np.ndarray]]
 
@@ -172,7 +172,7 @@ def test_a_missing_network_is_never_made_up(tmp_path: Path) -> None:
         build_dfl_model(source)
     _, how = build_dfl_model(source, allow_missing=True)
     assert how.fresh == ["inter_AB"]
-    assert any("inter_AB starts afresh" in note for note in how.notes)
+    assert any("inter_AB starts from random weights" in note for note in how.notes)
 
 
 def test_missing_discriminators_and_optimizers_start_afresh(tmp_path: Path) -> None:
