@@ -17,7 +17,7 @@ from pathlib import Path
 from faceloom.core import Cancel, NullProgress
 from faceloom.stages.extract.run import ExtractConfig, ExtractResult, run
 from faceloom.weights import fetch
-from faceloom.workspace.layout import create_workspace, set_footage
+from faceloom.workspace import create_workspace, set_footage
 
 
 def measure(clip: Path, size: int) -> tuple[ExtractResult, float]:

@@ -39,7 +39,7 @@ def build_config(
     flags = Source(given, "options", UsageError, label=lambda key: flag_of(kind, key))
     sources = [flags, override_source(overrides)]
     if stage is not None and (field := kind.model_fields.get("workspace")):
-        from faceloom.workspace.layout import table_sources
+        from faceloom.workspace import table_sources
 
         workspace = Path(given.get("workspace", field.default))
         sources = [*table_sources(kind, stage, workspace, given), *sources]

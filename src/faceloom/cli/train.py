@@ -179,7 +179,7 @@ def _show_preview(config: TrainConfig) -> None:
     forwarded folder as well, and outlives the training. Without a display its path is told.
     """
     from faceloom.stages.train.run import chosen_folder
-    from faceloom.workspace.layout import Workspace
+    from faceloom.workspace import Workspace
 
     previews = chosen_folder(Workspace.open(config.workspace).model, config).previews
     page = (previews / "index.html").absolute()

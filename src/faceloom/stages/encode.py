@@ -25,10 +25,10 @@ from faceloom.media import (
 )
 from faceloom.provenance import append_ledger, require_rights, sign_file
 from faceloom.stages.config import EncodeConfig
-from faceloom.workspace.footage import open_side
-from faceloom.workspace.layout import Workspace
-from faceloom.workspace.result_video import (
+from faceloom.workspace import (
+    Workspace,
     mask_like,
+    open_side,
     refuse_sources,
     sound_of,
     unsigned_path,

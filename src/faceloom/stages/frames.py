@@ -26,8 +26,7 @@ from faceloom.media import (
     write_timeline,
 )
 from faceloom.stages.config import FramesConfig
-from faceloom.workspace.footage import timeline_like
-from faceloom.workspace.layout import Workspace, footage_in
+from faceloom.workspace import Workspace, footage_in, timeline_like
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ from faceloom.provenance import (
     write_rights,
 )
 from faceloom.stages.config import NewConfig
-from faceloom.workspace.layout import (
+from faceloom.workspace import (
     Workspace,
     create_workspace,
     footage_in,

@@ -25,7 +25,7 @@ from faceloom.stages.extract.journal import JOURNAL_NAME, read_done
 from faceloom.stages.merge import run as merge
 from faceloom.stages.merge.config import MergeConfig
 from faceloom.stages.train import run as train
-from faceloom.workspace.layout import Workspace, stage_config
+from faceloom.workspace import Workspace, stage_config
 
 DEFAULT_ITERATIONS = 20_000
 _MEMORY = "run.json"

@@ -35,7 +35,7 @@ from faceloom.settings.curate import CoverageSettings
 from faceloom.stages.curate.config import CoverageConfig
 from faceloom.stages.curate.shared import spread, write_file
 from faceloom.stages.measure import measure_faces
-from faceloom.workspace.faceset import (
+from faceloom.workspace import (
     beside,
     faceset_folder,
     lock_for_moves,

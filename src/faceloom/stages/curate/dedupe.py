@@ -33,7 +33,7 @@ from faceloom.stages.curate.shared import (
     spread,
 )
 from faceloom.stages.measure import measure_faces
-from faceloom.workspace.faceset import (
+from faceloom.workspace import (
     beside,
     faceset_folder,
     lock_for_moves,

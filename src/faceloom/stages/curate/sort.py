@@ -42,14 +42,15 @@ from faceloom.stages.curate.shared import (
 )
 from faceloom.stages.extract.who import find_person
 from faceloom.stages.measure import measure_faces
-from faceloom.workspace.faceset import (
+from faceloom.workspace import (
+    Workspace,
     beside,
     faceset_folder,
     lock_for_moves,
     refuse_empty,
+    table_sources,
     undo_command,
 )
-from faceloom.workspace.layout import Workspace, table_sources
 
 __all__ = ["MethodList", "SortConfig", "SortResult", "run"]
 

@@ -32,8 +32,7 @@ from faceloom.stages.demo.show import write_contact_sheet, write_side_by_side
 from faceloom.stages.extract import run as extract
 from faceloom.stages.train import run as train
 from faceloom.training.previews.timelapse import write_timelapse
-from faceloom.workspace.layout import Workspace, create_workspace, stage_config
-from faceloom.workspace.result_video import unsigned_path
+from faceloom.workspace import Workspace, create_workspace, stage_config, unsigned_path
 
 MODEL_NAME = "demo"
 MODEL_CLASS = "SAEHD"

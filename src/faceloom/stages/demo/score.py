@@ -16,7 +16,7 @@ from faceloom.faces import Faceset
 from faceloom.identify import Identifier, mean_embedding, similarity
 from faceloom.media import open_footage
 from faceloom.stages.demo.clips import clip_path, read_truth
-from faceloom.workspace.layout import Workspace
+from faceloom.workspace import Workspace
 
 # Frames of each clip whose identity is measured, evenly spaced.
 FACES_MEASURED = 50

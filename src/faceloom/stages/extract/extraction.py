@@ -34,8 +34,7 @@ from faceloom.stages.extract.reidentify import Wanted
 from faceloom.stages.extract.result import ExtractResult
 from faceloom.stages.extract.who import find_person, wants
 from faceloom.stages.extract.write import FaceWriter
-from faceloom.workspace.footage import open_side
-from faceloom.workspace.layout import Workspace
+from faceloom.workspace import Workspace, open_side
 
 T = TypeVar("T")
 

@@ -39,7 +39,7 @@ from faceloom.stages.extract.journal import Done, Journal, locked, read_journal
 from faceloom.stages.extract.pipeline import decode, detect, track
 from faceloom.stages.extract.reidentify import Reidentifier
 from faceloom.stages.extract.result import ExtractResult
-from faceloom.workspace.faceset import beside
+from faceloom.workspace import beside
 
 # Between two wanted frames, up to so many frames are decoded rather than skipped by seeking.
 _SEEK: Final = 12

@@ -15,7 +15,7 @@ from faceloom.faces.archives.pack import folder_pack
 from faceloom.identify import Identifier, Person, load_people, people_folder, person_from_embeddings
 from faceloom.media import read_image
 from faceloom.stages.extract.reidentify import Vector, Wanted
-from faceloom.workspace.layout import Workspace
+from faceloom.workspace import Workspace
 
 _MOST_PICTURES = 48
 

@@ -43,9 +43,14 @@ from faceloom.stages.extract.journal import read_done
 from faceloom.stages.merge.config import MergeConfig
 from faceloom.stages.merge.journal import FrameEntry, FrameKeys, MergeJournal
 from faceloom.stages.merge.pipeline import MergePipeline, Merger, predictor_of
-from faceloom.workspace.footage import open_side
-from faceloom.workspace.layout import Workspace
-from faceloom.workspace.result_video import mask_like, refuse_sources, sound_of, unsigned_path
+from faceloom.workspace import (
+    Workspace,
+    mask_like,
+    open_side,
+    refuse_sources,
+    sound_of,
+    unsigned_path,
+)
 
 
 @dataclass(frozen=True)

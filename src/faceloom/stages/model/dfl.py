@@ -33,7 +33,7 @@ from faceloom.export import (
 from faceloom.provenance import append_ledger, require_rights
 from faceloom.stages.model.config import ExportConfig, ImportConfig
 from faceloom.stages.model.manage import chosen
-from faceloom.workspace.layout import Workspace
+from faceloom.workspace import Workspace
 
 # What a model without a name, such as DeepFaceLab's XSeg, is called here.
 DEFAULT_NAME = "main"

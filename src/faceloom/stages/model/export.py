@@ -33,7 +33,7 @@ from faceloom.export import (
 )
 from faceloom.provenance import append_ledger, file_sha256, read_rights, require_rights
 from faceloom.stages.model.config import ExportDfmConfig, ExportXsegConfig
-from faceloom.workspace.layout import Workspace
+from faceloom.workspace import Workspace
 
 
 @dataclass(frozen=True)

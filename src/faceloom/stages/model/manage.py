@@ -33,7 +33,7 @@ from faceloom.stages.model.config import (
     RenameConfig,
 )
 from faceloom.stages.model.summary import disk_use, duration_text, size_text, summarize_losses
-from faceloom.workspace.layout import Workspace
+from faceloom.workspace import Workspace
 
 _RECENT: Final = 100
 _DFL_MARK: Final = "_data.dat"

@@ -33,7 +33,7 @@ from faceloom.core.result import Result
 from faceloom.models import MODELS
 from faceloom.stages.model.config import SummaryConfig
 from faceloom.training.recipes import load_course
-from faceloom.workspace.layout import Workspace
+from faceloom.workspace import Workspace
 
 _LARGEST_WINDOW: Final = 1000
 _ATTEMPTS: Final = 5

@@ -14,8 +14,7 @@ from faceloom.provenance import require_rights, sign_file
 from faceloom.stages.model.config import TimelapseConfig
 from faceloom.stages.model.manage import chosen
 from faceloom.training.previews.timelapse import write_timelapse
-from faceloom.workspace.layout import Workspace
-from faceloom.workspace.result_video import unsigned_path
+from faceloom.workspace import Workspace, unsigned_path
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from faceloom.samples import SampleStore, load_samples
 from faceloom.training import Material, PairMaterial
 from faceloom.training.material.xseg_material import load_xseg_material
 from faceloom.weights import fetch
-from faceloom.workspace.layout import Workspace
+from faceloom.workspace import Workspace
 
 _NETWORKS: Final = {"perceptual_power": "lpips-vgg", "identity_power": "sface"}
 """The network that a loss needs, by its setting."""

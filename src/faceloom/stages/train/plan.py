@@ -15,7 +15,7 @@ from faceloom.training.planning.calibrate import calibrate
 from faceloom.training.planning.cards import GIB, Card, find_card
 from faceloom.training.planning.plan import USABLE_SHARE, Fit, available_memory, fit
 from faceloom.training.planning.simulate import simulate
-from faceloom.workspace.layout import Workspace
+from faceloom.workspace import Workspace
 
 _PICTURES = {".jpg", ".jpeg", ".png"}
 

@@ -47,7 +47,7 @@ from faceloom.training import (
 )
 from faceloom.training.distributed.parallel import broadcast_object, own_device
 from faceloom.training.previews.tensorboard import Board, open_board
-from faceloom.workspace.layout import Workspace
+from faceloom.workspace import Workspace
 
 DEFAULT_NAME = "main"
 DEFAULT_CLASS = "SAEHD"
