@@ -98,7 +98,7 @@ from faceloom.stages.model.config import ExportXsegConfig as ExportXsegConfig
 from faceloom.stages.model.config import ForgetConfig as ForgetConfig
 from faceloom.stages.model.config import ImportConfig as ImportConfig
 from faceloom.stages.model.config import ModelListConfig as ModelListConfig
-from faceloom.stages.model.config import RenameConfig as RenameConfig
+from faceloom.stages.model.config import RenameModelConfig as RenameModelConfig
 from faceloom.stages.model.config import ResetConfig as ResetConfig
 from faceloom.stages.model.config import RestoreConfig as RestoreConfig
 from faceloom.stages.model.config import SnapshotConfig as SnapshotConfig
@@ -111,12 +111,12 @@ from faceloom.stages.model.export import ExportFileResult as ExportFileResult
 from faceloom.stages.model.manage import CopyResult as CopyResult
 from faceloom.stages.model.manage import DeleteResult as DeleteResult
 from faceloom.stages.model.manage import ModelList as ModelList
-from faceloom.stages.model.manage import RenameResult as RenameResult
+from faceloom.stages.model.manage import RenameModelResult as RenameModelResult
 from faceloom.stages.model.states import BackupResult as BackupResult
 from faceloom.stages.model.states import ForgetResult as ForgetResult
 from faceloom.stages.model.states import KeptList as KeptList
 from faceloom.stages.model.states import ResetResult as ResetResult
-from faceloom.stages.model.states import RestoreResult as RestoreResult
+from faceloom.stages.model.states import RestoreModelResult as RestoreModelResult
 from faceloom.stages.model.states import SnapshotResult as SnapshotResult
 from faceloom.stages.model.summary import ModelSummary as ModelSummary
 from faceloom.stages.model.timelapse import TimelapseResult as TimelapseResult
@@ -850,8 +850,8 @@ def model_list(
 
 @overload
 def model_rename(
-    config: RenameConfig, *, progress: Progress | None = None, cancel: Cancel | None = None
-) -> RenameResult:
+    config: RenameModelConfig, *, progress: Progress | None = None, cancel: Cancel | None = None
+) -> RenameModelResult:
     """Give a model another name."""
 
 @overload
@@ -863,7 +863,7 @@ def model_rename(
     new_name: str,
     progress: Progress | None = None,
     cancel: Cancel | None = None,
-) -> RenameResult: ...
+) -> RenameModelResult: ...
 
 @overload
 def model_reset(
@@ -885,7 +885,7 @@ def model_reset(
 @overload
 def model_restore(
     config: RestoreConfig, *, progress: Progress | None = None, cancel: Cancel | None = None
-) -> RestoreResult:
+) -> RestoreModelResult:
     """Go back to a snapshot or backup. The current state is saved as a backup first."""
 
 @overload
@@ -897,7 +897,7 @@ def model_restore(
     state: str,
     progress: Progress | None = None,
     cancel: Cancel | None = None,
-) -> RestoreResult: ...
+) -> RestoreModelResult: ...
 
 @overload
 def model_snapshot(

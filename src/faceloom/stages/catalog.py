@@ -285,7 +285,7 @@ _MODEL: Final = (
     ),
     Stage(
         "model rename",
-        "model.config:RenameConfig",
+        "model.config:RenameModelConfig",
         "model.manage:rename",
         "Give a model another name.",
     ),
