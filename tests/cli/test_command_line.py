@@ -120,8 +120,8 @@ def test_a_bad_setting_is_two_in_every_command(
     before = sorted(tmp_path.rglob("*"))
     monkeypatch.chdir(tmp_path)
     assert run_command(arguments) == 2
-    told = capsys.readouterr().err
-    assert "--set" in told and told.count("\n") == 1
+    shown = capsys.readouterr().err
+    assert "--set" in shown and shown.count("\n") == 1
     assert sorted(tmp_path.rglob("*")) == before
     (tmp_path / "faceloom.toml").write_text("[train.settings]\nbogus = 1\n")
     if arguments[0] == "train":

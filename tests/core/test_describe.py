@@ -50,4 +50,4 @@ def test_a_declaration_in_words(key: str, values: str, default: str, flag: str |
 def test_help_and_other_names() -> None:
     assert SETTINGS["size"].help == "Side in pixels."
     assert SETTINGS["size"].aliases == ("sz",)
-    assert Every(side="SRC", **{"sz": 70}).size == 70
+    assert Every(side="SRC", sz=70).size == 70
