@@ -32,7 +32,7 @@ from faceloom.stages.frames import FramesConfig
 from faceloom.stages.merge.run import MergeConfig
 from faceloom.stages.new import NewConfig
 from faceloom.stages.run import RunConfig
-from faceloom.stages.train.run import TrainConfig
+from faceloom.stages.train.config import TrainConfig
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 SUBCOMMANDS = {

@@ -41,6 +41,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "What dst shows that src lacks, and what to film.",
     ),
     "train": ("faceloom.cli.train:train", "Train a model on the two facesets."),
+    "plan": ("", "Estimate the memory and time of a training before it starts."),
     "merge": ("faceloom.cli.merge:merge", "Put the trained face on dst's footage."),
     "encode": ("faceloom.cli.encode:encode", "Make the result video: audio kept, signed."),
     "model": (
@@ -133,7 +134,7 @@ def build_app(chosen: str | None = None) -> App:
         # A registered help text would replace the docstring on the command's own help page.
         shown = None if name == chosen else summary
         stage = find_stage(name)
-        if stage is None:
+        if path or stage is None:
             app.command(path, name=name, help=shown, sort_key=order)
         elif name == chosen:
             from faceloom.cli.stage import stage_command

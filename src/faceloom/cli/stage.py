@@ -92,9 +92,10 @@ def _surface_options() -> list[inspect.Parameter]:
 
 
 def _positional(name: str, field: FieldInfo) -> inspect.Parameter:
+    kind = _on_the_command_line(field.annotation)
     annotation = Annotated[
-        _on_the_command_line(field.annotation),
-        Parameter(help=_help(field)),
+        kind if field.is_required() else kind | None,
+        Parameter(help=_help(field), show_default=False),
     ]
     default = inspect.Parameter.empty if field.is_required() else None
     return inspect.Parameter(

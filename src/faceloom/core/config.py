@@ -52,6 +52,9 @@ class Settings(BaseModel):
 
     ALIASES: ClassVar[Mapping[str, str]] = {}
     """Other names of fields that are accepted as well, such as DeepFaceLab's."""
+    FOREIGN: ClassVar[str | None] = None
+    """Field that receives the `--set` texts whose key is no field: settings of something else, such
+    as of the model that a stage trains."""
 
     model_config = ConfigDict(
         extra="forbid", frozen=True, use_attribute_docstrings=True, validate_default=True
@@ -142,8 +145,9 @@ def _reason(kind: type[Settings], error: ValidationError) -> str:
     words = list(choices(field.annotation)) if field is not None and len(loc) == 1 else []
     got = _cut(repr(first["input"]))
     if words and isinstance(first["input"], str) and first["type"] != "value_error":
-        if close := get_close_matches(first["input"].lower(), words, n=1):
-            return f"{key}: unknown value {got}; did you mean {close[0]!r}?"
+        lowered = {word.lower(): word for word in words}
+        if close := get_close_matches(first["input"].lower(), lowered, n=1):
+            return f"{key}: unknown value {got}; did you mean {lowered[close[0]]!r}?"
         kinds = (_message(one) for one in errors if one["type"] in {*_EXPECTED, *_BOUNDS})
         expected = [kind.removeprefix("must be ") for kind in kinds]
         return f"{key}: must be {' or '.join(dict.fromkeys([*expected, *words]))} (got {got})"
@@ -197,11 +201,21 @@ def apply_overrides(settings: S, overrides: Iterable[str]) -> S:
 
     Raises `UsageError` on an unknown key, a value that does not fit, or a text without `=`.
     """
-    values = {**settings.model_dump(), **override_values(overrides)}
+    texts, kind = list(overrides), type(settings)
+    values = settings.model_dump()
+    if kind.FOREIGN is not None:
+        known = {*kind.model_fields, *kind.ALIASES, ""}
+        foreign = [text for text in texts if _key(text) not in known and "=" in text]
+        values[kind.FOREIGN] = (*values[kind.FOREIGN], *foreign)
+        texts = [text for text in texts if text not in foreign]
     try:
-        return validate(type(settings), values, where="--set")
+        return validate(kind, {**values, **override_values(texts)}, where="--set")
     except InputError as error:
         raise UsageError(str(error)) from None
+
+
+def _key(text: str) -> str:
+    return text.partition("=")[0].strip()
 
 
 def override_values(overrides: Iterable[str]) -> dict[str, Any]:

@@ -9,9 +9,9 @@ from faceloom.models.base import (
     Precision,
     Prediction,
     Reconstruction,
+    SampleBatch,
     SampleNeeds,
     TrainableModel,
-    TrainBatch,
 )
 from faceloom.models.build import MODELS, ModelClass, build_model, preferred_precision
 from faceloom.models.settings import (
@@ -38,8 +38,8 @@ __all__ = [
     "Quick96Settings",
     "Reconstruction",
     "SaehdSettings",
+    "SampleBatch",
     "SampleNeeds",
-    "TrainBatch",
     "TrainableModel",
     "XsegSettings",
     "build_model",

@@ -17,8 +17,8 @@ from faceloom.models.base import (
     Precision,
     Prediction,
     Reconstruction,
+    SampleBatch,
     SampleNeeds,
-    TrainBatch,
 )
 from faceloom.models.settings import ModelSettings
 from faceloom.models.stepping import autocast, checked_pictures, compiled_for
@@ -40,7 +40,7 @@ class StepLosses(NamedTuple):
     """For each discriminator, by its network's name."""
 
 
-Objective = Callable[[Graph, TrainBatch, TrainBatch], StepLosses]
+Objective = Callable[[Graph, SampleBatch, SampleBatch], StepLosses]
 """The losses of the networks on a batch of src and one of dst, as many samples in each: a function
 of tensors alone, which can be compiled. Runs inside the model's autocast."""
 
@@ -133,7 +133,9 @@ class PairModel:
         """Leave a network out of training; its optimizer slots stay."""
         self._graph.get_submodule(network).requires_grad_(False)
 
-    def train_step(self, src: TrainBatch, dst: TrainBatch, *, iteration: int) -> dict[str, Tensor]:
+    def train_step(
+        self, src: SampleBatch, dst: SampleBatch, *, iteration: int
+    ) -> dict[str, Tensor]:
         del iteration  # nothing here depends on it; the optimizers count their own steps
         src, dst = self._checked(src, dst)
         optimizers = self.optimizers()
@@ -169,7 +171,7 @@ class PairModel:
         if self._objective is None:
             objective = self._recipe.make_objective()
 
-            def losses(graph: Graph, src: TrainBatch, dst: TrainBatch) -> StepLosses:
+            def losses(graph: Graph, src: SampleBatch, dst: SampleBatch) -> StepLosses:
                 with autocast(self.device, self._precision):
                     return objective(graph, src, dst)
 
@@ -183,7 +185,7 @@ class PairModel:
         with autocast(self.device, self._precision):
             return self._recipe.adversaries[name].judging(evidence).sum()
 
-    def _checked(self, src: TrainBatch, dst: TrainBatch) -> tuple[TrainBatch, TrainBatch]:
+    def _checked(self, src: SampleBatch, dst: SampleBatch) -> tuple[SampleBatch, SampleBatch]:
         """Both batches, ready for the graph; `InputError` when they are not what is needed."""
         if len(src.target) != len(dst.target):
             raise InputError(
@@ -208,12 +210,12 @@ class PairModel:
         )
 
 
-def stacked(src: TrainBatch, dst: TrainBatch) -> TrainBatch:
+def stacked(src: SampleBatch, dst: SampleBatch) -> SampleBatch:
     """Both sides as one batch, src first; `warped`, which no loss reads, stays src's."""
     eyes_mouth = None
     if src.eyes_mouth is not None and dst.eyes_mouth is not None:
         eyes_mouth = torch.cat([src.eyes_mouth, dst.eyes_mouth])
-    return TrainBatch(
+    return SampleBatch(
         warped=src.warped,
         target=torch.cat([src.target, dst.target]),
         mask=torch.cat([src.mask, dst.mask]),

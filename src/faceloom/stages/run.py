@@ -178,7 +178,7 @@ def _is_trained(model: ModelFolder, config: train.TrainConfig) -> bool:
     if not model.exists:
         return False
     if not config.iterations:
-        return train.course_of(config) is None
+        return train.unfinished_recipe(config) is None
     return read_state(model).iteration >= config.iterations
 
 
@@ -210,7 +210,7 @@ def _train_config(
 def _target(config: train.TrainConfig) -> int:
     """The model's own target, or the default: `run` must come to an end. A recipe has its own
     end: 0."""
-    if train.course_of(config) is not None:
+    if train.unfinished_recipe(config) is not None:
         return 0
     return train.settings_of(config)[1].target_iter or DEFAULT_ITERATIONS
 

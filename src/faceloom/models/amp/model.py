@@ -20,7 +20,7 @@ from faceloom.models.amp.losses import (
 )
 from faceloom.models.amp.network import AmpDims, AmpGraph
 from faceloom.models.amp.settings import AmpSettings
-from faceloom.models.base import Precision, Prediction, Reconstruction, SampleNeeds, TrainBatch
+from faceloom.models.base import Precision, Prediction, Reconstruction, SampleBatch, SampleNeeds
 from faceloom.models.discriminators import PatchDiscriminator
 from faceloom.models.networks import recomputing_parts
 from faceloom.models.optimizers import chosen_optimizer
@@ -133,7 +133,9 @@ class AmpModel:
                 self._optimizers["GAN_opt"] = self._make_optimizer(self._judge)
         return self._optimizers
 
-    def train_step(self, src: TrainBatch, dst: TrainBatch, *, iteration: int) -> dict[str, Tensor]:
+    def train_step(
+        self, src: SampleBatch, dst: SampleBatch, *, iteration: int
+    ) -> dict[str, Tensor]:
         optimizers = self.optimizers()
         optimizers["src_dst_opt"].zero_grad(set_to_none=True)
         if self._compiled:
@@ -267,7 +269,7 @@ def _dims(settings: AmpSettings) -> AmpDims:
     )
 
 
-def _eyes_mouth(src: TrainBatch, dst: TrainBatch) -> Tensor:
+def _eyes_mouth(src: SampleBatch, dst: SampleBatch) -> Tensor:
     if src.eyes_mouth is None or dst.eyes_mouth is None:
         raise InputError("AMP: the samples have no mask of eyes and mouth")
     return torch.cat([src.eyes_mouth, dst.eyes_mouth])

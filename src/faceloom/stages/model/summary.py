@@ -21,7 +21,7 @@ from faceloom.checkpoints.state import ModelState, load_history, read_state, sav
 from faceloom.checkpoints.tensors import EMA_FILE
 from faceloom.core import FaceloomError, ModelError
 from faceloom.models import MODELS
-from faceloom.training.recipes import load_course
+from faceloom.training.recipes import load_recipe
 
 _LARGEST_WINDOW: Final = 1000
 _ATTEMPTS: Final = 5
@@ -261,7 +261,7 @@ def _recipe(state: ModelState) -> dict[str, Any] | None:
         return None
     stages: list[str] = []
     try:
-        course = load_course(progress.recipe, scale=progress.scale)
+        course = load_recipe(progress.recipe, scale=progress.scale)
         if course.belongs(progress):
             stages = [stage.name for stage in course.recipe.stages]
     except FaceloomError:
