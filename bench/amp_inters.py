@@ -1,11 +1,11 @@
-"""Does an AMP model do better with its inters trained, or left as they were drawn?
+"""Compare AMP models with trained and untrained inters.
 
     python bench/amp_inters.py SRC_ALIGNED DST_ALIGNED [--iterations 2000] [--seeds 0 1]
                                [--threads 1] [--sheet PICTURE]
 
-Trains a small model (64 px) twice side by side, on the same batches from the same first weights,
-and tells from time to time: the training losses, the error of both sides rebuilt without warp
-(mean absolute, inside the mask), and whom SFace takes the swap for at several morph factors.
+Trains two small models (64 px) on the same batches from the same initial weights. Reports at
+intervals: the training losses, the reconstruction error of both sides without warp (mean absolute
+error inside the mask), and SFace's similarity of the swap to src and dst at several morph factors.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ SETTINGS = AmpSettings(
 )
 MORPHS = (0.5, 0.75, 1.0)
 JUDGED = 40
+# SFace works at 112 px, so the swap is enlarged before it.
 ENLARGED = 4
-"""SFace looks at 112 px: the swap is enlarged before it."""
 
 
 class Jury:
-    """Faces of each side, spread over the faceset, and how SFace sees the two people."""
+    """Evaluation faces of each side, spread over the faceset, and their SFace vectors."""
 
     def __init__(self, folders: Sequence[Path], stores: Sequence[SampleStore]) -> None:
         self._identifier = Identifier()
@@ -73,7 +73,7 @@ class Jury:
         return float(src), float(dst)
 
     def swapped(self, model: FaceModel, morph: float) -> list[NDArray[np.uint8]]:
-        """dst's faces with the swap laid over them through its masks, enlarged."""
+        """dst's faces with the masked swap composited over them, enlarged."""
         made = model.predict(self.dst.target, morph=morph)
         mask = made.mask_prd * made.mask_dst
         whole = made.face * mask + self.dst.target * (1 - mask)
@@ -98,7 +98,7 @@ def _plain(store: SampleStore) -> SampleBatch:
 
 
 def _points(folder: Path, store: SampleStore) -> list[NDArray[np.float64]]:
-    """Landmarks of the judged faces in their enlarged pictures."""
+    """Landmarks of the evaluation faces in their enlarged pictures."""
     side = SETTINGS.resolution * ENLARGED
     points = []
     for index in _chosen(store):
@@ -152,7 +152,7 @@ def report(jury: Jury, model: FaceModel, name: str, losses: NDArray[np.float64])
 
 
 def sheet(jury: Jury, models: dict[bool, FaceModel], picture: Path) -> None:
-    """dst, then each model's swaps: resting inters above trained ones, morph factors downwards."""
+    """dst, then the swaps of each model: one row per morph factor, untrained above trained."""
     shown = slice(None, None, max(1, JUDGED // 8))
     rows = [np.hstack(_pictures(jury.dst.target)[shown])]
     rows += [

@@ -1,9 +1,9 @@
-"""Every awkward file through `extract`, and every video through an untrained merge and encode.
+"""Run every awkward file through `extract`, and every video through an untrained merge and encode.
 
     python bench/awkward.py MEDIA_DIR OUT_DIR [--codec ffv1]
 
-Writes OUT_DIR/awkward.md: a row a file with what came out. A row is right when each command
-either worked or failed with exit code 1 and one line. MEDIA_DIR holds `awkward/` and `videos/`.
+Writes OUT_DIR/awkward.md with one row per file. A row passes if each command either worked or
+failed with exit code 1 and a one-line message. MEDIA_DIR holds `awkward/` and `videos/`.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def faceloom(*arguments: str | Path) -> Outcome:
 
 
 def untrained_model(media: Path, work: Path) -> Path:
-    """A Quick96 after its first iteration, made once and copied into each workspace."""
+    """A Quick96 model after one iteration, made once and copied into each workspace."""
     donor = work / "donor"
     if not (donor / "model").is_dir():
         clip = media / "awkward" / "three_frames.mp4"

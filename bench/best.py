@@ -1,15 +1,15 @@
-"""Which choice of N faces serves a swap best: final, final-fast, chance, the sharpest, or best?
+"""Compare selections of N faces: final, final-fast, random, the sharpest, and best.
 
     python bench/best.py FOLDER [--counts 200 500 1000] [--towards FOLDER] [--seeds 3]
                          [--prefix TEXT …]
 
-For each choice two things are told. The objective that `best` maximises (curate/best.py), as a
-part of what all faces reach: best should win there, that is what it is made for. And, for a judge
-of its own that knows nothing of the objective: how many occupied cells of a plain grid (yaw in
-10°, pitch in 10°, mouth closed, half or wide open, eyes open or closed, smile or none, light from
-the left, the middle or the right) hold at least one chosen face, how many hold a sharp one (above
-the faceset's median), and the chosen faces' mean sharpness, size and part hidden.
-`--prefix` takes only faces whose file name starts so: one person of a mixed folder.
+Two scores are reported for each selection. The first is the objective that `best` maximises
+(curate/best.py), as a fraction of what all faces together reach; best should win it by design. The
+second is independent of that objective: how many occupied cells of a plain grid (yaw in 10°,
+pitch in 10°, mouth closed, half or wide open, eyes open or closed, smile or none, light from the
+left, the middle or the right) contain a selected face, how many contain a sharp one (above the
+faceset's median), and the mean sharpness, size and occlusion of the selection.
+`--prefix` uses only files whose names start with it: one person of a mixed folder.
 """
 
 from __future__ import annotations
@@ -24,10 +24,9 @@ from numpy.typing import NDArray
 
 from faceloom.core import Cancel, FaceloomError, NullProgress
 from faceloom.curate import FaceTable
+from faceloom.curate.orders import SortContext, columns_needed, parse_keys, sort_faces
 from faceloom.curate.orders.best import make_problem
-from faceloom.curate.orders.order import columns_needed, parse_keys, sort_faces
-from faceloom.curate.orders.ordering import SortContext
-from faceloom.stages.measure.run import measure_faces
+from faceloom.stages.measure import measure_faces
 
 METHODS = ("best", "final", "final-fast", "final-no-blur", "sharpness")
 
@@ -99,7 +98,7 @@ def main() -> None:
             took = time.perf_counter() - start
             report(name, table, rows, problem.value(rows) / everything, took)
             if name.startswith("final") and len(rows) != count:
-                # The final methods seldom keep what was asked: best with as many is the fair one.
+                # The final methods rarely keep exactly the requested number: compare equal counts.
                 same = sort_faces(
                     table, parse_keys("best"), SortContext(count=len(rows), towards=towards)
                 ).ordering.rows

@@ -1,13 +1,13 @@
-"""Groups by person against who it truly is: purity, faces missed, pairs, seconds.
+"""Compare groups by person with the truth: purity, missed faces, pairs, seconds.
 
     python bench/clusters.py FACES [--threshold 0.45] [--hard 12] [--sheet groups.png]
     python bench/clusters.py FACES --blank
 
 FACES is a folder of faces extracted from the shared clips and photos, copied together under names
-`<clip>_<w|f>_<frame>_<k>.jpg` and `photo_<w|f>_<photo>_<k>.jpg` (w whole_face, f full_face). Who is
-who was judged by eye, and is below. `--hard N` shrinks every tenth face to N pixels, of the 112
-that SFace sees, before its vector is taken. `--blank` makes the vector of blurred faces anew that
-`faceloom/identify/blank.py` holds, and prints it.
+`<clip>_<w|f>_<frame>_<k>.jpg` and `photo_<w|f>_<photo>_<k>.jpg` (w whole_face, f full_face). The
+true identities were labelled by eye; they are below. `--hard N` shrinks every tenth face to N
+pixels (SFace sees 112) before computing its vector. `--blank` recomputes the vector of blurred
+faces that is stored in `faceloom/identify/blank.py`, and prints it.
 """
 
 from __future__ import annotations
@@ -25,13 +25,18 @@ import numpy as np
 
 from faceloom.core import Cancel, NullProgress
 from faceloom.curate import FaceTable
-from faceloom.curate.groups.clusters import THRESHOLD
 from faceloom.faces import FaceRecord, read_face
 from faceloom.identify import Identifier, align_face, blank_direction
-from faceloom.stages.curate.cluster_groups import COLUMNS, Grouped, group_faces
-from faceloom.stages.curate.cluster_show import write_groups_sheet
-from faceloom.stages.measure.run import measure_faces
+from faceloom.settings.curate import SAME_GROUP
+from faceloom.stages.curate.cluster import (
+    COLUMNS,
+    Grouped,
+    group_faces,
+    write_groups_sheet,
+)
+from faceloom.stages.measure import measure_faces
 
+# Clip → its person, or the person of each track (0, 1, …, as numbered by an extraction of 2026-11).
 CLIPS: dict[str, str | tuple[str, ...]] = {
     "foreman_cif": "foreman",
     "four_people_call_grid": ("kitchen", "terrace", "turning", "webcam"),
@@ -49,7 +54,7 @@ CLIPS: dict[str, str | tuple[str, ...]] = {
     "woman_turning_to_profile": "grey-woman",
     "woman_webcam_reading": "webcam",
 }
-"""Clip → its person, or that of each track (0, 1, …, as an extraction of 2026-11 numbers them)."""
+# Photos of a person with several pictures; every other photo shows a different person.
 PHOTOS = {
     "man_green_shirt_turned_0": "turning",
     "man_white_bald_48_0": "bald",
@@ -61,11 +66,10 @@ PHOTOS = {
     "woman_wide_angle_15cm_0": "lisa",
     "woman_wide_angle_60cm_0": "lisa",
 }
-"""Photos of one person; every other face of a photo is a person of its own."""
 
 
 def person(name: str, record: FaceRecord) -> str:
-    """Whose face the file shows."""
+    """The true identity of a file."""
     stem = Path(name).stem
     photo = re.fullmatch(r"photo_[wf]_(.*)", stem)
     if photo:
@@ -84,7 +88,7 @@ def shrunk(face: np.ndarray, side: int) -> np.ndarray:
 
 
 def with_hard(table: FaceTable, side: int) -> tuple[FaceTable, np.ndarray]:
-    """The table with every tenth face's vector taken of a shrunk picture, and which those are."""
+    """The table with every tenth vector computed from a shrunk picture, and the rows of those."""
     identifier = Identifier()
     vectors = np.array(table.column("embedding"))
     rows = np.arange(0, len(table), 10)
@@ -148,7 +152,7 @@ def make_blank(paths: list[Path]) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("faces", type=Path)
-    parser.add_argument("--threshold", type=float, default=THRESHOLD)
+    parser.add_argument("--threshold", type=float, default=SAME_GROUP)
     parser.add_argument("--hard", type=int)
     parser.add_argument("--sheet", type=Path)
     parser.add_argument("--blank", action="store_true")
@@ -158,7 +162,7 @@ def main() -> None:
         return
     start = time.perf_counter()
     table = measure_faces(options.faces, COLUMNS, progress=NullProgress(), cancel=Cancel())
-    print(f"measured, or read from the index: {time.perf_counter() - start:.1f} s")
+    print(f"measured or read from the index: {time.perf_counter() - start:.1f} s")
     truth = np.array([person(p.name, r) for p, r in zip(table.paths, table.records, strict=True)])
     if options.hard:
         table, rows = with_hard(table, options.hard)

@@ -1,11 +1,11 @@
-"""What each part of a training added: likeness and picture error of every kept state of a model.
+"""Measure likeness and picture error of every saved state of a model.
 
     python bench/course.py WORKSPACE [--name NAME] [--faces 40] [--sheet PICTURE] [--threads 1]
 
-For the snapshots, the backups and the present state, in the order of their iterations: the model
-swaps the same faces of dst, and SFace compares them with src's and dst's mean; dst's own faces are
-rebuilt, and differ from what they were by so many levels of 255 inside their masks. The sheet has a
-row a state: src, dst and the swaps of a few faces.
+Covers snapshots, backups and the current state, in order of their iterations. Each state swaps the
+same faces of dst; SFace compares the swaps with the mean of src and of dst. The error is the mean
+difference between dst's faces and their reconstruction inside their masks, in levels of 255. The
+sheet has one row per state: src, dst and the swaps of a few faces.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from faceloom.samples import load_samples, plain_batch
 
 
 def kept_states(folder: ModelFolder) -> list[tuple[int, str, ModelFolder]]:
-    """(iteration, what it is, where), by iteration; one of each iteration."""
+    """(iteration, kind, path) by iteration, one per iteration."""
     found = {}
     for kind, entries in (("backup", list_backups(folder)), ("", list_snapshots(folder))):
         for entry in entries:

@@ -1,11 +1,11 @@
-"""How long each sort method takes on a folder of faces, and how its ends look.
+"""Time each sort method on a folder of faces, and show both ends of its result.
 
     python bench/curate.py FOLDER [--sheets DIR] [--only NAME …] [--count 2000] [--take N]
 
-First all measures are taken (or read, where the folder's index has them): that is told once. Then
-each method sorts the ready table, and its seconds and the process's peak memory are told. With
-`--sheets` a picture a method is written: its first and last 20 faces, and 20 of what it drops.
-Nothing is moved or renamed; the folder gets an index if it may be written.
+All measures are taken first, or read from the folder's index; that time is reported once. Then
+each method sorts the table, and its time and the peak memory are reported. `--sheets` writes one
+picture per method: its first and last 20 faces, and 20 of those it drops. Nothing is moved or
+renamed; the folder gets an index if it is writable.
 """
 
 from __future__ import annotations
@@ -18,11 +18,10 @@ from pathlib import Path
 import numpy as np
 
 from faceloom.core import Cancel, FaceloomError, NullProgress
-from faceloom.curate.orders.order import METHODS, columns_needed, parse_keys, sort_faces
-from faceloom.curate.orders.ordering import SortContext
+from faceloom.curate.orders import METHODS, SortContext, columns_needed, parse_keys, sort_faces
 from faceloom.media import write_image
-from faceloom.stages.curate.sort_show import sort_sheet
-from faceloom.stages.measure.run import measure_faces
+from faceloom.stages.curate.sort import sort_sheet
+from faceloom.stages.measure import measure_faces
 
 
 def peak_mib() -> int:

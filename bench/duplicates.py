@@ -1,13 +1,13 @@
-"""Duplicates a strength: how many, in how many seconds; whether copies are found; pairs to look at.
+"""Count duplicates per strength, time the search, and check that copies are found.
 
     python bench/duplicates.py FACES [--sheets DIR] [--copies 50]
     python bench/duplicates.py --made 100000
 
-FACES is any folder of faces, best a whole clip's. `--sheets` writes pairs (kept, dropped) of each
-strength that the one below it does not find: look at them before a limit is changed. `--copies`
-encodes faces again (JPEG quality 75, 50, 30; half the size) and tells how many are found as
-duplicates of their originals at strength 0, and how many neighbours in FACES are, at that strength.
-`--made` takes faces made of numbers alone, whose poses wander as a head does.
+FACES is any folder of faces, ideally of a whole clip. `--sheets` writes the pairs (kept, dropped)
+that each strength finds and the one below it does not: look at them before changing a limit.
+`--copies` re-encodes faces (JPEG quality 75, 50, 30; half the size) and reports how many are found
+as duplicates of their originals at strength 0, and how many other faces match at that strength.
+`--made` uses synthetic faces whose poses wander like those of a moving head.
 """
 
 from __future__ import annotations
@@ -23,11 +23,10 @@ import numpy as np
 
 from faceloom.core import Cancel, NullProgress
 from faceloom.curate import FaceTable
-from faceloom.curate.groups.duplicates import STRENGTHS, FaceTraits, find_duplicates
+from faceloom.curate.groups import STRENGTHS, FaceTraits, find_duplicates
 from faceloom.faces import encode_face, read_face
-from faceloom.stages.curate.cluster_show import write_pairs_sheet
-from faceloom.stages.curate.dedupe import COLUMNS, DedupeConfig, duplicates_of
-from faceloom.stages.measure.run import measure_faces
+from faceloom.stages.curate.dedupe import COLUMNS, duplicates_of, write_pairs_sheet
+from faceloom.stages.measure import measure_faces
 
 SHOWN = 50
 
@@ -39,9 +38,7 @@ def measure(folder: Path) -> FaceTable:
 def dropped(table: FaceTable, strength: int) -> tuple[list[tuple[int, int]], float]:
     """(kept, dropped) pairs, and seconds."""
     start = time.perf_counter()
-    found = duplicates_of(
-        table, DedupeConfig(strength=strength), progress=NullProgress(), cancel=Cancel()
-    )
+    found = duplicates_of(table, strength, progress=NullProgress(), cancel=Cancel())
     seconds = time.perf_counter() - start
     return [(int(found.kept_for[row]), int(row)) for row in found.dropped], seconds
 
@@ -75,7 +72,7 @@ def real(folder: Path, sheets: Path | None) -> None:
 
 
 def copies(folder: Path, count: int) -> None:
-    """Whether copies of faces, encoded again, are found at strength 0."""
+    """Report whether re-encoded copies of faces are found at strength 0."""
     paths = sorted(folder.glob("*.jpg"))
     paths = [paths[i] for i in np.linspace(0, len(paths) - 1, min(count, len(paths))).astype(int)]
     for how in ("75", "50", "30", "half"):

@@ -1,9 +1,9 @@
-"""Extraction speed: decode to written faces of one clip, and the share of each step.
+"""Measure extraction speed from decoding to written faces, and the share of each step.
 
     python bench/extract.py CLIP [--size 512] [--repeat 3]
 
-The clip is extracted into a temporary workspace, `repeat` times; the best run counts, since other
-work on the machine only ever slows a run down.
+Extracts the clip into a temporary workspace `repeat` times and reports the best run, since other
+work on the machine only slows a run down.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def main() -> None:
     rates = ", ".join(f"{item.fps:.1f}" for item, _ in runs)
     print(f"{options.clip.name}: {result.frames} frames, {result.faces} faces of {options.size} px")
     print(f"best {result.fps:.1f} frames/s on {os.cpu_count()} cores (all: {rates})")
-    print(f"CPU time {1000 * cpu_s / result.frames:.1f} ms a frame")
+    print(f"CPU time {1000 * cpu_s / result.frames:.1f} ms per frame")
     for step, share in result.busy.items():
         per_frame = 1000 * share * result.seconds / result.frames
         cpu = result.cpu_ms[step]

@@ -1,16 +1,16 @@
-"""Training under faults at random iterations: what happens, and what the model's log says.
+"""Inject faults into trainings at random iterations, and show what the model's log says.
 
     python bench/faults.py WORKSPACE [--iterations 300] [--seed 0]
 
-Each fault meets a small SAEHD of its own in the workspace, whose facesets must be there:
+Each fault hits a small SAEHD model of its own in the workspace, which must have facesets:
 
-* a gradient that is not a number, in one step;
-* a collapse: the learning rate a thousand times what it was, for a while;
-* a full disk at saves: the model's folder is on a file system of its own (tmpfs: needs root) that
-  something fills for a time, and later frees;
+* a NaN gradient in one step;
+* a collapse: the learning rate is a thousand times too high for a while;
+* a full disk while saving: the model's folder is on a small file system (tmpfs, needs root) that is
+  filled for a while and then freed;
 * SIGKILL, after which the same command runs again.
 
-The last must give the losses of an undisturbed run, bit for bit.
+The last one must give the same losses as an undisturbed run, bit for bit.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ def report(title: str, folder: ModelFolder, process: subprocess.Popen[str]) -> N
         print(f"  {event.iteration:6d} {event.kind:12s} {event.message[:150]}")
     state = read_state(folder)
     losses = load_history(folder, state).values
-    print(f"  ends at {state.iteration}, loss {losses[-20:].mean():.4f}, risk {state.risk}")
+    print(f"  ended at {state.iteration}, loss {losses[-20:].mean():.4f}, risk {state.risk}")
 
 
 def wait_for(folder: ModelFolder, iteration: int) -> None:
@@ -104,7 +104,7 @@ def full_disk(workspace: Path, name: str, iterations: int) -> None:
         print(f"disk full after iteration {read_state(folder).iteration}")
         time.sleep(8)
         ballast.unlink()
-        print(f"disk free again; the saved state is of iteration {read_state(folder).iteration}")
+        print(f"disk free again; the saved state is from iteration {read_state(folder).iteration}")
         report("full disk", folder, process)
     finally:
         subprocess.run(["umount", "-l", str(folder.path)], check=True)
@@ -139,7 +139,7 @@ def main() -> None:
     if hasattr(os, "geteuid") and os.geteuid() == 0:
         full_disk(workspace, f"{stamp}-full", iterations)
     else:
-        print("\nfull disk: left out, it needs root")
+        print("\nfull disk: skipped, needs root")
     calm, killed = f"{stamp}-calm", f"{stamp}-kill"
     start(workspace, calm, iterations).communicate()
     process = start(workspace, killed, iterations)

@@ -1,12 +1,13 @@
-"""Hostile and damaged faceset files, opened in every way there is: what happens.
+"""Open hostile and damaged faceset files in every possible way.
 
     python bench/hostile.py [--count 1000] [--seed 0] [--kept FOLDER]
 
-`count` files by chance and every attack that has a name (see `hostile_files.py`) are opened in
-processes with 3 GiB of address space: faces read and decoded with their masks, listed with an
-index, packs and zip files unpacked and imported, metadata restored. Each must work or end in one
-`FaceloomError` of one line. Counted are other exceptions, dead processes, programs started, files
-written outside the folder, processor time above two seconds and memory. `--kept` keeps what failed.
+Random damage (`count` files) and all known attacks (see `hostile_files.py`) are opened in processes
+with 3 GiB of address space: faces are read and decoded with their masks and listed with an index,
+packs and zip files are unpacked and imported, metadata is restored. Each must work or end in one
+`FaceloomError` with a one-line message. Counted as failures: other exceptions, dead processes,
+started programs, files written outside the folder, more than two seconds of CPU time, excessive
+memory. `--kept` keeps the files that failed.
 """
 
 from __future__ import annotations
@@ -35,11 +36,11 @@ BATCH = 100
 _PROGRAMS = ("os.system", "os.exec", "os.posix_spawn", "os.fork", "subprocess.Popen", "pickle.")
 
 
-# --- in the process that may be harmed
+# --- in the process under attack
 
 
 def open_everything(folder: Path, kind: str, data: bytes) -> tuple[list[str], float]:
-    """Open one file in every way: the `FaceloomError`s met, and the seconds of the slowest way.
+    """Open one file in every way; returns the `FaceloomError`s and the seconds of the slowest way.
 
     Any other exception goes on.
     """
@@ -111,25 +112,28 @@ def _stage(run: Callable[..., Any], config: Any) -> None:
 
 
 def _import(path: Path) -> None:
-    from faceloom.stages.faceset.transfer import ImportFacesConfig, run_import
+    from faceloom.stages.faceset.config import ImportFacesConfig
+    from faceloom.stages.faceset.transfer import run_import
 
     _stage(run_import, ImportFacesConfig(faceset=str(path.parent / "imported"), source=path))
 
 
 def _unpack(path: Path) -> None:
-    from faceloom.stages.faceset.pack import UnpackConfig, run_unpack
+    from faceloom.stages.faceset.config import UnpackConfig
+    from faceloom.stages.faceset.pack import run_unpack
 
     _stage(run_unpack, UnpackConfig(faceset=str(path.parent / "out"), archive=path))
 
 
 def _restore(folder: Path) -> None:
-    from faceloom.stages.faceset.metadata import RestoreConfig, run_restore
+    from faceloom.stages.faceset.config import RestoreMetadataConfig
+    from faceloom.stages.faceset.metadata import run_restore
 
-    _stage(run_restore, RestoreConfig(faceset=str(folder)))
+    _stage(run_restore, RestoreMetadataConfig(faceset=str(folder)))
 
 
 def child(work: Path, names: Sequence[str]) -> None:
-    """Open the files of those names in `work`; a line of JSON each on standard output."""
+    """Open these files in `work`; prints one line of JSON per file to stdout."""
     for module in ("metadata", "pack", "transfer"):
         import_module(f"faceloom.stages.faceset.{module}")  # before the limits and the watch
     box = work / "box"
@@ -140,7 +144,7 @@ def child(work: Path, names: Sequence[str]) -> None:
         if event.startswith(_PROGRAMS):
             alarms.append(event)
         if event == "open" and isinstance(arguments[2], int) and arguments[2] & 3:
-            place = os.path.normpath(here / os.fsdecode(arguments[0]))  # quicker than Path's
+            place = os.path.normpath(here / os.fsdecode(arguments[0]))  # faster than Path
             if not place.startswith((str(box), "/dev/null")):
                 alarms.append(f"write {place}")
 
@@ -165,11 +169,11 @@ def _peak() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss << 10
 
 
-# --- in the process that looks on
+# --- in the supervising process
 
 
 def attack(work: Path, made: Sequence[Made]) -> list[dict[str, Any]]:
-    """Open all files, batch by batch; what became of each."""
+    """Open all files in batches; returns the outcome of each."""
     (work / "files").mkdir()
     (work / "box").mkdir()
     names: list[str] = []
@@ -200,7 +204,7 @@ def attack(work: Path, made: Sequence[Made]) -> list[dict[str, Any]]:
 
 
 def failures(work: Path, results: Sequence[dict[str, Any]]) -> list[str]:
-    """What went wrong, a line each; none is what is wanted."""
+    """One line per failure; an empty list is the goal."""
     wrong: list[str] = []
     for number, one in enumerate(results):
         label = f"{number:05d} {one['kind']} ({one['what']})"
@@ -235,7 +239,7 @@ def table(results: Sequence[dict[str, Any]]) -> str:
 
 
 def chosen_files(count: int, seed: int, *, attacks: int | None = None) -> list[Made]:
-    """`count` files by chance, and all named attacks or some of them."""
+    """`count` randomly damaged files, and all or some of the named attacks."""
     rng = np.random.default_rng(seed)
     good = good_files()
     named = list(purposeful(good))

@@ -1,7 +1,7 @@
-"""Faceset files that are damaged or mean harm, made by chance from good ones.
+"""Damaged and malicious faceset files, made at random from good ones.
 
-Each is a (kind, what was done to it, its bytes). The kinds are the files that a faceset may come
-in: faces as JPEG and PNG, packs, zip files, saved metadata of both forms, and an index.
+Each is a tuple: kind, what was done to it, its bytes. The kinds are all formats that a faceset can
+have: faces as JPEG and PNG, packs, zip files, saved metadata of both forms, and an index.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ from faceloom.faces.metadata import SavedFace, write_meta_dat, write_saved
 from faceloom.geometry import MODEL_POINTS_3D, frame_to_face, transform_points
 
 KINDS = ("jpg", "png", "pak", "zip", "meta.dat", "jsonl", "index")
+# Code in a hostile file would create a file with this name.
 CANARY = "canary"
-"""A file of this name is what code in a hostile file would make."""
 Made = tuple[str, str, bytes]
 
 
 def good_face(suffix: str = ".jpg", seed: int = 0) -> bytes:
-    """A small face with everything that a face can carry."""
+    """A small face with all metadata that a face can have."""
     rng = np.random.default_rng(seed)
     source = (MODEL_POINTS_3D[:, :2] * 2 + np.array([500, 400])).astype(np.float32)
     matrix = frame_to_face(source, 96, "whole_face")
@@ -97,7 +97,7 @@ def _block(path: Path) -> bytes:
     return read_blocks(path)[0] or b""
 
 
-# --- by chance
+# --- random damage
 
 
 def _flip(data: bytearray, rng: np.random.Generator) -> None:
@@ -126,7 +126,7 @@ def _noise(data: bytearray, rng: np.random.Generator) -> None:
 
 
 def _extreme(data: bytearray, rng: np.random.Generator) -> None:
-    """Numbers at the ends of what they can be, anywhere a length or size may stand."""
+    """Replace a possible length or size, anywhere in the file, by an extreme value."""
     width = int(rng.choice([1, 2, 4, 8]))
     value = (0, 1, (1 << 8 * width) - 1, 1 << (8 * width - 1))[int(rng.integers(4))]
     for _ in range(int(rng.integers(1, 4))):
@@ -147,7 +147,7 @@ _MUTATIONS: tuple[Callable[[bytearray, np.random.Generator], None], ...] = (
 
 
 def mutated(good: dict[str, bytes], rng: np.random.Generator) -> Iterator[Made]:
-    """Without end: good files with one to three things done to them."""
+    """An endless stream of good files, each damaged in one to three ways."""
     while True:
         for kind in KINDS:
             data = bytearray(good[kind])
@@ -158,7 +158,7 @@ def mutated(good: dict[str, bytes], rng: np.random.Generator) -> Iterator[Made]:
             yield kind, "+".join(_MUTATIONS[n].__name__[1:] for n in chosen), bytes(data)
 
 
-# --- on purpose
+# --- attacks
 
 
 class _Evil:
@@ -170,7 +170,7 @@ class _Evil:
 
 
 def evil_pickles() -> dict[str, bytes]:
-    """Pickles that run code, or take all memory or time, where they are believed."""
+    """Pickles that run code or exhaust memory or time if a reader trusts them."""
     touch = f"touch {CANARY}"
     deep = b"]" * 20_000 + b"a" * 19_999 + b"."
     laughs = (
@@ -225,7 +225,7 @@ def _png_of(w: int, h: int, rows: bytes = b"") -> bytes:
 
 
 def purposeful(good: dict[str, bytes]) -> Iterator[Made]:
-    """Every attack that has a name."""
+    """All named attacks."""
     for name, evil in evil_pickles().items():
         if len(evil) <= 65_533:
             segment = segment_bytes(APP15, evil)

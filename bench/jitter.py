@@ -1,17 +1,17 @@
-"""Landmark jitter before and after smoothing, and what smoothing costs: lag, blinks, lips.
+"""Measure landmark jitter before and after smoothing, and its cost: lag, blinks, lips.
 
     python bench/jitter.py CLIP… [--strength 0.5] [--draw FOLDER]
 
 For the first track of each clip, in pixels of a 256 px full_face crop:
 
-* jitter: mean of |x[t-1] - 2 x[t] + x[t+1]| over all points. It holds the head's true acceleration
-  as well, so the picture's own motion is measured, too: optical flow of the skin between brows and
-  nose, which knows nothing of landmarks. "off the picture" is how far the landmarks' steps are from
-  the flow's: less is better, and it would grow if true motion were smoothed away.
-* lag: where the cross-correlation of the smoothed with the raw motion peaks, in frames, to a part
-  of a frame; and how far smoothed points lie from raw ones in the fastest tenth of the frames.
-* blinks and lips: how far eyes close and the mouth opens at the five strongest instants, smoothed
-  over raw.
+* jitter: mean of |x[t-1] - 2 x[t] + x[t+1]| over all points. It includes the true acceleration of
+  the head, so the motion of the picture itself is measured too: optical flow of the skin between
+  brows and nose, independent of landmarks. "off the picture" is the difference between the steps
+  of the landmarks and the flow: lower is better, and it rises if true motion is smoothed away.
+* lag: the peak of the cross-correlation of smoothed and raw motion, with subframe precision; and
+  the distance between smoothed and raw points in the fastest tenth of the frames.
+* blinks and lips: how far the eyes close and the mouth opens at the five strongest moments,
+  smoothed relative to raw.
 
 `--draw` writes crops of consecutive frames with raw (red) and smoothed (green) points.
 """
@@ -26,11 +26,12 @@ from typing import Any
 import cv2
 import numpy as np
 
-from faceloom.detect import open_finder
+from faceloom.detect import SceneCuts, Tracker, open_finder
 from faceloom.geometry import crop_area, frame_to_face, transform_points, warp_to_face
 from faceloom.media import Footage, open_footage, write_image
-from faceloom.stages.extract.pipeline import BusyTimes, found_frames
-from faceloom.stages.extract.window import settled_frames, span_of
+from faceloom.stages.extract.extraction import BusyTimes
+from faceloom.stages.extract.frame import ExtractedFrame
+from faceloom.stages.extract.smoothing import Window, span_of
 
 STEADY = [*range(27, 36), 36, 39, 42, 45]
 Array = Any
@@ -38,7 +39,7 @@ Array = Any
 
 @dataclass
 class Course:
-    """A track's points in its frames, `n 68 2`, and by how much to scale to a 256 px crop."""
+    """Landmarks of a track, `n 68 2`, and the scale to a 256 px crop."""
 
     first: int
     raw: Array
@@ -48,30 +49,27 @@ class Course:
 
 
 def follow(footage: Footage, strength: float) -> Course:
-    """The longest unbroken course of the clip's first track."""
+    """The longest continuous part of the clip's first track."""
     finder, aspect = open_finder(), footage.info.pixel_aspect
     span = span_of(footage.info, tracking=True, smooth=strength)
     raw: dict[int, Array] = {}
 
     def found():
-        for item in found_frames(
-            footage.frames(),
-            finder,
-            pixel_aspect=aspect,
-            tracking=True,
-            state={},
-            times=BusyTimes(),
-        ):
-            for face in item.faces:
+        tracker, cuts = Tracker(), SceneCuts()
+        for frame in footage.frames():
+            if cuts.update(frame.image):
+                tracker.cut()
+            faces = finder.find(frame.image, tracker.seeds(), pixel_aspect=aspect)
+            item = ExtractedFrame(frame, found=tracker.update(frame.time, faces))
+            for face in item.found:
                 if face.track == 0:
-                    raw[item.frame.index] = face.landmarks
+                    raw[frame.index] = face.landmarks
             yield item
 
+    window = Window(finder, span, strength, aspect)
     smooth = {
         item.frame.index: face.landmarks
-        for item in settled_frames(
-            found(), finder, span, smooth=strength, pixel_aspect=aspect, times=BusyTimes()
-        )
+        for item in window.finish_frames(found(), BusyTimes())
         for face in item.faces
         if face.track == 0
     }
@@ -90,7 +88,7 @@ def acceleration(points: Array) -> Array:
 
 
 def picture_motion(footage: Footage, course: Course, count: int) -> Array:
-    """Steps of the steady points' centre as the pictures themselves show them, `count-1 2`."""
+    """Motion of the rigid points' centre by optical flow, `count-1 2`."""
     centre = course.raw[:, STEADY].mean(axis=1)
     steps: list[Array] = []
     before = None
@@ -105,7 +103,7 @@ def picture_motion(footage: Footage, course: Course, count: int) -> Array:
 
 
 def flow(before: Array, after: Array, points: Array, guess: Array, centre: Array) -> Array:
-    """How `centre` moves with the texture around `points`; NaN where there is too little."""
+    """Motion of `centre` with the texture around `points`; NaN if there is too little texture."""
     mask = np.zeros_like(before)
     low, high = np.maximum(points.min(axis=0), 0).astype(int), points.max(axis=0).astype(int)
     mask[low[1] : high[1], low[0] : high[0]] = 255
@@ -142,7 +140,7 @@ def lag(course: Course) -> tuple[float, float]:
 
 
 def eyes(points: Array) -> Array:
-    """Height over width of the eyes."""
+    """Height divided by width of the eyes."""
     tall = [(37, 41), (38, 40), (43, 47), (44, 46)]
     height = sum(np.linalg.norm(points[:, a] - points[:, b], axis=1) for a, b in tall) / 2
     width = sum(
@@ -152,14 +150,14 @@ def eyes(points: Array) -> Array:
 
 
 def mouth(points: Array) -> Array:
-    """Height over width of the inner lips."""
+    """Height divided by width of the inner lips."""
     return np.linalg.norm(points[:, 62] - points[:, 66], axis=1) / np.linalg.norm(
         points[:, 60] - points[:, 64], axis=1
     )
 
 
 def amplitude(course: Course, measure: Any, sign: int) -> float:
-    """Strength of the five strongest instants, smoothed over raw."""
+    """Strength of the five strongest moments, smoothed relative to raw."""
     raw, smooth = measure(course.raw), measure(course.smooth)
     rest = np.median(raw)
     top = np.argsort(sign * raw)[-5:]

@@ -1,13 +1,13 @@
-"""Kill extract, train and merge at random instants; each must go on as if nothing had happened.
+"""Kill extract, train and merge at random moments; each must resume without a trace.
 
     python bench/kill9.py --kills 10            # all three
     python bench/kill9.py train --kills 3 --frames 40
 
-Each stage runs once undisturbed in a copy of one small workspace made from the demo's clips. In
-another copy it is started again and again and ended by SIGKILL at a random instant of its run,
-then let through to the end. Both outcomes must be the same: the same files with the same bytes
-(faces with their records, losses and weights, merged frames and masks), and no temporary files.
-A stage that ends before it is killed counts as a finished run: it is compared, and starts afresh.
+Each stage runs once undisturbed in a copy of a small workspace made from the demo's clips. In
+another copy it is started repeatedly and ended by SIGKILL at a random moment, and finally runs to
+the end. Both results must be identical: the same files with the same bytes (faces with their
+metadata, losses and weights, merged frames and masks), and no temporary files. A stage that ends
+before it is killed counts as a completed run: it is compared, and starts again from scratch.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from pathlib import Path
 from faceloom.core import Cancel, NullProgress
 from faceloom.core.vocabulary import SIDES
 from faceloom.stages import new
+from faceloom.stages.config import NewConfig
 from faceloom.stages.demo.clips import clip_path, make_clip
 
 MODEL = "killed"
@@ -68,7 +69,7 @@ def merged(workspace: Path) -> Outcome:
 
 
 def commands(iterations: int) -> dict[str, tuple[list[list[str]], Callable[[Path], Outcome]]]:
-    """Each stage's command lines, and what it leaves."""
+    """The command lines of each stage, and the files it produces."""
     shape = [part for key, value in SMALL.items() for part in ("--set", f"{key}={value}")]
     train = ["train", "SAEHD", "--name", MODEL, "--iterations", str(iterations), "--device", "cpu"]
     train += ["--precision", "fp32", "--threads", "1", "--set", "save_every_s=0.5", *shape]
@@ -101,7 +102,7 @@ def run_through(lines: list[list[str]], workspace: Path, log: Path) -> float:
 
 
 def run_until_killed(lines: list[list[str]], workspace: Path, log: Path, after_s: float) -> bool:
-    """Run, and kill at that instant; False when it ended before."""
+    """Run and kill after that time; False if it ended before."""
     until = time.monotonic() + after_s
     for arguments in lines:
         process = faceloom(arguments, workspace, log)
@@ -130,7 +131,7 @@ def compare(expected: Outcome, found: Outcome, workspace: Path) -> list[str]:
 def make_base(folder: Path, frames: int) -> None:
     for side in SIDES:
         make_clip(folder, side, frames, 2, progress=NullProgress(), cancel=Cancel())
-    config = new.NewConfig(
+    config = NewConfig(
         workspace=folder,
         src=clip_path(folder, "src"),
         dst=clip_path(folder, "dst"),
@@ -141,7 +142,7 @@ def make_base(folder: Path, frames: int) -> None:
 
 
 def torture(stage: str, base: Path, root: Path, kills: int, iterations: int, seed: int) -> bool:
-    """One stage's kills; returns whether all came out right. `base` ends up with the stage done."""
+    """Test one stage; returns whether all results match. Completes the stage in `base`."""
     lines, outcome = commands(iterations)[stage]
     generator = random.Random(f"{seed} {stage}")
     log, whole, victim = root / f"{stage}.log", root / "whole", root / "victim"

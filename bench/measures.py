@@ -1,8 +1,8 @@
-"""What measuring faces costs: CPU time a face for each measure, and a folder's time in all.
+"""Measure the cost of face measures: CPU time per face for each, and for a folder in all.
 
     python bench/measures.py FOLDER [--faces 200] [--threads N] [--each 40]
 
-Copies some faces of FOLDER (spread over it) to a temporary folder; FOLDER itself is not touched.
+Copies some faces, spread over FOLDER, to a temporary folder; FOLDER itself is not touched.
 """
 
 from __future__ import annotations
@@ -17,9 +17,8 @@ import cv2
 
 from faceloom.core import Cancel, NullProgress
 from faceloom.faces import INDEX_NAME, Faceset
-from faceloom.stages.measure.columns import COLUMNS, KINDS, kinds_for
-from faceloom.stages.measure.one import MEASURES, Face, Measurer
-from faceloom.stages.measure.run import measure_faces
+from faceloom.stages.measure import COLUMNS, measure_faces
+from faceloom.stages.measure.kinds import KINDS, Face, Measurer, kinds_for
 
 GROUPS = {
     "record": ("pitch_deg", "yaw_deg", "source_size", "rect_area"),
@@ -33,7 +32,7 @@ GROUPS = {
 
 
 def each(folder: Path, count: int) -> None:
-    """CPU time a face of each kind of measure, in one thread, with the picture decoded."""
+    """CPU time per face of each kind of measure, in one thread, with the picture decoded."""
     cv2.setNumThreads(1)
     faces = list(Faceset(folder))[:count]
     measurer = Measurer({kind.group for kind in KINDS.values()}, progress=NullProgress())
@@ -50,13 +49,13 @@ def each(folder: Path, count: int) -> None:
             face = Face(path, record, measurer)
             assert face.image.size and face.gray.size and face.mask.size
             start = time.thread_time()
-            MEASURES[kind.name](face)
+            kind.measure(face)
             spent += time.thread_time() - start
         print(f"{kind.name:22} {1e3 * spent / len(faces):7.2f} ms")
 
 
 def whole(folder: Path, threads: int) -> None:
-    """Time of `measure_faces` for groups of columns, without and with what the index holds."""
+    """Time of `measure_faces` for groups of columns, without and with cached values."""
     for name, columns in GROUPS.items():
         (folder / INDEX_NAME).unlink(missing_ok=True)
         list(Faceset(folder))
@@ -74,7 +73,7 @@ def whole(folder: Path, threads: int) -> None:
             f"again {1e3 * seconds[1]:6.1f} ms"
         )
     size = (folder / INDEX_NAME).stat().st_size
-    print(f"index with everything: {size / len(table) / 1024:.1f} KiB a face")
+    print(f"index with everything: {size / len(table) / 1024:.1f} KiB per face")
 
 
 def main() -> None:

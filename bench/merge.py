@@ -1,10 +1,10 @@
-"""CPU milliseconds a frame of compositing and of writing PNG, without the network.
+"""Measure CPU milliseconds per frame for compositing and PNG writing, without the network.
 
     python bench/merge.py [--threads 1] [--rounds 15]
 
-Frames are gradients with a little noise, which is hard on PNG; the face's landmarks span a third of
-the frame's height. The median of the rounds is shown: CPU time of all threads, so that other work
-on the machine does not count.
+Frames are gradients with a little noise, which is hard to compress as PNG; the face spans a third
+of the frame's height. Reports the median of the rounds in CPU time of all threads, so other work on
+the machine does not count.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
-"""Where a training step's time goes, in classes: convolutions, copies, losses, optimizer, …
+"""Show where the time of a training step goes: convolutions, copies, losses, optimizer, …
 
     python bench/profile_step.py [--case saehd-df-ud] [--precision bf16] [--threads 2]
                                  [--device cpu] [--batch 4] [--steps 3] [--ops 12] [--compiled]
 
-The profiler's own work makes a step longer: the shares count, not the seconds. `--ops` lists the
-operations that take the most.
+The profiler slows the step down: read the shares, not the seconds. `--ops` sets how many of the
+most expensive operations are listed.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from train_step import CASES, WARM_UP, make_model
 
 from faceloom.core.threads import wait_briefly
 
+# Class → substrings of the names of operations and kernels; the first match counts.
 CLASSES: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("convolution, backward", ("convolution_backward", "wgrad", "dgrad", "conv_bwd")),
     ("convolution, forward", ("convolution", "conv", "fprop", "implicit_gemm")),
@@ -25,7 +26,6 @@ CLASSES: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("casts and copies", ("copy", "_to_copy", "cat", "contiguous", "memcpy", "clone", "fill")),
     ("compiled kernels", ("triton",)),
 )
-"""Class → parts of operations' and kernels' names; the first that fits counts."""
 
 
 def main() -> None:
@@ -61,7 +61,7 @@ def main() -> None:
 
 
 def _profile(options: argparse.Namespace) -> list[Any]:
-    """Events of some steps; those of an optimizer's update are marked."""
+    """Events of some steps; those of the optimizer's update are marked."""
     import torch
     from torch.profiler import ProfilerActivity, profile
 
@@ -102,7 +102,7 @@ def _class_of(name: str) -> str:
 
 def _show(title: str, times: Counter[str], steps: int, count: int) -> None:
     total = sum(times.values())
-    print(f"{title:40s}  ms a step  share")
+    print(f"{title:40s}    ms/step  share")
     for name, spent in times.most_common(count):
         print(f"{name[:40]:40s} {spent / 1e3 / steps:10.1f} {spent / total:6.1%}")
     print()

@@ -1,13 +1,13 @@
-"""Faces found on stills and clips against the truth: recall and false finds, a row a file.
+"""Compare faces found on stills and clips with the truth: recall and false finds per file.
 
     python bench/recall.py MEDIA_DIR [--detector NAME]… [--turns auto|off] [--no-tracking]
                            [--every 20] [--only TEXT] [--draw DIR]
 
-`faces.json` counts the faces of each still, and of each frame of the group clips, by eye; a clip
-without an entry shows one face, but for those of `EXCEPTIONS`. With tracking every frame of a clip
-is looked at, as extraction does, and every nth is counted; without it only every nth is looked at,
-each for itself. Face counts cannot tell a false find in a frame from one that makes up for a miss;
-draw the frames and look.
+`faces.json` has the number of faces, counted by eye, for each still and each frame of the group
+clips; a clip without an entry shows one face, except for `EXCEPTIONS`. With tracking, every frame
+of a clip is searched as in extraction, and every nth is counted; without it, only every nth frame
+is searched, on its own. Counts cannot distinguish a false find from one that makes up for a miss
+in the same frame; use `--draw` and look.
 """
 
 from __future__ import annotations
@@ -28,21 +28,21 @@ VIDEOS = {".mp4", ".mkv", ".gif", ".avi", ".webm", ".ts"}
 
 
 def foreman(index: int) -> range:
-    """The camera pans away from the man: at 185 half of his face is cut off, at 190 all of it."""
+    """The camera pans away from the man: half of his face is cut off at 185, all of it at 190."""
     return range(1, 2) if index < 185 else range(2) if index < 190 else range(1)
 
 
+# Clip → correct numbers of faces in a frame.
 EXCEPTIONS: Mapping[str, Callable[[int], range]] = {
     "foreman_cif.mp4": foreman,
-    # A second person's face is cut off by the picture's right edge: found or not, both are right.
+    # The right edge cuts off a second person's face: finding it or not are both correct.
     "sign_man_hand_at_mouth.mkv": lambda _: range(1, 3),
 }
-"""Clip to the numbers of faces that are right in a frame."""
 
 
 @dataclass
 class Sums:
-    """Of one file, or of several."""
+    """Counts of one file, or of several."""
 
     faces: int = 0
     found: int = 0
@@ -83,7 +83,7 @@ def drawn(image: np.ndarray, faces: list[FoundFace]) -> np.ndarray:
 def looked_at(
     path: Path, finder: FaceFinder, every: int, tracking: bool, sums: Sums
 ) -> Iterator[tuple[Frame, list[FoundFace]]]:
-    """Every nth frame with its faces, found with the help of the frames between or without."""
+    """Every nth frame with its faces, found with or without tracking over the frames between."""
     footage = open_footage(path)
     tracker, cuts = Tracker(), SceneCuts()
     for frame in footage.frames():
@@ -122,7 +122,7 @@ def measure(
 
 
 def files(media: Path, only: str) -> list[tuple[Path, Callable[[int], range]]]:
-    """Stills and clips with what is right in each."""
+    """Stills and clips with the correct counts."""
     truth: dict[str, int] = json.loads((media / "faces.json").read_text())
     names = [name for name in truth if Path(name).suffix.lower() not in VIDEOS]
     names += [f"videos/{path.name}" for path in sorted((media / "videos").iterdir())]
@@ -140,12 +140,12 @@ def files(media: Path, only: str) -> list[tuple[Path, Callable[[int], range]]]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("media", type=Path)
-    parser.add_argument("--detector", action="append", help="may be repeated; a,b merges two")
+    parser.add_argument("--detector", action="append", help="repeatable; a,b combines two")
     parser.add_argument("--landmarker", default="mesh-478")
     parser.add_argument("--turns", choices=["auto", "off"], default="auto")
     parser.add_argument("--no-tracking", dest="tracking", action="store_false")
     parser.add_argument("--every", type=int, default=20)
-    parser.add_argument("--only", default="", help="files whose name has this in it")
+    parser.add_argument("--only", default="", help="only files whose name contains this")
     parser.add_argument("--draw", type=Path)
     options = parser.parse_args()
     if options.draw:

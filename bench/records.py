@@ -1,11 +1,11 @@
-"""How a faceset of very many faces opens, sorts and is renamed.
+"""Measure how a very large faceset opens, sorts and is renamed.
 
     python bench/records.py [--count 100000] [--folder DIR]
 
-Makes that many tiny faces with all their metadata in a temporary folder (or DIR, where they stay
-and are used again), and tells in a fresh process each: the first opening (every file is read), the
-second one, all records, a sort by a record's measure with the renames, undo, and the measure
-cache (128 numbers a face). Memory is the growth of the resident set over what the modules take.
+Creates that many tiny faces with full metadata in a temporary folder (or in DIR, where they stay
+and are used again). Reports, each in a fresh process: the first opening (every file is read), the
+second one, reading all records, a sort by a stored value with renaming, undo, and the measure cache
+(128 numbers per face). Memory is the growth of the resident set beyond that of the modules.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ SIZE_PX = 16
 
 
 def make(folder: Path, count: int) -> None:
-    """`count` faces of a person who looks about; files some minutes old."""
+    """Create `count` faces with varying poses; the files are some minutes old."""
     rng = np.random.default_rng(0)
     noise = rng.integers(0, 256, (4, 4, 3)).astype(np.uint8)
     picture = np.asarray(cv2.resize(noise, (SIZE_PX, SIZE_PX)), np.uint8)
@@ -91,7 +91,7 @@ def rss_mb() -> float:
 
 
 def cpu_s() -> float:
-    """CPU time of this process and of those that it started."""
+    """CPU time of this process and its children."""
     used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
     return sum(usage.ru_utime + usage.ru_stime for usage in used)
 
@@ -116,7 +116,7 @@ def measure(folder: Path, what: str) -> dict[str, float | str]:
 
 
 def sort(folder: Path) -> str:
-    """By yaw, as `faceset sort` would rename."""
+    """Rename by yaw, as `faceloom sort` does."""
     start = time.perf_counter()
     faces = [(own.pose[1], path) for path, r in Faceset(folder) if (own := r.own) and own.pose]
     faces.sort()
@@ -181,7 +181,7 @@ def main() -> None:
                 f"{figures['mb'] * 1024 / count:5.2f} KiB a face  {figures.get('note', '')}"
             )
         size = (folder / INDEX_NAME).stat().st_size
-        print(f"index {size / 1e6:.1f} MB, {size / count / 1024:.2f} KiB a face")
+        print(f"index {size / 1e6:.1f} MB, {size / count / 1024:.2f} KiB per face")
 
 
 if __name__ == "__main__":

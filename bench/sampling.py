@@ -1,9 +1,9 @@
-"""How many training samples one core draws in a second of its time; how fast a faceset loads.
+"""Measure training samples per core and second, and how fast a faceset loads.
 
     python bench/sampling.py [--resolution 128] [--batch 4] [--threads 1] [--device cpu] [FACESET]
 
-Without a faceset, random pictures are drawn from; the work is the same. Batches are drawn as a
-training draws them, with the C library keeping freed memory.
+Without a faceset, random pictures are used; the work is the same. Batches are drawn as in training,
+with the C library keeping freed memory.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=4)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--device", default="cpu")
-    parser.add_argument("--seconds", type=float, default=3.0, help="for each row")
+    parser.add_argument("--seconds", type=float, default=3.0, help="per row")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     device = torch.device(arguments.device)
@@ -72,7 +72,7 @@ def make_store(
             faceset, size_px=resolution, face_type="full_face", device=device, threads=threads
         )
         elapsed = time.perf_counter() - began
-        print(f"loaded {len(store)} faces in {elapsed:.2f} s, {len(store) / elapsed:.0f} a second")
+        print(f"loaded {len(store)} faces in {elapsed:.2f} s, {len(store) / elapsed:.0f} per s")
         return store
     generator = torch.Generator().manual_seed(1)
     planes = torch.randint(
@@ -85,7 +85,7 @@ def make_store(
 def measure(
     store: SampleStore, settings: AugmentSettings, resolution: int, batch: int, seconds: float
 ) -> list[float]:
-    """Samples a second of CPU time (of wall time on another device), of each of many batches."""
+    """Samples per second of CPU time (wall time on other devices) for each of many batches."""
     clock = time.process_time if store.device.type == "cpu" else time.perf_counter
     generator = torch.Generator().manual_seed(1)
     rates: list[float] = []

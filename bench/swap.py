@@ -1,9 +1,9 @@
-"""Hold a finished result against its dst footage: frames, size, rate, duration, untouched pixels.
+"""Compare a finished result with its dst footage: frames, size, rate, duration, pixels.
 
     python bench/swap.py WORKSPACE RESULT [--lossless] [--sheet PICTURE]
 
 The result is decoded with PyAV alone. With `--lossless` (a result encoded with FFV1 or lossless
-H.264) every pixel whose mask is 0 must equal the footage's bit for bit.
+H.264), every pixel whose mask is 0 must equal the footage bit for bit.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from faceloom.media import open_footage, read_image
 
 
 def stamps(path: Path) -> tuple[list[Fraction], tuple[int, int], Fraction]:
-    """Time stamps in order, (h, w), average rate: from the packets alone."""
+    """Time stamps in order, (h, w) and average rate, from the packets alone."""
     with av.open(str(path)) as container:
         stream = container.streams.video[0]
         times = sorted(
@@ -59,13 +59,13 @@ def compare(workspace: Workspace, result: Path, *, lossless: bool) -> None:
             worst = max(worst, int(delta[free].max(initial=0)))
             untouched += int(delta.max() == 0)
     print(f"pixels outside the masks {outside}, changed {changed}, by at most {worst} levels")
-    print(f"frames wholly untouched {untouched}")
+    print(f"untouched frames {untouched}")
     if lossless and changed:
         raise SystemExit("a lossless result changed pixels outside the mask")
 
 
 def sheet(workspace: Workspace, result: Path, picture: Path, moments: int = 6) -> None:
-    """dst above result, moments from left to right, cut to the middle where the head is."""
+    """dst above the result, in time order from left to right, cropped to the centre."""
     footage = workspace.footage("dst")
     assert isinstance(footage, Path)
     total = len(open_footage(footage))
@@ -87,7 +87,7 @@ def sheet(workspace: Workspace, result: Path, picture: Path, moments: int = 6) -
 
 
 def likeness(workspace: Workspace, result: Path, every: int = 4) -> None:
-    """SFace cosine of the result's faces to the mean of src's faceset and of dst's."""
+    """SFace cosine of the result's faces to the mean of each faceset."""
     identifier, finder = Identifier(), open_finder()
     people = {}
     for side in ("src", "dst"):

@@ -1,20 +1,21 @@
-"""Time one training step: seconds, memory, and how much of the convolutions' own speed it reaches.
+"""Time one training step: seconds, memory, and the share of the convolutions' own speed.
 
     python bench/train_step.py [--steps 12] [--threads 2] [--device cpu] [--only saehd-df-ud]
                                [--precision fp32|bf16] [--batch 4] [--clock wall|cpu]
                                [--compiled] [--plain-memory] [--plan]
 
-The steps run under `kept_memory`, as in the trainer; `--plain-memory` leaves it out. Each case runs
-in a process of its own, so that peak memory is the case's: what the process grew by since its
-libraries were loaded, on a GPU what PyTorch had allocated.
+The steps run under `kept_memory`, as in the trainer; `--plain-memory` turns that off. Each case
+runs in its own process, so peak memory is that of the case: the growth of the process since its
+libraries were loaded, or on a GPU what PyTorch had allocated.
 
 `share`: each convolution of the step is run alone, with the same shapes and precision, forward and
-both ways back, by PyTorch's own layers; the sum of their best times, as a part of the step's best.
-It may pass 100 %, since some of the step's gradients are computed in a faster way than PyTorch's.
+both backward passes, by PyTorch's own layers. The share is the sum of their best times divided by
+the best time of the step. It can exceed 100 %, since some gradients in the step are computed in a
+faster way than PyTorch's.
 
-`--clock cpu` counts the process's own time, for a machine that others use, with `--threads 1`.
-`--plan` sets beside it what `faceloom train --plan` foretells. On CUDA also: MFU (operations a
-second as a part of the card's data sheet) and idle (part of the time in which no kernel ran).
+`--clock cpu` measures the CPU time of the process, for a machine under other load, with
+`--threads 1`. `--plan` adds what `faceloom train --plan` predicts. On CUDA also: MFU (operations
+per second relative to the card's data sheet) and idle (share of time without a running kernel).
 """
 
 from __future__ import annotations
@@ -50,14 +51,14 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
     ),
     "saehd-df-ud-320": ("SAEHD", {"archi": "df-ud", "resolution": 320}),
 }
+# Run without --only; the others are for GPUs.
 USUAL = ("saehd-df-ud", "saehd-liae-ud", "saehd-liae-udt", "amp", "quick96")
-"""What runs without --only: the others are for GPUs."""
 WARM_UP = 3
 
 
 def main() -> None:
     options = _options()
-    wait_briefly()  # in this process's environment, which the cases' processes take over
+    wait_briefly()  # set in this environment, which the processes of the cases inherit
     print("case                   best s  median s  cpu s/step  peak MB  conv s  share", end="")
     print("  plan s  plan MB" if options.plan else "", end="")
     print("   MFU  idle" if options.device.startswith("cuda") else "")
@@ -139,14 +140,14 @@ def measure_case(name: str, precision: Any, options: argparse.Namespace) -> str:
 
 
 def _steps(name: str, precision: Any, options: argparse.Namespace) -> tuple[str, float]:
-    """A row's first columns, and the best step's seconds."""
+    """The first columns of a row, and the seconds of the best step."""
     import torch
 
     from faceloom.training.planning.noise import train_on_noise
 
     cuda = options.device.startswith("cuda")
     clock = time.process_time if options.clock == "cpu" else time.perf_counter
-    torch.nn.Conv2d(8, 8, 3)(torch.rand(1, 8, 8, 8)).sum().backward()  # load what is lazy
+    torch.nn.Conv2d(8, 8, 3)(torch.rand(1, 8, 8, 8)).sum().backward()  # trigger lazy loading
     before = _resident_mb()
     model = make_model(
         name,
@@ -173,7 +174,7 @@ def _steps(name: str, precision: Any, options: argparse.Namespace) -> tuple[str,
 
 
 def timed(work: Callable[[], object], *, cuda: bool, clock: Callable[[], float]) -> float:
-    """Seconds of `work`, on a GPU until it is done there."""
+    """Seconds that `work` takes, including the GPU's part."""
     import torch
 
     start = clock()

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import ast
+import importlib.util
+import pkgutil
 import subprocess
 import sys
+from inspect import signature
 from pathlib import Path
 
 import pytest
 
 import faceloom
 from faceloom.core import InputError
+from faceloom.stages.catalog import STAGES
 from tiny_clips import write_clip
 
 
@@ -31,35 +36,61 @@ def test_stage_by_fields_or_by_configuration(tmp_path: Path) -> None:
     assert Workspace.open(made.workspace).footage("dst") == clip
     assert inspect(path=clip).credentials.state == "unsigned"
     assert inspect(InspectConfig(path=clip)).media["frames"] == 6
-    assert "Look at one file" in inspect.__doc__
+    assert inspect.__doc__ == InspectConfig.__doc__
     with pytest.raises(InputError, match="pth"):
         inspect(pth=clip)
     with pytest.raises(TypeError, match="not both"):
         inspect(InspectConfig(path=clip), path=clip)
 
 
-def test_merge_is_the_stage_and_the_package(tmp_path: Path) -> None:
-    """`faceloom.compositing` names both; whichever was imported first, both uses work."""
-    code = (
-        "{first}\n"
-        "from faceloom import FaceloomError, merge\n"
-        "import faceloom.compositing.settings as settings\n"
-        "assert settings.MergeSettings is faceloom.compositing.MergeSettings\n"
-        "try: merge(workspace='/nowhere')\n"
-        "except FaceloomError as error: print(error)\n"
-    )
-    for first in ("import faceloom.compositing", "from faceloom import merge"):
-        result = subprocess.run(
-            [sys.executable, "-c", "import faceloom\n" + code.format(first=first)],
-            capture_output=True,
-            text=True,
-            timeout=120,
-        )
-        assert result.returncode == 0, result.stderr
-        assert "/nowhere" in result.stdout
+@pytest.fixture(scope="module")
+def api_stub():
+    path = Path(__file__).resolve().parent.parent / "scripts" / "api_stub.py"
+    spec = importlib.util.spec_from_file_location("api_stub", path)
+    assert spec and spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_types_are_in_step_with_the_catalog(api_stub) -> None:
+    written = api_stub.STUB.read_text("utf-8")
+    assert written == api_stub.stub(), "run python scripts/api_stub.py"
+    assert api_stub.STUB.with_name("py.typed").is_file()
+
+
+def test_every_typed_name_is_there(api_stub) -> None:
+    tree = ast.parse(api_stub.STUB.read_text("utf-8"))
+    names = {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}
+    names |= {
+        alias.asname
+        for node in tree.body
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+        if alias.asname
+    }
+    assert set(dir(faceloom)) - {"__version__"} <= names
+    for name in names:
+        assert getattr(faceloom, name).__name__ == name
+
+
+def test_signatures_say_what_may_be_given() -> None:
+    """The same fields, in the same order, with the same defaults as the configuration."""
+    for stage in STAGES:
+        kind = stage.settings()
+        parameters = dict(signature(getattr(faceloom, stage.python_name)).parameters)
+        assert list(parameters) == ["config", *kind.model_fields, "progress", "cancel"]
+        required = {name for name, field in kind.model_fields.items() if field.is_required()}
+        assert {n for n, one in parameters.items() if one.default is one.empty} == required
+
+
+def test_names_do_not_hide_packages(tmp_path: Path) -> None:
+    """A function of the API must not have the name of a package, which would replace it."""
+    packages = {one.name for one in pkgutil.iter_modules(faceloom.__path__)}
+    assert not packages & set(dir(faceloom))
 
 
 def test_unknown_name() -> None:
     with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
         _ = faceloom.nonsense
-    assert {"extract", "train", "merge", "ExtractConfig", "Workspace"} <= set(dir(faceloom))
+    assert {"extract", "merge", "ExtractConfig", "Workspace"} <= set(dir(faceloom))

@@ -3,98 +3,97 @@
 The stages of the command line are functions here. Each takes its configuration, or the
 configuration's fields as keywords, and returns what the stage made:
 
-    from faceloom import Workspace, extract, merge, train
+    from faceloom import TrainConfig, extract, train
 
     extract(workspace="cast", side="src")
     train(TrainConfig(workspace="cast", iterations=5000), progress=my_progress)
 
-Every name is loaded when it is first used, so that `import faceloom` stays cheap.
+Every name is loaded when it is first used, so `import faceloom` is cheap. Their types are in
+`__init__.pyi`, which `scripts/api_stub.py` writes from the catalog of stages.
 """
 
 from __future__ import annotations
 
+import inspect as _inspect
 from collections.abc import Callable
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from faceloom.core.errors import FaceloomError as FaceloomError
-    from faceloom.core.events import Cancel as Cancel
-    from faceloom.core.events import NullProgress as NullProgress
-    from faceloom.core.events import Progress as Progress
-    from faceloom.workspace.layout import Workspace as Workspace
+from faceloom.stages.catalog import STAGES, Stage
 
-_STAGES = {
-    "cluster": "faceloom.stages.curate.cluster",
-    "coverage": "faceloom.stages.curate.coverage",
-    "dedupe": "faceloom.stages.curate.dedupe",
-    "demo": "faceloom.stages.demo.run",
-    "doctor": "faceloom.stages.doctor",
-    "encode": "faceloom.stages.encode",
-    "extract": "faceloom.stages.extract.run",
-    "frames": "faceloom.stages.frames",
-    "inspect": "faceloom.stages.inspect",
-    "merge": "faceloom.stages.merge.run",
-    "new": "faceloom.stages.new",
-    "run": "faceloom.stages.run",
-    "sort": "faceloom.stages.curate.sort",
-    "train": "faceloom.stages.train.run",
-}
-_HOMES = {
+HOMES = {
     "Cancel": "faceloom.core.events",
+    "CancelledError": "faceloom.core.errors",
     "FaceloomError": "faceloom.core.errors",
+    "FormatError": "faceloom.core.errors",
+    "InputError": "faceloom.core.errors",
+    "MediaError": "faceloom.core.errors",
+    "ModelError": "faceloom.core.errors",
     "NullProgress": "faceloom.core.events",
     "Progress": "faceloom.core.events",
+    "Result": "faceloom.core.result",
+    "RightsError": "faceloom.core.errors",
+    "UsageError": "faceloom.core.errors",
+    "WeightsError": "faceloom.core.errors",
     "Workspace": "faceloom.workspace.layout",
-    **{f"{stage.capitalize()}Config": home for stage, home in _STAGES.items()},
 }
+_FUNCTIONS = {stage.python_name: stage for stage in STAGES}
+_CONFIGS = {stage.config.partition(":")[2]: stage for stage in STAGES}
 
 
 def __getattr__(name: str) -> Any:
+    value = _find(name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*HOMES, *_FUNCTIONS, *_CONFIGS, "__version__"})
+
+
+def _find(name: str) -> Any:
     if name == "__version__":
         from importlib.metadata import version
 
         return version("faceloom")
-    if name in _HOMES:
-        return getattr(import_module(_HOMES[name]), name)
-    if name in _STAGES:
-        return _stage_function(name)
+    if name in HOMES:
+        return getattr(import_module(HOMES[name]), name)
+    if name in _FUNCTIONS:
+        return _stage_function(_FUNCTIONS[name])
+    if name in _CONFIGS:
+        return _CONFIGS[name].settings()
+    if name[0].isupper():
+        # A result. The stage of the same name first, since to ask each would load all of them.
+        likely = name.removesuffix("Result") + "Config"
+        for stage in sorted(STAGES, key=lambda one: not one.config.endswith(f":{likely}")):
+            for result in stage.results():
+                if result.__name__ == name:
+                    return result
     raise AttributeError(f"module 'faceloom' has no attribute {name!r}")
 
 
-def __dir__() -> list[str]:
-    return sorted({*globals(), *_HOMES, *_STAGES})
-
-
-def _run_stage(
-    stage: str,
-    config: Any = None,
-    *,
-    progress: Progress | None = None,
-    cancel: Cancel | None = None,
-    **fields: Any,
-) -> Any:
+def _stage_function(stage: Stage) -> Callable[..., Any]:
+    """The stage as a function of its configuration, or of the configuration's fields."""
     from faceloom.core.config import validate
     from faceloom.core.events import Cancel, NullProgress
 
-    module = import_module(_STAGES[stage])
-    if config is None:
-        config = validate(getattr(module, f"{stage.capitalize()}Config"), fields, where=stage)
-    elif fields:
-        raise TypeError(f"{stage}() takes a configuration or its fields, not both")
-    return module.run(config, progress=progress or NullProgress(), cancel=cancel or Cancel())
+    kind, name = stage.settings(), stage.python_name
 
+    def call(config: Any = None, *, progress: Any = None, cancel: Any = None, **fields: Any) -> Any:
+        if config is None:
+            config = validate(kind, fields, where=name)
+        elif fields:
+            raise TypeError(f"{name}() takes a configuration or its fields, not both")
+        return stage.function()(
+            config, progress=progress or NullProgress(), cancel=cancel or Cancel()
+        )
 
-def _stage_function(stage: str) -> Callable[..., Any]:
-    def call(
-        config: Any = None,
-        *,
-        progress: Progress | None = None,
-        cancel: Cancel | None = None,
-        **fields: Any,
-    ) -> Any:
-        return _run_stage(stage, config, progress=progress, cancel=cancel, **fields)
-
-    call.__name__ = call.__qualname__ = stage
-    call.__doc__ = import_module(_STAGES[stage]).run.__doc__
+    call.__name__ = call.__qualname__ = name
+    call.__module__ = __name__
+    call.__doc__ = kind.__doc__
+    given = _inspect.signature(call).parameters
+    fields = _inspect.signature(kind).parameters.values()
+    call.__signature__ = _inspect.Signature(  # type: ignore[attr-defined]
+        [given["config"], *fields, given["progress"], given["cancel"]]
+    )
     return call

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import subprocess
@@ -60,7 +61,7 @@ def test_every_command_shows_an_example(
     ("arguments", "message"),
     [
         (["extrat"], "did you mean 'extract'"),
-        (["-v", "doctor"], "a command comes first"),
+        (["-v", "doctor"], "give the command first"),
         (["--bogus"], "unknown option --bogus"),
         (["new"], "WORKSPACE"),
         (["new", "w", "extra"], "extra"),
@@ -75,7 +76,7 @@ def test_every_command_shows_an_example(
         (["merge", "--set", "codec=h265"], "add --to-video"),
         (["merge", "--codec", "h265"], "add --to-video"),
         (["run", "--set", "foo=1"], "stage.key=value"),
-        (["weights", "fetch", "--nope"], "faceloom weights fetch --help"),
+        (["weights", "fetch", "--nope"], "faceloom weights"),
     ],
 )
 def test_wrong_usage_is_two(
@@ -86,7 +87,7 @@ def test_wrong_usage_is_two(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("sys.stdin", open(os.devnull))  # noqa: PTH123, SIM115
+    monkeypatch.setattr("sys.stdin", io.StringIO())
     assert run_command(arguments) == 2
     captured = capsys.readouterr()
     assert captured.out == ""
@@ -148,14 +149,12 @@ def test_help_shows_no_defaults_that_say_nothing(
 
 
 def fake_command(monkeypatch: pytest.MonkeyPatch, outcome: BaseException | int | None) -> None:
-    import faceloom.cli.doctor
-
     def doctor() -> int | None:
         if isinstance(outcome, BaseException):
             raise outcome
         return outcome
 
-    monkeypatch.setattr(faceloom.cli.doctor, "doctor", doctor)
+    monkeypatch.setattr("faceloom.cli.stage.stage_command", lambda stage, **_: doctor)
 
 
 @pytest.mark.parametrize(
@@ -210,7 +209,7 @@ def test_new_and_inspect_from_outside(tmp_path: Path) -> None:
     assert json.loads(result.stdout)["rights"]["src"]["ground"] == "own"
     result = faceloom("inspect", "b.mp4", cwd=tmp_path)
     assert result.returncode == 0
-    assert "carries no content credentials" in result.stdout
+    assert "credentials: none" in result.stdout
     for wrong in ("nothing.mp4", "cast"):
         result = faceloom("inspect", wrong, cwd=tmp_path)
         assert result.returncode == 1
@@ -238,7 +237,7 @@ def test_ctrl_c_saves_then_aborts(tmp_path: Path, stops: bool) -> None:
     code = (
         "import os, signal, sys, time\n"
         "from pathlib import Path\n"
-        "import faceloom.cli.doctor, faceloom.cli.main\n"
+        "import faceloom.cli.main, faceloom.cli.stage\n"
         "from faceloom.cli.common import run_stage\n"
         "from faceloom.core import Settings\n"
         "def run(config, *, progress, cancel):\n"
@@ -250,7 +249,7 @@ def test_ctrl_c_saves_then_aborts(tmp_path: Path, stops: bool) -> None:
         "    os.kill(os.getpid(), signal.SIGINT)\n"
         "    time.sleep(30)\n"
         "def doctor(): run_stage(run, Settings())\n"
-        "faceloom.cli.doctor.doctor = doctor\n"
+        "faceloom.cli.stage.stage_command = lambda stage, **_: doctor\n"
         "sys.exit(faceloom.cli.main.run_command(['doctor']))"
     )
     result = subprocess.run(
@@ -269,17 +268,62 @@ def test_ctrl_c_saves_then_aborts(tmp_path: Path, stops: bool) -> None:
 
 
 @pytest.mark.parametrize(
-    ("option", "told"),
+    ("arguments", "message"),
     [
-        ("--image-size", "image_size: must be a whole number or estimated (got 'huge'). See:"),
-        ("--smooth", '--smooth: unable to convert "huge" into a number. See:'),
+        ("--image-size huge", "--image-size: must be a whole number or estimated (got 'huge')."),
+        ("--image-size 3", "--image-size: must be at least 64 or estimated (got 3)."),
+        ("--smooth huge", "--smooth: must be a number (got 'huge')."),
+        ("--face-type whole_fac", "--face-type: unknown value 'whole_fac'; did you mean"),
+        ("--set image_size=3", "--set image_size: must be at least 64 or estimated (got 3)."),
+        ("--set imagesize=3", "--set: unknown setting 'imagesize'; did you mean 'image_size'?"),
+        ("--imag-size 3", "unknown option --imag-size; did you mean --image-size?"),
+        ("--smooth 1 --smooth 0", "--smooth is given more than once."),
+        ("--image-size", "--image-size needs a value."),
+        ("more", "unexpected argument 'more'."),
+        ("--restart --redo faces", "--redo and --restart: "),
+        ("--restart --set redo=faces", "--restart and --set redo: "),
     ],
 )
-def test_a_value_of_the_wrong_kind_is_told_in_a_users_words(
-    capsys: pytest.CaptureFixture[str], option: str, told: str
+def test_a_value_that_does_not_fit_names_its_place(
+    capsys: pytest.CaptureFixture[str],
+    arguments: str,
+    message: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    assert run_command(["extract", "dst", option, "huge"]) == 2
-    assert told in capsys.readouterr().err
+    create_workspace(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    assert run_command(["extract", "DST", *arguments.split()]) == 2
+    shown = capsys.readouterr().err
+    assert shown.startswith(f"faceloom: {message}"), shown
+    assert shown.endswith("See: faceloom extract --help\n") and shown.count("\n") == 1
+
+
+def test_a_wrong_value_in_the_file_names_file_and_table(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workspace = create_workspace(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    command = ["extract", "dst", "-w", "."]
+
+    def reason(text: str, *more: str) -> str:
+        workspace.file.write_text(text)
+        code = run_command([*command, *more])
+        shown = capsys.readouterr().err.removeprefix("faceloom: ").strip()
+        assert code == (2 if "See:" in shown else 1)
+        return shown
+
+    place = "faceloom.toml, [extract"
+    wrong = "[extract]\nimage_size = 3\n"
+    assert reason(wrong) == f"{place}] image_size: must be at least 64 (got 3)"
+    # A flag that wins mends it.
+    assert "image_size" not in reason(wrong, "--image-size", "128")
+    assert reason("[extract]\nsize = 3\n").startswith(f"{place}]: unknown setting 'size'; ")
+    # The table of the other side is not looked at.
+    parts = "[extract.src]\nimage_size = 3\n[extract.dst]\nsmooth = 7\n"
+    assert reason(parts) == f"{place}.dst] smooth: must be at most 1 (got 7)"
+    both = reason("[extract]\nrestart = true\n", "--redo", "faces")
+    assert both.startswith(f"{place}] restart and --redo: ")
 
 
 def test_ctrl_c_while_the_parser_loads_is_no_traceback(tmp_path: Path) -> None:
@@ -292,7 +336,7 @@ def test_ctrl_c_while_the_parser_loads_is_no_traceback(tmp_path: Path) -> None:
     result = subprocess.run(
         [sys.executable, "-c", "from faceloom.cli.main import main; main()", "doctor"],
         cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), *sys.path])},
         capture_output=True,
         text=True,
         timeout=20,
@@ -304,3 +348,12 @@ def test_ctrl_c_while_the_parser_loads_is_no_traceback(tmp_path: Path) -> None:
 def test_commands_name_functions_that_exist() -> None:
     for name in COMMANDS:
         assert build_app(name)[name] is not None
+
+
+def test_settings_of_the_workspace_in_the_current_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    create_workspace(tmp_path).file.write_text("[encode]\ncrf = 99\n")
+    monkeypatch.chdir(tmp_path)
+    assert run_command(["encode"]) == 1
+    assert "crf" in capsys.readouterr().err

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from pydantic import Field, model_validator
 
-from faceloom.cli.common import UsageError, build_config, emit, to_json
+from faceloom.cli.common import build_config, emit, run_stage
 from faceloom.cli.progress import (
     BarProgress,
     PlainProgress,
@@ -22,8 +22,9 @@ from faceloom.cli.progress import (
     format_duration,
     format_rate,
 )
-from faceloom.core import InputError, Settings
+from faceloom.core import FaceloomError, InputError, Settings, UsageError
 from faceloom.core.config import validate
+from faceloom.core.result import Result
 
 
 class Config(Settings):
@@ -74,12 +75,9 @@ def test_what_does_not_fit_is_told_in_one_short_line() -> None:
     assert told({"table": 3}).startswith("here: table: ")
 
 
-@dataclass
-class Result:
+@dataclass(frozen=True)
+class Made(Result):
     values: dict[str, Any]
-
-    def as_dict(self) -> dict[str, Any]:
-        return self.values
 
 
 def test_json_is_always_valid(capsys: pytest.CaptureFixture[str]) -> None:
@@ -90,10 +88,10 @@ def test_json_is_always_valid(capsys: pytest.CaptureFixture[str]) -> None:
         "inf": np.float32("inf"),
         "array": np.arange(3, dtype=np.float32),
         "nested": [Config(), {"k": (1, None, True)}],
-        "data": Result({"x": 1}),
+        "data": Made({"x": 1}),
     }
-    emit(Result(values), json=True)
-    assert json.loads(capsys.readouterr().out) == {
+    emit(Made(values), json=True)
+    assert json.loads(capsys.readouterr().out)["values"] == {
         "path": str(Path("a/é.mp4")),
         "time": "3/2",
         "nan": None,
@@ -102,13 +100,39 @@ def test_json_is_always_valid(capsys: pytest.CaptureFixture[str]) -> None:
         "nested": [{"workspace": ".", "size": 1, "word": "none"}, {"k": [1, None, True]}],
         "data": {"values": {"x": 1}},
     }
-    assert to_json("\udcff")
+
+
+def test_json_of_a_list_is_an_object_a_line(capsys: pytest.CaptureFixture[str]) -> None:
+    class Listed(Result):
+        def json_lines(self) -> list[dict[str, Any]]:
+            return [{"n": 1}, {"n": 2}]
+
+    emit(Listed(), json=True)
+    assert [json.loads(line) for line in capsys.readouterr().out.splitlines()] == [
+        {"n": 1},
+        {"n": 2},
+    ]
 
 
 def test_foreign_text_cannot_command_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
-    emit(Result({"title": "a\x1b[2Jb\r\nc\x9b"}), json=False)
+    emit(Made({"title": "a\x1b[2Jb\r\nc\x9b"}), json=False)
     shown = capsys.readouterr().out
-    assert shown == "title: a�[2Jb��c�\n"
+    assert shown == "values: title a�[2Jb��c�\n"
+
+
+def test_a_result_that_is_a_failure_ends_with_its_reason(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    class Lacking(Result):
+        def as_dict(self) -> dict[str, Any]:
+            return {"missing": "ffmpeg"}
+
+        def failure(self) -> str | None:
+            return "ffmpeg is missing"
+
+    with pytest.raises(FaceloomError, match="ffmpeg is missing"):
+        run_stage(lambda config, *, progress, cancel: Lacking(), Config())
+    assert capsys.readouterr().out == "missing: ffmpeg\n"
 
 
 def test_plain_progress_counts_from_threads() -> None:

@@ -8,13 +8,8 @@ from typing import Any
 
 import pytest
 
-from faceloom.cli.main import COMMANDS, run_command
+from faceloom.cli.main import run_command
 from small_models import save_small
-
-
-@pytest.fixture(autouse=True)
-def registered(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(COMMANDS, "model", ("faceloom.cli.model.app:app", "Models."))
 
 
 @pytest.fixture
@@ -34,38 +29,43 @@ def test_a_life(workspace: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (listed,) = answer(capsys, workspace, "list")["models"]
     assert (listed["name"], listed["class_name"], listed["iteration"]) == ("main", "SAEHD", 4)
     assert answer(capsys, workspace, "summary")["settings"]["ae_dims"] == 32
-    assert answer(capsys, workspace, "snapshot", "first")["iteration"] == 4
+    assert answer(capsys, workspace, "snapshot", "main", "--label", "first")["iteration"] == 4
     assert answer(capsys, workspace, "rename", "main", "anna")["new"] == "anna_SAEHD"
     assert answer(capsys, workspace, "copy", "anna", "ben")["iteration"] == 4
-    reset = answer(capsys, workspace, "reset", "inter", "decoder_src", "--name", "anna")
+    reset = answer(capsys, workspace, "reset", "anna", "inter", "decoder_src")
     assert reset["networks"] == ["inter", "decoder_src"]
-    kept = answer(capsys, workspace, "snapshots", "--name", "anna")["kept"]
+    kept = answer(capsys, workspace, "snapshots", "anna")["kept"]
+    assert kept == answer(capsys, workspace, "snapshots", "--name", "anna")["kept"]
     assert [entry["name"] for entry in kept] == [reset["snapshot"], "first"]
     assert answer(capsys, workspace, "backup", "--name", "anna")["backup"] == "00000004"
     assert len(answer(capsys, workspace, "backups", "--name", "anna")["kept"]) == 1
-    assert answer(capsys, workspace, "restore", "first", "--name", "anna")["kind"] == "snapshot"
+    assert answer(capsys, workspace, "restore", "anna", "first")["kind"] == "snapshot"
     assert answer(capsys, workspace, "forget", "first", "--name", "anna")["deleted"] == "first"
     assert answer(capsys, workspace, "delete", "ben", "--yes")["deleted"] == "ben_SAEHD"
     assert run_command(["model", "summary", "anna_SAEHD", "-w", str(workspace)]) == 0
     shown = capsys.readouterr().out
     assert "= Model Summary =" in shown
-    assert "went back to snapshot 'first'" in shown
+    assert "restored snapshot 'first'" in shown
 
 
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
-        (["summary", "nobody"], 1, "no trained model 'nobody' here"),
+        (["summary", "nobody"], 1, "no trained model 'nobody' in"),
         (["delete", "main"], 2, "add --yes"),
-        (["delete"], 2, "NAME"),
+        (["delete"], 2, "NAME is missing"),
+        (["rename", "--name", "main"], 2, "NEW_NAME is missing"),
+        (["restore"], 2, "STATE is missing"),
+        (["snapshot", "main"], 2, "label"),
+        (["backup", "main", "second"], 2, "second"),
         (["rename", "main", "a/b"], 1, "model name 'a/b'"),
         (["restore", "7"], 1, "no snapshot or backup '7'"),
-        (["reset", "inter_AB"], 1, "no network 'inter_AB', but encoder, inter"),
-        (["reset"], 1, "name the networks"),
-        (["snapshot", "a/b"], 1, "snapshot name 'a/b'"),
-        (["summary", "main", "--class", "H64"], 1, "unknown model class 'H64'"),
+        (["reset", "inter_AB"], 1, "no network 'inter_AB'; its networks: encoder, inter"),
+        (["reset"], 1, "names of the networks"),
+        (["snapshot", "--label", "a/b"], 1, "snapshot name 'a/b'"),
+        (["summary", "main", "--class", "H64"], 2, "--class: must be SAEHD, AMP, Quick96 or XSeg"),
         (["timelapse"], 1, "no rights record"),
-        (["timelapse", "--masked", "--morph"], 2, "choose one"),
+        (["timelapse", "--preview", "both"], 2, "--preview: must be plain, masked or morph"),
         (["timelapse", "--fps", "0"], 2, "fps"),
     ],
 )
@@ -108,3 +108,39 @@ def test_every_subcommand_shows_an_example(
     shown = capsys.readouterr().out
     assert "Example" in shown
     assert f"faceloom model {name}" in shown
+
+
+def test_the_model_is_named_by_its_place_or_by_a_flag(
+    workspace: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Every verb takes NAME and `--name NAME`; one word that must be something else is that."""
+    for name in ("a_SAEHD", "b_SAEHD"):
+        save_small(workspace / "model" / name, 2)
+    for verb, *rest in (
+        ["summary"],
+        ["snapshot", "--label", "first"],
+        ["snapshots"],
+        ["backup"],
+        ["backups"],
+        ["restore", "first"],
+        ["reset", "inter"],
+        ["forget", "first"],
+    ):
+        for words in (["a", *rest], [*rest, "--name", "a_saehd"]):
+            if words[0] == "a" or verb != "forget":
+                made = answer(capsys, workspace, verb, *words)
+                assert made.get("model", made.get("name", "")).removesuffix("_SAEHD") == "a"
+    named = ("--class", "saehd", "--name", "b", "--state")
+    answer(capsys, workspace, "snapshot", "b", "--label", "x")
+    assert answer(capsys, workspace, "forget", *named, "x")["deleted"] == "x"
+    assert answer(capsys, workspace, "rename", "--name", "b", "--as", "c")["new"] == "c_SAEHD"
+    assert answer(capsys, workspace, "copy", "d", "--name", "c")["new"] == "d_SAEHD"
+    assert answer(capsys, workspace, "delete", "--name", "d", "--yes")["deleted"] == "d_SAEHD"
+    answer(capsys, workspace, "delete", "c", "--yes")
+    # With one model a single word can only be the state, the name or the network.
+    answer(capsys, workspace, "snapshot", "--label", "y")
+    assert answer(capsys, workspace, "restore", "y")["restored"] == "y"
+    assert answer(capsys, workspace, "reset", "inter", "encoder")["networks"] == [
+        *("inter", "encoder"),
+    ]
+    assert answer(capsys, workspace, "rename", "z")["new"] == "z_SAEHD"

@@ -8,10 +8,10 @@ from typing import get_args
 import pytest
 
 from faceloom.checkpoints import ModelState
-from faceloom.cli import merge, run
 from faceloom.cli.main import run_command
 from faceloom.models import MODELS
-from faceloom.stages.train.config import ModelClassName, TrainConfig
+from faceloom.settings.models import ModelClassName
+from faceloom.stages.train.config import TrainConfig
 from faceloom.stages.train.run import chosen_folder
 from synthetic_faces import write_faceset
 
@@ -93,8 +93,6 @@ def test_the_model_that_is_there_needs_no_class(tmp_path: Path) -> None:
 
 def test_commands_know_every_class() -> None:
     assert set(get_args(ModelClassName)) == set(MODELS)
-    for command in (merge, run):
-        assert set(get_args(command.ModelWord)) == set(MODELS) - {"XSeg"}
 
 
 def test_model_classes_in_any_case(workspace: Path, capsys: pytest.CaptureFixture[str]) -> None:

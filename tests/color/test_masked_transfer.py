@@ -11,7 +11,7 @@ import torch
 from color_pictures import colourful
 from faceloom.color import TRANSFERS, TransferName
 from faceloom.color.batched import transfer_batch
-from faceloom.color.transport import SOT_DIRECTIONS, SOT_STEPS
+from faceloom.color.transfer import SOT_DIRECTIONS, SOT_STEPS
 
 MODES: tuple[TransferName, ...] = ("rct", "lct", "mkl", "idt", "sot")
 LINEAR: tuple[TransferName, ...] = ("rct", "lct", "mkl")

@@ -40,6 +40,27 @@ def test_no_more_items_are_read_than_the_window_holds() -> None:
     assert read == 100
 
 
+def test_no_more_items_are_under_way_than_the_budget_allows() -> None:
+    under_way = most = 0
+
+    def items() -> Iterator[int]:
+        nonlocal under_way, most
+        for size in [1, 1, 1, 6, 1, 20, 1] * 5:
+            under_way += size
+            # Those read while it is full: at most one beyond the budget.
+            most = max(most, under_way - size)
+            yield size
+
+    sizes = list[int]()
+    for size in ordered_map(
+        lambda size: size, items(), workers=2, ahead=50, cost=lambda size: size, budget=6
+    ):
+        under_way -= size
+        sizes.append(size)
+    assert sizes == [1, 1, 1, 6, 1, 20, 1] * 5
+    assert most <= 6
+
+
 def test_cancel_stops_reading_and_yields_what_is_under_way() -> None:
     cancel = Cancel()
     gate = threading.Event()

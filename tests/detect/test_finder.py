@@ -1,4 +1,4 @@
-"""The finder's logic, with a detector and landmarker whose truth is painted."""
+"""The finder's logic, with a detector and landmarker that see painted squares."""
 
 from __future__ import annotations
 
@@ -128,6 +128,6 @@ def test_specks_are_no_faces_unless_asked_for(detector: SquareDetector) -> None:
         assert len(FaceFinder(detector, TrustingLandmarker(), **options).find(image)) == count
 
 
-def test_unknown_names_are_told() -> None:
+def test_unknown_names_are_errors() -> None:
     with pytest.raises(InputError, match="yunet"):
         DETECTORS["retina"]

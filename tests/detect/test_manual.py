@@ -100,7 +100,7 @@ def test_only_shuts_out_detectors_and_tracks(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("angle_deg", [0, 17, 90, -120])
 def test_the_template_aligns_as_it_was_laid(angle_deg: float) -> None:
-    """Its crop is centred and turned as told: the alignment is the oracle."""
+    """Its crop is centred and turned as given: the alignment is the oracle."""
     center, size_px = (300.0, 200.0), 80.0
     marks = template_landmarks(center, size_px, angle_deg)
     assert marks.shape == (68, 2) and marks[30] == pytest.approx(center, abs=1e-4)
@@ -190,11 +190,11 @@ def test_a_frame_may_not_be_there_twice(tmp_path: Path) -> None:
         read_manual(tmp_path / "none.json")
 
 
-def test_a_face_beside_the_picture_is_told(tmp_path: Path) -> None:
+def test_a_face_outside_the_picture_is_an_error(tmp_path: Path) -> None:
     frame = {"name": "b", "faces": [{"rect": [9000, 2, 9100, 90]}]}
     finder = FaceFinder(None, TrustingLandmarker(), manual=face_file(tmp_path, frame))
     assert finder.find(canvas(), frame_name="a.png", frame_index=0) == []
-    with pytest.raises(InputError, match=r"frame b.png: .* 9000, 2, 9100, 90 lies beside"):
+    with pytest.raises(InputError, match=r"frame b.png: .* 9000, 2, 9100, 90 is outside"):
         finder.find(canvas(), frame_name="b.png", frame_index=1)
 
 

@@ -1,18 +1,14 @@
-"""Several detectors as one, turns that are always searched, and how names become a finder."""
+"""Several detectors as one, turns that are always searched, and suppression of boxes."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 
-from faceloom.core import InputError
 from faceloom.detect import (
     Detection,
     FaceFinder,
     MergedDetector,
-    default_side_px,
-    detector_names,
-    parse_turns,
 )
 from faceloom.detect.boxes import calibrated, suppressed
 from faceloom.detect.points import overlap, points_in_box
@@ -73,7 +69,7 @@ def test_merging_neither_loses_nor_invents(seed: int) -> None:
         assert any(d.rect == rect or overlap(d.rect, rect) > 0.2 for d in found)
 
 
-def test_who_found_a_face_is_told() -> None:
+def test_the_detector_of_a_face_is_named() -> None:
     image = canvas()
     paint(image, 30, 40, 24)
     other = Fixed("other", ((120, 20, 160, 70), 0.8))
@@ -108,19 +104,6 @@ def test_a_weak_face_lying_another_way_counts_only_where_all_lie_so() -> None:
     for turns, count in (((0, 90), 0), ((90,), 1)):
         finder = FaceFinder(SquareDetector(), TrustingLandmarker(4.0), turns=turns)
         assert len(finder.find(image)) == count
-
-
-def test_turns_and_names_are_read_from_text() -> None:
-    assert parse_turns("auto") == "auto"
-    assert parse_turns("0, 90") == (0, 90) == parse_turns([0, "90", 0])
-    assert parse_turns(270) == (270,)
-    for wrong in ("45", "", "0,,90", [], "upright"):
-        with pytest.raises(ValueError, match="270"):
-            parse_turns(wrong)
-    assert detector_names("yunet, centerface,yunet") == ("yunet", "centerface")
-    with pytest.raises(InputError, match="mtcnn"):
-        detector_names("yunet,retina")
-    assert (default_side_px("yunet"), default_side_px("mtcnn")) == (640, 1920)
 
 
 @pytest.mark.parametrize("over", ["union", "smaller"])

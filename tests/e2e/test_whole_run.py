@@ -11,10 +11,9 @@ import numpy as np
 import pytest
 
 from faceloom.cli.main import run_command
-from faceloom.core import NullProgress
-from faceloom.media import ColorTags, FootageInfo, VideoWriter, open_footage
+from faceloom.media import open_footage
 from faceloom.provenance import inspect_file
-from faceloom.stages.demo.clips import first_frames
+from portrait_clips import WEIGHTS, portrait_frames, write_frames
 
 FRAMES = 5
 WITHOUT_FACE = 2
@@ -32,40 +31,21 @@ TINY = (
 )
 
 
-def write_clip(path: Path, images: list[np.ndarray], codec: str) -> None:
-    like = FootageInfo(
-        paths=(),
-        kind="video",
-        size=images[0].shape[:2],
-        fps=FPS,
-        frame_count=len(images),
-        duration_s=float(len(images) / FPS),
-        color=ColorTags("bt709", "limited", "bt709", "bt709"),
-    )
-    with VideoWriter(path, like, codec=codec) as writer:
-        for index, image in enumerate(images):
-            writer.write(image, index / FPS)
-
-
 @pytest.fixture(scope="module")
 def workspace(tmp_path_factory, need_weights) -> Path:
     """A workspace that went through `faceloom new` and `faceloom run`."""
-    need_weights("portrait-astronaut", "portrait-hopper", "yunet", "face-landmarker")
+    need_weights(*WEIGHTS)
     folder = tmp_path_factory.mktemp("e2e")
     clips = {}
     for side in ("src", "dst"):
-        frames = first_frames(side, 40, NullProgress())[:: 40 // FRAMES][:FRAMES]
-        images = [
-            np.asarray(cv2.resize(each.image, (256, 320), interpolation=cv2.INTER_AREA))
-            for each in frames
-        ]
+        images = portrait_frames(side, FRAMES)
         if side == "dst":
             # A frame of the same clip whose face is out of sight.
             images[WITHOUT_FACE] = np.ascontiguousarray(
                 cv2.resize(images[WITHOUT_FACE][230:], (256, 320))
             )
         clips[side] = folder / f"{side}.mkv"
-        write_clip(clips[side], images, "ffv1")
+        write_frames(clips[side], images, codec="ffv1", fps=FPS)
     made = folder / "cast"
     arguments = [str(made), "--src", str(clips["src"]), "--dst", str(clips["dst"])]
     grounds = ["--src-rights", "public-domain", "--dst-rights", "public-domain"]

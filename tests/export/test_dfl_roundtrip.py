@@ -17,7 +17,7 @@ from faceloom.export import dfl_files
 from faceloom.export.dfl_model import build_dfl_model, load_dfl_weights, read_dfl_model
 from faceloom.export.dfl_write import write_dfl_model
 from faceloom.models import MODELS, build_model
-from faceloom.models.wiring import Dims
+from faceloom.models.networks import Dims
 from faceloom.models.xseg.model import XsegModel
 
 NAN = float("nan")

@@ -12,8 +12,7 @@ import pytest
 import torch
 
 from faceloom.core import InputError, ModelError
-from faceloom.export.dfm import check_dfm, make_dfm
-from faceloom.export.onnx_parts import save_onnx
+from faceloom.export import check_dfm, make_dfm
 from faceloom.models import MODELS, build_model
 
 SMALL = {"resolution": 64, "ae_dims": 32, "e_dims": 16, "d_dims": 16}
@@ -32,7 +31,7 @@ def model_of(class_name: str, **values: Any) -> Any:
 
 def session_of(model: Any, path: Path, **choice: Any) -> onnxruntime.InferenceSession:
     """What DeepFaceLive would open."""
-    save_onnx(make_dfm(model, **choice), path)
+    make_dfm(model, path, **choice)
     return onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
 
 
@@ -116,14 +115,14 @@ def test_quantized_is_smaller_and_survives_large_activations(tmp_path: Path) -> 
     assert model.networks()["encoder"].down1(rgb).abs().max() > 300
     outputs = session.run(None, {"in_face:0": bgr})
     assert difference(outputs, model.predict(rgb)) < 2e-2
-    save_onnx(make_dfm(model), tmp_path / "full.dfm")
+    make_dfm(model, tmp_path / "full.dfm")
     half, full = ((tmp_path / f"{name}.dfm").stat().st_size for name in ("half", "full"))
     assert half < 0.7 * full
 
 
 def test_metadata_is_kept(tmp_path: Path) -> None:
-    made = make_dfm(model_of("SAEHD"), metadata={"rights_sha256": "ab", "face_type": "head"})
-    save_onnx(made, tmp_path / "m.dfm")
+    metadata = {"rights_sha256": "ab", "face_type": "head"}
+    make_dfm(model_of("SAEHD"), str(tmp_path / "m.dfm"), metadata=metadata)
     session = onnxruntime.InferenceSession(str(tmp_path / "m.dfm"))
     kept = session.get_modelmeta().custom_metadata_map
     assert kept == {"rights_sha256": "ab", "face_type": "head"}
@@ -132,21 +131,24 @@ def test_metadata_is_kept(tmp_path: Path) -> None:
 
 def test_check_finds_a_file_of_another_model(tmp_path: Path) -> None:
     model = model_of("SAEHD", archi="df-ud")
-    save_onnx(make_dfm(model), tmp_path / "m.dfm")
-    assert check_dfm(tmp_path / "m.dfm", model, quantized=False) < 1e-5
+    make_dfm(model, tmp_path / "m.dfm")
+    assert check_dfm(model, tmp_path / "m.dfm") < 1e-5
     with torch.no_grad():
         model.networks()["decoder_src"].out_conv.bias[0] += 0.1
-    with pytest.raises(ModelError, match="away from the model's"):
-        check_dfm(tmp_path / "m.dfm", model, quantized=False)
+    with pytest.raises(ModelError, match="differ from the model's"):
+        check_dfm(model, tmp_path / "m.dfm")
     other = model_of("AMP", inter_dims=32)
     with pytest.raises(ModelError, match="not those of a DFM"):
-        check_dfm(tmp_path / "m.dfm", other, quantized=False)
+        check_dfm(other, tmp_path / "m.dfm")
 
 
-def test_models_without_dfm_and_too_large_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_models_without_dfm_and_too_large_ones(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     quick = build_model("Quick96", MODELS["Quick96"].settings())
     with pytest.raises(InputError, match="SAEHD and AMP"):
-        make_dfm(quick)
+        make_dfm(quick, tmp_path / "m.dfm")
     monkeypatch.setattr("faceloom.export.onnx_parts.MAX_BYTES", 100_000)
     with pytest.raises(InputError, match="--quantized"):
-        make_dfm(model_of("SAEHD"))
+        make_dfm(model_of("SAEHD"), tmp_path / "m.dfm")
+    assert not list(tmp_path.iterdir())

@@ -11,10 +11,9 @@ import pytest
 import torch
 
 from faceloom.core import ModelError
-from faceloom.export.onnx_parts import save_onnx
-from faceloom.export.xseg_onnx import check_xseg_onnx, make_xseg_onnx
+from faceloom.export import check_xseg_onnx, make_xseg_onnx
 from faceloom.models.xseg.model import XsegModel
-from faceloom.models.xseg.settings import XsegSettings
+from faceloom.settings.models import XsegSettings
 
 
 def small() -> XsegModel:
@@ -34,7 +33,7 @@ def small() -> XsegModel:
 
 def test_masks_are_the_models(tmp_path: Path) -> None:
     model = small()
-    save_onnx(make_xseg_onnx(model), tmp_path / "x.onnx")
+    make_xseg_onnx(model, tmp_path / "x.onnx")
     session = onnxruntime.InferenceSession(str(tmp_path / "x.onnx"))
     (given,), (made,) = session.get_inputs(), session.get_outputs()
     assert (given.name, given.shape) == ("in_face:0", ["N", 128, 128, 3])
@@ -53,9 +52,9 @@ def test_masks_are_the_models(tmp_path: Path) -> None:
 
 def test_check_finds_a_file_of_another_model(tmp_path: Path) -> None:
     model = small()
-    save_onnx(make_xseg_onnx(model, metadata={"a": "b"}), tmp_path / "x.onnx")
-    assert check_xseg_onnx(tmp_path / "x.onnx", model) < 1e-5
+    make_xseg_onnx(model, tmp_path / "x.onnx", metadata={"a": "b"})
+    assert check_xseg_onnx(model, tmp_path / "x.onnx") < 1e-5
     with torch.no_grad():
         model.networks()["xseg"].get_parameter("out_conv.bias").add_(0.5)
-    with pytest.raises(ModelError, match="away from the model's"):
-        check_xseg_onnx(tmp_path / "x.onnx", model)
+    with pytest.raises(ModelError, match="differ from the model's"):
+        check_xseg_onnx(model, tmp_path / "x.onnx")

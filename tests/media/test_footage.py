@@ -12,8 +12,8 @@ import pytest
 
 from faceloom.core import MediaError
 from faceloom.media import Timeline, open_footage, read_timeline, write_image, write_timeline
-from faceloom.media.index import FrameIndex
-from faceloom.media.losses import Losses, spell_ranges
+from faceloom.media.probe import FrameIndex
+from faceloom.media.types import Losses, spell_ranges
 from media_clips import SIZE, numbered, picture, video_times, write_clip
 
 VFR = [0, 512, 1024, 3072, 3584, 8192, 8704, 9216]
@@ -177,7 +177,7 @@ def test_nothing_to_open(tmp_path):
         open_footage(tmp_path)
     with pytest.raises(MediaError, match="no such file"):
         open_footage(tmp_path / "nothing.mp4")
-    with pytest.raises(MediaError, match="no footage given"):
+    with pytest.raises(MediaError, match="no footage: pass"):
         open_footage([])
 
 
@@ -192,7 +192,7 @@ def test_a_cut_file_tells_what_is_missing(tmp_path):
     assert [frame.index for frame in got] == list(range(len(got)))
     for frame in got[:-1]:
         assert np.abs(frame.image.astype(int) - images[frame.index]).mean() < 4
-    assert any("cut off" in line for line in footage.losses)
+    assert any("truncated" in line for line in footage.losses)
 
 
 def test_an_index_at_the_front_tells_how_many_frames_are_gone(tmp_path):
@@ -286,10 +286,10 @@ def test_losses_in_words():
     losses.lost([4])
     losses.damaged(0)
     assert losses.lines() == [
-        "4 of 50 frames could not be decoded and are left out: 4-6, 10",
+        "4 of 50 frames could not be decoded and are skipped: 4-6, 10",
         "1 of 50 frames decoded with errors: 1",
     ]
-    assert spell_ranges(range(0, 40, 2)).endswith("and 12 more places")
+    assert spell_ranges(range(0, 40, 2)).endswith("and 12 more ranges")
 
 
 def test_every_awkward_file_opens_or_says_why(media: Path):

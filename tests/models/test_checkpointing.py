@@ -10,8 +10,7 @@ from torch import Tensor
 from torch.autograd.graph import saved_tensors_hooks
 
 from faceloom.models import SaehdSettings, parse_archi
-from faceloom.models.networks import recomputing_parts
-from faceloom.models.wiring import Dims, Graph, make_graph
+from faceloom.models.networks import Dims, Graph, make_graph, recomputing_parts
 from faceloom.nn import initialize
 
 DIMS = Dims(resolution=64, ae=16, e=8, d=16, d_mask=8)

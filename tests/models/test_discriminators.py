@@ -16,11 +16,9 @@ from faceloom.models.discriminators import (
     CodeDiscriminator,
     PatchDiscriminator,
     UpConv,
-    patch_step,
-    patch_strides,
-    receptive_field,
 )
 from faceloom.nn import bce_logits, initialize, total_variation
+from faceloom.settings.models import patch_step, patch_strides, receptive_field
 
 PATCHES = """
 3-5 3 2        46-49 47 22212     90-93 91 21212122

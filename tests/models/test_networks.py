@@ -12,7 +12,7 @@ from torch import nn
 
 from dfl_numpy import Oracle, Weights
 from faceloom.models import Ledger, ledger, parse_archi
-from faceloom.models.wiring import Dims, make_graph
+from faceloom.models.networks import Dims, make_graph
 from faceloom.nn import initialize
 
 ALL_ARCHIS = [

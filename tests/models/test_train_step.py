@@ -20,10 +20,11 @@ from faceloom.models import (
     build_model,
     preferred_precision,
 )
+from faceloom.models.networks import Decoded
 from faceloom.models.quick96 import quick96_losses
 from faceloom.models.saehd.losses import rebuilding_losses, truth_of
-from faceloom.models.wiring import Decoded
 from faceloom.nn import dssim, gaussian_blur
+from faceloom.settings.models import MODEL_SETTINGS
 
 TINY: dict[str, Any] = {"resolution": 64, "ae_dims": 32, "e_dims": 16, "d_dims": 16}
 
@@ -130,6 +131,38 @@ def test_a_tiny_model_learns(archi: str, options: dict[str, Any]) -> None:
     for tensor in (prediction.face, prediction.mask_prd, prediction.mask_dst):
         assert tensor.dtype == torch.float32
         assert 0 <= tensor.min().item() <= tensor.max().item() <= 1
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.parametrize(
+    ("class_name", "options"),
+    [
+        ("SAEHD", {"archi": "df-ud", "eyes_mouth_prio": True, "gan_power": 0.1}),
+        ("SAEHD", {"archi": "liae-ud", "face_style_power": 1.0, "bg_style_power": 1.0}),
+        ("Quick96", {}),
+        ("AMP", {"gan_power": 0.1}),
+    ],
+)
+def test_losses_are_those_that_a_step_reports_and_change_nothing(
+    class_name: str, options: dict[str, Any], precision: Any
+) -> None:
+    tiny = {**TINY, "inter_dims": 40} if class_name == "AMP" else TINY
+    tiny = {} if class_name == "Quick96" else tiny
+    settings = MODEL_SETTINGS[class_name](**{**tiny, **options})
+    model: Any = build_model(class_name, settings, seed=2, precision=precision)
+    side = settings.resolution
+    src, dst = face(side, 2, 0.0, 1), face(side, 2, 2.0, 2)
+    for iteration in (0, 1):
+        before = copy.deepcopy([network.state_dict() for network in model.networks().values()])
+        losses = model.losses(src, dst, iteration=iteration)
+        assert losses.keys() == {"src", "dst"}
+        assert not any(loss.requires_grad or loss.ndim for loss in losses.values())
+        now = [network.state_dict() for network in model.networks().values()]
+        for old, new in zip(before, now, strict=True):
+            assert all(torch.equal(old[key], new[key]) for key in new)
+        reported = model.train_step(src, dst, iteration=iteration)
+        for name, loss in losses.items():
+            assert loss.item() == pytest.approx(reported[name].item(), rel=1e-6)
 
 
 def test_quick96_learns_and_its_schedule() -> None:

@@ -93,7 +93,7 @@ def test_stripped_or_never_signed(workspace: tuple[Path, Path, str]) -> None:
                 packet.stream = stream
                 target.mux(packet)
     assert inspect_file(stripped).state == "unsigned"
-    assert inspect_file(stripped).lines() == ["credentials: carries no content credentials"]
+    assert inspect_file(stripped).lines() == ["credentials: none"]
 
 
 def test_cut_file_is_told_from_an_unsigned_one(workspace: tuple[Path, Path, str]) -> None:

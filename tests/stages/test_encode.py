@@ -24,7 +24,8 @@ from faceloom.provenance import (
     sidecar_path,
     write_rights,
 )
-from faceloom.stages.encode import EncodeConfig, EncodeResult, run
+from faceloom.stages.config import EncodeConfig
+from faceloom.stages.encode import EncodeResult, run
 from faceloom.workspace.layout import Workspace, create_workspace
 
 SIZE = (48, 64)
@@ -154,7 +155,7 @@ def test_nothing_merged_is_told(workspace):
     with pytest.raises(InputError, match="run `faceloom merge` first"):
         encode(workspace)
     write_image(workspace.merged / "other.png", picture(0))
-    with pytest.raises(InputError, match="not named after"):
+    with pytest.raises(InputError, match="no picture has the name"):
         encode(workspace)
 
 
@@ -162,7 +163,7 @@ def test_missing_frames_are_told_and_leave_their_time(workspace):
     (workspace.merged / "00003.png").unlink()
     progress = NullProgress()
     result = encode(workspace, progress, codec="h264-lossless")
-    assert any("1 of 6 frames are not in merged" in note for note in progress.notes)
+    assert any("1 of 6 frames are missing from merged" in note for note in progress.notes)
     times = [frame.time for frame in open_footage(result.output).frames()]
     assert times == [Fraction(stamp, 1000) for stamp in STAMPS if stamp != 180]
 
@@ -185,7 +186,7 @@ def test_a_stop_leaves_nothing(workspace):
 
 
 def test_the_footage_is_never_overwritten(workspace):
-    with pytest.raises(InputError, match="is the footage itself"):
+    with pytest.raises(InputError, match="this is the footage itself"):
         encode(workspace, output=workspace.folder / "data_dst.mp4")
 
 

@@ -10,7 +10,8 @@ import pytest
 
 from faceloom.core import Cancel, CancelledError, InputError, NullProgress
 from faceloom.media import FootageInfo, VideoWriter, open_footage, read_image, write_image
-from faceloom.stages.frames import FramesConfig, FramesResult, choose_frames, run
+from faceloom.stages.config import FramesConfig
+from faceloom.stages.frames import FramesResult, choose_frames, run
 from faceloom.workspace.footage import open_side
 from faceloom.workspace.layout import Workspace, create_workspace, set_footage
 
@@ -129,7 +130,7 @@ def test_a_stop_keeps_what_is_done(workspace):
 
 def test_pictures_of_another_dump_are_not_mixed_in(workspace):
     dump(workspace)
-    with pytest.raises(InputError, match="pictures of another dump"):
+    with pytest.raises(InputError, match="pictures of other footage"):
         dump(workspace, format="jpg")
     result = dump(workspace, format="jpg", redo=True)
     assert result.written == 10

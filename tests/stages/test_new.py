@@ -10,7 +10,8 @@ import pytest
 from faceloom.core import Cancel, FaceloomError, InputError, NullProgress
 from faceloom.media import write_image
 from faceloom.provenance import file_sha256, read_ledger, read_rights, require_rights
-from faceloom.stages.new import NewConfig, NewResult, run
+from faceloom.stages.config import NewConfig
+from faceloom.stages.new import NewResult, run
 from faceloom.workspace.layout import Workspace
 from tiny_clips import write_clip
 
@@ -34,7 +35,7 @@ def test_by_reference(tmp_path: Path, clips: tuple[Path, Path]) -> None:
     workspace = Workspace.open(tmp_path / "cast")
     assert workspace.footage("src") == src and workspace.footage("dst") == dst
     found = read_rights(workspace.folder)
-    assert found == (result.record, result.rights_digest)
+    assert found == (result.rights, result.rights_digest)
     assert found[0].src.files[0].sha256 == file_sha256(src)
     assert (found[0].src.subject, found[0].dst.subject) == ("Anna", "")
     footage = {"src": src, "dst": dst}
@@ -62,7 +63,7 @@ def test_copied_in(tmp_path: Path, clips: tuple[Path, Path]) -> None:
     assert (workspace.data_src / "b.png").read_bytes() == content
     (workspace.data_src / "b.png").write_bytes(b"other")
     workspace.file.unlink()
-    with pytest.raises(InputError, match="other footage is there already"):
+    with pytest.raises(InputError, match="a different file has this name"):
         new(tmp_path / "cast", src=photos, dst=dst, copy_footage=True)
 
 
@@ -86,8 +87,8 @@ def test_same_again_is_allowed_and_other_footage_refused(
     first = new(tmp_path / "cast", src=src, dst=dst)
     second = new(tmp_path / "cast", src=src, dst=dst, src_rights="licence")
     assert first.rights_digest != second.rights_digest
-    assert new(tmp_path / "cast").record.src.files == first.record.src.files
-    with pytest.raises(InputError, match="its src footage is"):
+    assert new(tmp_path / "cast").rights.src.files == first.rights.src.files
+    with pytest.raises(InputError, match="the src footage is"):
         new(tmp_path / "cast", src=dst, dst=dst)
     assert Workspace.open(tmp_path / "cast").footage("src") == src
 
@@ -99,7 +100,7 @@ def test_refuses_before_it_makes_anything(tmp_path: Path, clips: tuple[Path, Pat
     text.write_text("hello")
     (tmp_path / "empty").mkdir()
     for values, message in (
-        ({"src": src}, "--dst is needed"),
+        ({"src": src}, "pass --dst"),
         ({"src": src, "dst": tmp_path / "no.mp4"}, "no such file"),
         ({"src": text, "dst": src}, "not a video"),
         ({"src": src.parent / "empty", "dst": src}, "neither videos nor pictures"),

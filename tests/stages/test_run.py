@@ -17,7 +17,8 @@ from faceloom.core import (
 from faceloom.media import VideoWriter, open_footage
 from faceloom.provenance import inspect_file
 from faceloom.stages import new
-from faceloom.stages.run import RunConfig, RunResult, run
+from faceloom.stages.config import NewConfig, RunConfig
+from faceloom.stages.run import RunResult, run
 from faceloom.workspace.layout import create_workspace, set_footage
 from tiny_clips import write_clip
 
@@ -50,7 +51,7 @@ def cast(media: Path, need_weights, tmp_path: Path) -> Path:
         side: shorten(media / "videos" / name, tmp_path / f"{side}.mp4", 3)
         for side, name in pairs.items()
     }
-    config = new.NewConfig(workspace=folder, **clips, src_rights="licence", dst_rights="licence")
+    config = NewConfig(workspace=folder, **clips, src_rights="licence", dst_rights="licence")
     new.run(config, progress=NullProgress(), cancel=Cancel())
     return folder
 
@@ -123,9 +124,9 @@ def test_rights_come_first(tmp_path: Path) -> None:
 def test_no_face_is_told(media: Path, need_weights, tmp_path: Path) -> None:
     need_weights("yunet", "face-landmarker")
     picture = sorted((media / "noface").glob("*.jpg"))[0]
-    config = new.NewConfig(
+    config = NewConfig(
         workspace=tmp_path / "w", src=picture, dst=picture, src_rights="own", dst_rights="own"
     )
     new.run(config, progress=NullProgress(), cancel=Cancel())
-    with pytest.raises(FaceloomError, match="no face was found in the src footage"):
+    with pytest.raises(FaceloomError, match="no faces found in the src footage"):
         go(tmp_path / "w", changes=SMALL)

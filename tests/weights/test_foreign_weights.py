@@ -29,6 +29,9 @@ from foreign_files import (
     write_dfl,
 )
 
+# Published files are TorchScript, which PyTorch no longer recommends; loading does not use it.
+pytestmark = pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")
+
 NARROW, WIDTH = 16, 8
 
 

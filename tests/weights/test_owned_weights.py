@@ -38,7 +38,7 @@ def test_an_added_file_is_kept_and_listed(cache: Path, file: Path) -> None:
     file.unlink()
     assert owned_path("s3fd").read_bytes() == CONTENT and cache in owned_path("s3fd").parents
     states = {s.weight.name: s for s in owned_status()}
-    assert states["s3fd"].as_dict()["size_bytes"] == len(CONTENT)
+    assert states["s3fd"].size_bytes == len(CONTENT)
     assert states["2dfan"].state == "missing" and have_owned("s3fd")
 
 

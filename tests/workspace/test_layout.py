@@ -6,14 +6,18 @@ from pathlib import Path
 
 import pytest
 import tomlkit
+from pydantic import Field
 
+import faceloom.workspace
 from faceloom.core import InputError
-from faceloom.workspace.layout import (
+from faceloom.core.config import WorkspaceSettings
+from faceloom.core.vocabulary import Side
+from faceloom.workspace import (
     Workspace,
     create_workspace,
     footage_in,
-    read_settings,
     set_footage,
+    stage_config,
 )
 
 
@@ -47,7 +51,6 @@ def test_dfl_workspace_opens_as_it_is(dfl: Path) -> None:
     assert workspace.merged_mask == dfl / "data_dst" / "merged_mask"
     assert workspace.model == dfl / "model"
     assert workspace.result() == dfl / "result.mp4"
-    assert workspace.result_mask(".mov") == dfl / "result_mask.mov"
     assert workspace.settings("train") == {}
     assert sorted(dfl.rglob("*")) == before
 
@@ -143,7 +146,7 @@ def test_update_keeps_comments(tmp_path: Path) -> None:
         "train": {"model": "SAEHD", "iterations": 5},
         "merge": {"mask_mode": "full"},
     }
-    assert read_settings(tmp_path, "train") == {"model": "SAEHD", "iterations": 5}
+    assert Workspace(tmp_path).settings("train") == {"model": "SAEHD", "iterations": 5}
 
 
 def test_create_twice_changes_nothing(tmp_path: Path) -> None:
@@ -162,3 +165,74 @@ def test_no_footage_says_what_to_do(tmp_path: Path) -> None:
     workspace = create_workspace(tmp_path)
     with pytest.raises(InputError, match=r"no src footage.*faceloom new --src"):
         workspace.footage("src")
+
+
+class _OneSide(WorkspaceSettings):
+    side: Side
+    size: int = 1
+    quality: int = Field(default=90, le=100)
+
+
+class _OneFaceset(WorkspaceSettings):
+    faceset: str
+    size: int = 1
+
+
+def _with_tables(folder: Path, text: str) -> Path:
+    make(folder / "faceloom.toml", text.encode())
+    return folder
+
+
+def test_tables_of_a_side_refine_the_table_of_the_stage(tmp_path: Path) -> None:
+    text = "[cut]\nsize = 2\nquality = 80\n[cut.src]\nsize = 3\n[cut.dst]\nquality = 70\n"
+    folder = _with_tables(tmp_path, text)
+    src = stage_config(_OneSide, "cut", workspace=folder, side="src")
+    dst = stage_config(_OneSide, "cut", workspace=folder, side="DST")
+    assert (src.side, src.size, src.quality) == ("src", 3, 80)
+    assert (dst.side, dst.size, dst.quality) == ("dst", 2, 70)
+    given = stage_config(_OneSide, "cut", ["quality=60"], workspace=folder, side="src", size=9)
+    assert (given.size, given.quality) == (9, 60)
+
+
+def test_tables_of_a_side_count_for_its_faceset_only(tmp_path: Path) -> None:
+    folder = _with_tables(tmp_path, "[cut]\nsize = 2\n[cut.src]\nsize = 3\n")
+    sizes = [
+        stage_config(_OneFaceset, "cut", workspace=folder, faceset=name).size
+        for name in ("src", "dst", "elsewhere/src")
+    ]
+    assert sizes == [3, 2, 2]
+
+
+@pytest.mark.parametrize(
+    ("text", "side", "blamed"),
+    [
+        ("[cut]\nquality = 900\n[cut.src]\nsize = 3\n", "src", r"toml, \[cut\] quality: "),
+        ("[cut]\nquality = 9\n[cut.src]\nquality = 900\n", "src", r"toml, \[cut\.src\] quality: "),
+        ("[cut]\nsize = 1\n[cut.dst]\nsise = 3\n", "dst", r"toml, \[cut\.dst\]: .*'sise'"),
+        ("[cut]\nsize = 1\n[cut.both]\nsize = 3\n", "dst", r"toml, \[cut\]: .*'both'"),
+        ("[cut]\nsize = 1\nsrc = 3\n", "src", r"\[cut\.src\] must be a table"),
+    ],
+)
+def test_the_table_at_fault_is_named(tmp_path: Path, text: str, side: Side, blamed: str) -> None:
+    with pytest.raises(InputError, match=blamed):
+        stage_config(_OneSide, "cut", workspace=_with_tables(tmp_path, text), side=side)
+
+
+def test_an_option_at_fault_is_not_blamed_on_the_file(tmp_path: Path) -> None:
+    folder = _with_tables(tmp_path, "[cut]\nquality = 9\n")
+    with pytest.raises(InputError, match=r"^cut settings: quality"):
+        stage_config(_OneSide, "cut", workspace=folder, side="src", quality=900)
+
+
+def test_a_stage_of_both_sides_has_no_tables_of_sides(tmp_path: Path) -> None:
+    class Both(WorkspaceSettings):
+        size: int = 1
+
+    folder = _with_tables(tmp_path, "[cut]\nsize = 1\n[cut.src]\nsize = 3\n")
+    with pytest.raises(InputError, match="unknown setting 'src'"):
+        stage_config(Both, "cut", workspace=folder)
+
+
+def test_every_public_name_is_there() -> None:
+    for name in faceloom.workspace.__all__:
+        assert getattr(faceloom.workspace, name).__name__ == name

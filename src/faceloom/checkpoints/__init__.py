@@ -1,50 +1,101 @@
 """Model folders on disk: state, tensors, history, snapshots, and the device they are loaded on."""
 
-from faceloom.checkpoints.device import PrecisionChoice, choose_device, choose_precision, computing
-from faceloom.checkpoints.events import Event, EventLog, read_events
+from faceloom.checkpoints.device import (
+    CompileChoice,
+    PrecisionChoice,
+    choose_compiled,
+    choose_device,
+    choose_precision,
+    computing,
+)
+from faceloom.checkpoints.events import Event, EventKind, EventLog, read_events
 from faceloom.checkpoints.folder import (
     ModelFolder,
     find_model,
     list_models,
     locked,
     model_folder,
+    name_and_class,
     split_name,
 )
 from faceloom.checkpoints.history import LossHistory, read_history
-from faceloom.checkpoints.snapshots import backup
+from faceloom.checkpoints.manage import copy_model, delete_model, in_training, rename_model
+from faceloom.checkpoints.progress import RecipeProgress, Risk
+from faceloom.checkpoints.snapshots import (
+    Kept,
+    backup,
+    copied_state,
+    find_kept,
+    forget,
+    install_state,
+    link_file,
+    list_backups,
+    list_snapshots,
+    restore,
+    snapshot,
+    snapshots_folder,
+)
 from faceloom.checkpoints.state import (
     ModelState,
-    Weights,
     load_history,
+    load_means,
     load_model,
     read_state,
     save_state,
+    saved_settings,
     sweep,
     update_state,
 )
+from faceloom.checkpoints.tensors import EMA_FILE, read_tensors
+from faceloom.core.vocabulary import Weights
 
 __all__ = [
+    "EMA_FILE",
+    "CompileChoice",
     "Event",
+    "EventKind",
     "EventLog",
+    "Kept",
     "LossHistory",
     "ModelFolder",
     "ModelState",
     "PrecisionChoice",
+    "RecipeProgress",
+    "Risk",
     "Weights",
     "backup",
+    "choose_compiled",
     "choose_device",
     "choose_precision",
     "computing",
+    "copied_state",
+    "copy_model",
+    "delete_model",
+    "find_kept",
     "find_model",
+    "forget",
+    "in_training",
+    "install_state",
+    "link_file",
+    "list_backups",
     "list_models",
+    "list_snapshots",
     "load_history",
+    "load_means",
     "load_model",
     "locked",
     "model_folder",
+    "name_and_class",
     "read_events",
     "read_history",
     "read_state",
+    "read_tensors",
+    "rename_model",
+    "restore",
     "save_state",
+    "saved_settings",
+    "snapshot",
+    "snapshots_folder",
     "split_name",
     "sweep",
     "update_state",

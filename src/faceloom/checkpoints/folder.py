@@ -1,13 +1,13 @@
-"""The folder of one model: where its files are, what it is called, who trains it.
+"""The folder of one model: its files, its name, and the lock of whoever trains it.
 
 model/<name>_<CLASS>/
-  state.json            what counts: class, settings, iteration, and which state folder
+  state.json            the current state: class, settings, iteration, name of the state folder
   state-00012000-a1b2/  the weights and optimizer state of that iteration (safetensors)
-  history.f32           the losses of every iteration (little-endian float32, a column each)
-  events.jsonl          what happened: sessions, stages, resets, collapses, roll-backs
+  history.f32           the losses of every iteration (little-endian float32, one column per loss)
+  events.jsonl          event log: sessions, stages, resets, collapses, rollbacks
   previews/             last.jpg, masked.jpg, the history below, index.html
-  candidate/, proven/   older states to go back to after a collapse (links)
-  backups/, snapshots/  older states, kept on purpose
+  candidate/, proven/   older states to return to after a collapse (links)
+  backups/, snapshots/  older states kept on request
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _FORBIDDEN = frozenset('/\\:*?"<>|')
 
 @dataclass(frozen=True)
 class ModelFolder:
-    """The paths of a model. Making one of these touches no file."""
+    """The paths of a model. Creating this object touches no file."""
 
     path: Path
 
@@ -58,12 +58,12 @@ class ModelFolder:
 
     @property
     def exists(self) -> bool:
-        """Whether a state was ever saved here."""
+        """Whether a state has been saved here."""
         return self.state_file.is_file()
 
 
 def model_folder(models: Path, name: str, class_name: str) -> ModelFolder:
-    """The folder of the model `name` of a class, there or not; `InputError` for an unfit name."""
+    """The folder of the model `name` of a class, existing or not; `InputError` for a bad name."""
     MODELS[class_name]
     if not name or name.startswith(".") or name != name.strip() or _FORBIDDEN & set(name):
         raise InputError(f"model name {name!r}: use letters, digits, spaces, - and _")
@@ -79,7 +79,7 @@ def list_models(models: Path, class_name: str | None = None) -> list[ModelFolder
         for entry in models.iterdir()
         if (entry / STATE_FILE).is_file() and split_name(entry) is not None
     ]
-    chosen = [f for f in found if class_name in (None, (split_name(f.path) or ("", ""))[1])]
+    chosen = [f for f in found if class_name in (None, name_and_class(f)[1])]
     return sorted(chosen, key=lambda f: f.state_file.stat().st_mtime_ns, reverse=True)
 
 
@@ -90,38 +90,53 @@ def find_model(
     class_name: str | None = None,
     only: Callable[[str], bool] = lambda _: True,
 ) -> ModelFolder:
-    """The one saved model that fits; with nothing given, the only one there is.
+    """The one saved model that matches; with nothing given, the only one there is.
 
-    Models of classes that `only` refuses are passed over.
+    `name` is NAME, or NAME_CLASS as the folder is called, which takes precedence. Models whose
+    class `only` rejects are ignored.
 
-    Raises `InputError` when none or several fit.
+    Raises `InputError` when none or several match.
     """
-    found = [f for f in list_models(models, class_name) if only(f.path.name.rpartition("_")[2])]
+    found = [f for f in list_models(models, class_name) if only(name_and_class(f)[1])]
     if name is not None:
-        found = [f for f in found if (split_name(f.path) or ("", ""))[0] == name]
+        start, _, class_word = name.rpartition("_")
+        by_folder = [
+            f
+            for f in found
+            if name_and_class(f)[0] == start and name_and_class(f)[1].lower() == class_word.lower()
+        ]
+        found = by_folder or [f for f in found if name_and_class(f)[0] == name]
     if not found:
         wanted = " ".join(word for word in (class_name, "model", name and f"{name!r}") if word)
-        raise InputError(f"{models}: no trained {wanted} here; run `faceloom train` first")
+        raise InputError(f"no trained {wanted} in {models}; run `faceloom train` first")
     if len(found) > 1:
         names = ", ".join(sorted(f.path.name for f in found))
-        raise InputError(f"{models}: several models ({names}); choose one by --name")
+        raise InputError(f"{models} has several models ({names}); choose one with --name")
     return found[0]
 
 
 def split_name(path: Path) -> tuple[str, str] | None:
-    """(name, class) of a model folder's path, or None when it is not named like one."""
+    """(name, class) of a model folder's path, or None for another folder."""
     name, separator, class_name = path.name.rpartition("_")
     return (name, class_name) if separator and name and class_name in MODELS else None
 
 
+def name_and_class(folder: ModelFolder) -> tuple[str, str]:
+    """The name and class in a model folder's name; `ModelError` when it has none."""
+    parts = split_name(folder.path)
+    if parts is None:
+        raise ModelError(f"{folder.path}: not a model's folder, which is called NAME_CLASS")
+    return parts
+
+
 @contextlib.contextmanager
 def locked(folder: ModelFolder, *, wanted: bool = True) -> Generator[None]:
-    """Hold a model for training; `ModelError` when another process trains it.
+    """Lock a model for training; `ModelError` when another process trains it.
 
-    Does nothing unless `wanted`: of several processes that train together, one holds it.
+    Does nothing unless `wanted`: of several processes that train together, one locks it.
 
-    The lock is the operating system's, so it ends with the process, however that ends. A folder
-    in which nothing was saved is removed again.
+    The lock belongs to the operating system, so it ends with the process, however that ends. A
+    folder in which nothing was saved is removed again.
     """
     if not wanted:
         yield
@@ -141,7 +156,7 @@ def locked(folder: ModelFolder, *, wanted: bool = True) -> Generator[None]:
 
 
 def sync_folder(folder: Path) -> None:
-    """Make renames and new names in `folder` last a power cut, where the system can."""
+    """Make renames and new files in `folder` survive a power cut, where the system can."""
     if sys.platform == "win32":
         return
     descriptor = os.open(folder, os.O_RDONLY)

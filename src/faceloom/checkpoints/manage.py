@@ -1,8 +1,7 @@
 """Renaming, copying and deleting whole models.
 
-A model is one folder, and its name is the folder's: so each of these concerns exactly one model of
-one class (the original matched name prefixes, and took models of other classes along: training.md
-10, defect 10).
+A model is one folder, and its name is the folder's, so each operation affects exactly one model of
+one class. (DeepFaceLab matches prefixes of names, and deletes models of other classes too.)
 """
 
 from __future__ import annotations
@@ -17,47 +16,20 @@ from typing import Final
 
 from faceloom.checkpoints.folder import (
     ModelFolder,
-    find_model,
-    list_models,
     locked,
     model_folder,
-    split_name,
+    name_and_class,
     sync_folder,
 )
 from faceloom.checkpoints.snapshots import copied_state, link_file
-from faceloom.core import InputError, ModelError, file_lock
-from faceloom.models import MODELS
+from faceloom.core import InputError, file_lock
 
 _DELETED_PREFIX: Final = ".tmp-deleted-"
 _COPIED_PREFIX: Final = ".tmp-state-"
 
 
-def named_model(
-    models: Path, name: str | None = None, *, class_name: str | None = None
-) -> ModelFolder:
-    """The saved model of that name: `NAME`, or `NAME_CLASS` as its folder is called, which wins.
-
-    Without a name it is the only one there is. Raises `InputError` when none or several fit.
-    """
-    if class_name is not None:
-        MODELS[class_name]
-    if name is not None:
-        for folder in list_models(models, class_name):
-            if folder.path.name == name:
-                return folder
-    return find_model(models, name=name, class_name=class_name)
-
-
-def name_and_class(folder: ModelFolder) -> tuple[str, str]:
-    """What the folder's own name says; `ModelError` when that is not a model's."""
-    parts = split_name(folder.path)
-    if parts is None:
-        raise ModelError(f"{folder.path}: not named like a model (NAME_CLASS)")
-    return parts
-
-
 def in_training(folder: ModelFolder) -> bool:
-    """Whether a process holds this model."""
+    """Whether a process trains this model."""
     file = folder.path / ".lock"
     if not file.exists():
         return False
@@ -66,15 +38,15 @@ def in_training(folder: ModelFolder) -> bool:
 
 
 def rename_model(folder: ModelFolder, name: str) -> ModelFolder:
-    """Give a model another name, with all that is in its folder.
+    """Give a model another name, with everything in its folder.
 
-    Raises `InputError` when there is a model of that name and class or the name is unfit,
-    `ModelError` when it is in training.
+    Raises `InputError` when a model of that name and class exists or the name is not allowed,
+    `ModelError` when the model is in training.
     """
     target = _free(folder, name)
     with _managing(folder.path.parent):
-        # Windows lets no folder with an open file in it be moved: there the lock must go first,
-        # and that very rule keeps a training that starts now safe.
+        # Windows does not move a folder with an open file in it, so the lock must be released
+        # first; the same rule protects training that starts now.
         with locked(folder):
             if sys.platform != "win32":
                 folder.path.rename(target.path)
@@ -85,10 +57,10 @@ def rename_model(folder: ModelFolder, name: str) -> ModelFolder:
 
 
 def copy_model(folder: ModelFolder, name: str) -> ModelFolder:
-    """Make another model of the saved state, which may be in training: for an experiment.
+    """Copy the saved state to a new model, with losses, previews and log, for an experiment.
 
-    It gets losses, previews and log as well; not backups and snapshots. Raises `InputError` when
-    there is a model of that name and class or the name is unfit.
+    Backups and snapshots are not copied. The model may be in training. Raises `InputError` when a
+    model of that name and class exists or the name is not allowed.
     """
     target = _free(folder, name)
     with _managing(folder.path.parent):
@@ -115,13 +87,13 @@ def copy_model(folder: ModelFolder, name: str) -> ModelFolder:
 def delete_model(folder: ModelFolder) -> None:
     """Delete a model with its backups, snapshots and previews.
 
-    It is gone at once or not at all: a kill on the way leaves no half of it behind under its name.
-    Raises `ModelError` when it is in training, `InputError` when its folder is a link.
+    It disappears at once or not at all: a kill never leaves half of it under its name. Raises
+    `ModelError` when it is in training, `InputError` when its folder is a link.
     """
     if folder.path.is_symlink():
         raise InputError(
-            f"{folder.path}: is a link to {folder.path.readlink()}; delete that folder, and the "
-            "link, by hand"
+            f"{folder.path} is a link to {folder.path.readlink()}; delete that folder and the link "
+            "yourself"
         )
     doomed = folder.path.with_name(f"{_DELETED_PREFIX}{uuid.uuid4().hex[:8]}")
     with _managing(folder.path.parent):
@@ -139,13 +111,13 @@ def _free(folder: ModelFolder, name: str) -> ModelFolder:
     class_name = name_and_class(folder)[1]
     target = model_folder(folder.path.parent, name.removesuffix(f"_{class_name}"), class_name)
     if target.path.exists():
-        raise InputError(f"{target.path}: is there already; choose another name")
+        raise InputError(f"{target.path} already exists; choose another name")
     return target
 
 
 @contextlib.contextmanager
 def _managing(models: Path) -> Generator[None]:
-    """One process at a time, which first sweeps what a killed one left."""
+    """One process at a time, which first removes what a killed one left."""
     with file_lock(models / ".managing", wait=True):
         for prefix in (_DELETED_PREFIX, _COPIED_PREFIX):
             for leftover in models.glob(f"{prefix}*"):

@@ -36,15 +36,13 @@ from faceloom.checkpoints.tensors import (
 from faceloom.core import InputError, ModelError, Settings, atomic_write
 from faceloom.core.config import validate
 from faceloom.core.paths import sweep_temporary
+from faceloom.core.vocabulary import Weights
 from faceloom.models import MODELS, ModelSettings, Precision, TrainableModel, build_model
 
 FORMAT = 1
 _RETRIES = 5
 _STATE_PREFIX = "state-"
 _UNFINISHED_PREFIX = ".tmp-state-"
-
-Weights = Literal["trained", "mean", "auto"]
-"""The weights of the last step, their running mean, or the mean where there is one."""
 
 
 class ModelState(Settings):

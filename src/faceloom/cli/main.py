@@ -1,71 +1,46 @@
-"""The `faceloom` command: finds the subcommand, and turns every ending into an exit code.
+"""The `faceloom` command: finds the subcommand and turns every outcome into an exit code.
 
-0 done; 1 failed, with the reason in one line on standard error; 2 wrong usage; 130 cancelled.
+0 done; 1 failed, with the reason in one line on stderr; 2 wrong usage; 130 cancelled.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
-import re
 import sys
 import time
 import traceback
 from collections.abc import Sequence
-from difflib import get_close_matches
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 from faceloom.core.errors import CancelledError, FaceloomError, UsageError
 from faceloom.core.threads import wait_briefly
-from faceloom.stages.catalog import find_stage
+from faceloom.core.words import closest
+from faceloom.stages.catalog import GROUPS, commands_of, find_stage
 
 if TYPE_CHECKING:
     from cyclopts import App
 
-COMMANDS: dict[str, tuple[str, str]] = {
-    "demo": ("faceloom.cli.demo:demo", "The whole pipeline on two public-domain portraits."),
-    "new": ("faceloom.cli.new:new", "Make a workspace with its rights record."),
-    "run": ("faceloom.cli.run:run", "Every stage that is not yet done, in order."),
-    "frames": ("faceloom.cli.frames:frames", "Write footage out as pictures."),
-    "extract": ("", "Find, align and store the faces of src or dst."),
-    "faceset": (
-        "faceloom.cli.faceset.app:app",
-        "List, pack, unpack, rename, resize, enhance, import and export facesets.",
-    ),
-    "sort": ("faceloom.cli.sort:sort", "Order a faceset by what its faces show; keep the best."),
-    "dedupe": ("faceloom.cli.dedupe:dedupe", "Move near-duplicates out of a faceset."),
-    "cluster": ("faceloom.cli.cluster:cluster", "Group faces by person; name, keep or move them."),
-    "coverage": (
-        "faceloom.cli.coverage:coverage",
-        "What dst shows that src lacks, and what to film.",
-    ),
-    "train": ("faceloom.cli.train:train", "Train a model on the two facesets."),
-    "plan": ("", "Estimate the memory and time of a training before it starts."),
-    "merge": ("faceloom.cli.merge:merge", "Put the trained face on dst's footage."),
-    "encode": ("faceloom.cli.encode:encode", "Make the result video: audio kept, signed."),
-    "model": (
-        "faceloom.cli.model.app:app",
-        "List, copy, reset, import or export models; snapshots and backups.",
-    ),
-    "export": (
-        "faceloom.cli.export:app",
-        "Write trained models as files: DFM for DeepFaceLive, XSeg as ONNX.",
-    ),
-    "inspect": ("faceloom.cli.inspect:inspect", "Tell what a file says about itself."),
-    "weights": ("faceloom.cli.weights:app", "List, fetch or add the face networks."),
-    "doctor": ("faceloom.cli.doctor:doctor", "Check that this machine has all that is needed."),
+# Commands that do more than run their stage, and those that are no stage.
+OWN_COMMANDS: dict[str, str] = {
+    "completion": "faceloom.cli.completion:completion",
+    "faceset list": "faceloom.cli.faceset:list_faces",
+    "merge": "faceloom.cli.merge:merge",
+    "new": "faceloom.cli.new:new",
+    "run": "faceloom.cli.run:run",
+    "train": "faceloom.cli.train:train",
 }
-"""Name → where the function (or sub-app) lives, and its line in `faceloom --help`."""
+_SUMMARIES = {"completion": "Set up completion of commands and options for your shell."}
 
-_KINDS = {"int": "a whole number", "float": "a number", "str": "a text", "Path": "a path"}
 ROOT_FLAGS = ("--help", "-h", "--version")
 
 
 def main() -> None:
     """Entry point of the console script."""
     for stream in (sys.stdout, sys.stderr):
-        # A file name that the terminal's encoding lacks must not end the program.
+        # A file name that the terminal cannot encode must not end the program.
         with contextlib.suppress(AttributeError, ValueError):
             stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     wait_briefly()
@@ -82,28 +57,30 @@ def main() -> None:
 
 
 def run_command(arguments: Sequence[str]) -> int:
-    """Run one command line and return its exit code; every failure is told in one line."""
+    """Run one command line and return its exit code; every failure is one line on stderr."""
     from cyclopts import CycloptsError
 
-    chosen = arguments[0] if arguments else None
-    if chosen is not None and chosen not in COMMANDS and chosen not in ROOT_FLAGS:
-        return _fail(_unknown_command(chosen), 2)
+    words = command_words(arguments)
+    see = f"See: {' '.join(['faceloom', *words, '--help'])}"
     try:
-        value = build_app(chosen)(list(arguments))
+        _check_command(arguments, words)
+        value = build_app(words)(list(arguments))
         sys.stdout.flush()
         return value if isinstance(value, int) and not isinstance(value, bool) else 0
     except CycloptsError as error:
-        return _fail(f"{_plain_types(_one_line(str(error)))} See: {_help_hint(arguments)}", 2)
+        from faceloom.cli.usage import explain
+
+        return _fail(f"{explain(error, ' '.join(words))}. {see}".replace("?.", "?"), 2)
     except UsageError as error:
         reason = _one_line(str(error))
         end = "" if reason.endswith((".", "?")) else "."
-        return _fail(f"{reason}{end} See: {_help_hint(arguments)}", 2)
+        return _fail(f"{reason}{end} {see}", 2)
     except (CancelledError, KeyboardInterrupt) as error:
         return _fail(_one_line(str(error)) or "cancelled", 130)
     except FaceloomError as error:
         return _fail(_one_line(str(error)), 1)
     except BrokenPipeError:
-        # Whoever read our output has enough (`faceloom inspect F | head`): nothing failed.
+        # The reader of our output closed it (`faceloom inspect F | head`): not a failure.
         _silence(sys.stdout)
         return 0
     except Exception as error:
@@ -111,8 +88,31 @@ def run_command(arguments: Sequence[str]) -> int:
         return _unexpected(error, arguments, verbose=verbose)
 
 
-def build_app(chosen: str | None = None) -> App:
-    """The command tree. Only `chosen`'s module will be imported, when cyclopts asks for it."""
+def commands(group: str = "") -> dict[str, str]:
+    """The commands and groups directly in a group, with their summaries; by default the root's."""
+    found = commands_of(group)
+    if group:
+        return found
+    ours = {**found, **_SUMMARIES}
+    return {name: ours[name] for name in sorted(ours, key=_place_in_help)}
+
+
+def command_words(arguments: Sequence[str]) -> list[str]:
+    """The first arguments, as far as they are words of a command: `faceset`, `pack`."""
+    words: list[str] = []
+    for argument in arguments:
+        if argument not in commands(" ".join(words)):
+            break
+        words.append(argument)
+    return words
+
+
+def build_app(words: Sequence[str] = (), *, whole: bool = False) -> App:
+    """The command tree, of which only the command that `words` name is complete.
+
+    Of the others there is no more than a line of help, since each would load a configuration;
+    with `whole` all of them are complete.
+    """
     from cyclopts import App
 
     from faceloom import __version__
@@ -130,45 +130,68 @@ def build_app(chosen: str | None = None) -> App:
         print_error=False,
         suppress_keyboard_interrupt=False,
     )
-    for order, (name, (path, summary)) in enumerate(COMMANDS.items()):
-        # A registered help text would replace the docstring on the command's own help page.
-        shown = None if name == chosen else summary
-        stage = find_stage(name)
-        if path or stage is None:
-            app.command(path, name=name, help=shown, sort_key=order)
-        elif name == chosen:
-            from faceloom.cli.stage import stage_command
-
-            app.command(stage_command(stage), name=name, sort_key=order)
-        else:
-            app.command(App(name=name, help=stage.summary, sort_key=order))
+    _add_commands(app, "", words, whole)
     return app
 
 
-def _unknown_command(word: str) -> str:
+def _add_commands(app: App, group: str, words: Sequence[str], whole: bool) -> None:
+    from cyclopts import App
+
+    for order, (word, summary) in enumerate(commands(group).items()):
+        name = f"{group} {word}".strip()
+        if not whole and word not in words[:1]:
+            app.command(App(name=word, help=summary, sort_key=order))
+        elif name in OWN_COMMANDS:
+            module, _, function = OWN_COMMANDS[name].partition(":")
+            command = getattr(import_module(module), function)
+            if whole and hasattr(command, "settings"):
+                from faceloom.cli.stage import with_signature
+
+                command = with_signature(
+                    command, command.settings, extra=command.extra, completing=True
+                )
+            app.command(command, name=word, sort_key=order)
+        elif name in GROUPS:
+            part = App(name=word, help=GROUPS[name].help, sort_key=order)
+            _add_commands(part, name, words[1:], whole)
+            app.command(part)
+        elif stage := find_stage(name):
+            from faceloom.cli.stage import stage_command
+
+            app.command(stage_command(stage, completing=whole), name=word, sort_key=order)
+
+
+_ORDER = (
+    *("demo", "new", "run", "frames", "extract", "faceset", "sort", "dedupe", "cluster"),
+    *("coverage", "train", "plan", "merge", "encode", "model", "export"),
+)
+
+
+def _place_in_help(name: str) -> int:
+    return _ORDER.index(name) if name in _ORDER else len(_ORDER)
+
+
+def __getattr__(name: str) -> dict[str, str]:
+    if name == "COMMANDS":
+        return commands()
+    raise AttributeError(name)
+
+
+def _check_command(arguments: Sequence[str], words: Sequence[str]) -> None:
+    """`UsageError` where the next argument should be a command's word and is not."""
+    group = " ".join(words)
+    known = commands(group)
+    if not known or len(arguments) == len(words):
+        return
+    word = arguments[len(words)]
+    if word in ROOT_FLAGS:
+        return
     if word.startswith("-"):
-        return f"unknown option {word}: a command comes first, its options after it"
-    close = get_close_matches(word, COMMANDS, n=1)
-    hint = f"did you mean {close[0]!r}?" if close else f"known: {', '.join(COMMANDS)}"
-    return f"there is no command {word!r}; {hint}"
-
-
-def _help_hint(arguments: Sequence[str]) -> str:
-    """How to ask for help on the command, or subcommand, that was meant."""
-    chosen = arguments[0] if arguments else None
-    words = build_app(chosen).parse_commands(list(arguments))[0]
-    return " ".join(["faceloom", *words, "--help"])
-
-
-def _plain_types(message: str) -> str:
-    """`unable to convert "x" into int|Literal[a]|None.` as a user reads it."""
-
-    def words(found: re.Match[str]) -> str:
-        kinds = [kind for kind in found[1].split("|") if kind != "None"]
-        named = [_KINDS.get(kind, kind.removeprefix("Literal[").rstrip("]")) for kind in kinds]
-        return f" into {' or '.join(named)}."
-
-    return re.sub(r" into (\S+(?:\|\S+)*)\.$", words, message)
+        raise UsageError(f"unknown option {word}: give the command first, then its options")
+    full = " ".join([*words, word])
+    close = closest(word, known)
+    hint = f"did you mean {' '.join([*words, close])!r}?" if close else f"known: {', '.join(known)}"
+    raise UsageError(f"there is no command {full!r}; {hint}")
 
 
 def _one_line(message: str) -> str:
@@ -183,7 +206,7 @@ def _fail(message: str, code: int) -> int:
 
 
 def _unexpected(error: Exception, arguments: Sequence[str], *, verbose: bool) -> int:
-    """Tell trouble of the machine plainly; of a bug of ours, say so and keep the traceback."""
+    """Report a failure of the machine in plain words; for a bug of ours keep the traceback."""
     text = "".join(traceback.format_exception(error))
     if verbose:
         with contextlib.suppress(OSError):
@@ -191,14 +214,14 @@ def _unexpected(error: Exception, arguments: Sequence[str], *, verbose: bool) ->
     if isinstance(error, OSError) and error.strerror:
         return _fail(f"{_place(error)}{error.strerror}", 1)
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
-        return _fail("out of memory; a smaller batch_size, resolution or --device cpu helps", 1)
+        return _fail("out of memory; try a smaller batch_size or resolution, or --device cpu", 1)
     kept = _keep_traceback(text, arguments)
     what = _one_line(f"{type(error).__name__}: {error}")[:300]
     return _fail(f"this is a bug in Faceloom ({what}); the traceback is in {kept}", 1)
 
 
 def _place(error: OSError) -> str:
-    """`path: ` of what could not be used; the folder, where only a temporary file has a name."""
+    """`path: ` of what could not be used; of a temporary file, its folder."""
     if not isinstance(error.filename, str | bytes):
         return ""
     path = Path(os.fsdecode(error.filename))
@@ -206,7 +229,7 @@ def _place(error: OSError) -> str:
 
 
 def _keep_traceback(text: str, arguments: Sequence[str]) -> Path | str:
-    """Write the traceback below the cache folder, or the temporary one; return where."""
+    """Write the traceback into the cache folder or the temporary one; return where."""
     import platform
     import tempfile
 
@@ -221,11 +244,11 @@ def _keep_traceback(text: str, arguments: Sequence[str]) -> Path | str:
             file = folder / name
             file.write_text(f"{head}faceloom {' '.join(arguments)}\n\n{text}", "utf-8", "replace")
             return file
-    return "no file, since none could be written (-v shows it)"
+    return "no file, since none could be written (use -v to see it)"
 
 
 def _silence(stream: TextIO) -> None:
-    """Point a broken stream at nothing, so that the interpreter's own flush does not complain."""
+    """Redirect a closed stream to nothing, so that the interpreter's last flush does not fail."""
     with contextlib.suppress(OSError, ValueError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 

@@ -1,6 +1,6 @@
-"""What a stage reports, shown on standard error: a live bar, or plain lines in a log file.
+"""Progress on stderr: a live bar on a terminal, plain lines in a log file.
 
-Standard output stays free for the result, so `--json` can be piped while the bar runs.
+stdout is left to the result, so `--json` can be piped while the bar runs.
 """
 
 from __future__ import annotations
@@ -15,18 +15,18 @@ if TYPE_CHECKING:
     from rich.progress import Progress as RichProgress
     from rich.progress import TaskID
 
+# How often a log file gets a line; the bar on a terminal is redrawn four times a second.
 PLAIN_INTERVAL_S = 10.0
-"""How often a log file gets a line; a terminal's bar is redrawn four times a second."""
 
 
 def console_progress(stream: TextIO | None = None) -> BarProgress | PlainProgress:
-    """The `Progress` that fits `stream` (standard error): bars on a terminal, else lines."""
+    """A `Progress` for `stream` (by default stderr): bars on a terminal, otherwise lines."""
     target: TextIO = sys.stderr if stream is None else stream
     return BarProgress(target) if target.isatty() else PlainProgress(target)
 
 
 def format_rate(per_second: float | None, unit: str) -> str:
-    """`41.2 frames/s`, or `2.5 s a frame` when one takes longer than a second."""
+    """`41.2 frames/s`, or `2.5 s each` if one takes longer than a second."""
     if not per_second:
         return ""
     if per_second >= 1:
@@ -45,7 +45,7 @@ def format_duration(seconds: float) -> str:
 
 
 def format_metrics(metrics: dict[str, float | str]) -> str:
-    """`src 0.412  dst 0.398`: figures of four digits, words as they are."""
+    """`src 0.412  dst 0.398`: numbers with four digits, text unchanged."""
     parts = (
         f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}"
         for name, value in metrics.items()
@@ -54,7 +54,7 @@ def format_metrics(metrics: dict[str, float | str]) -> str:
 
 
 class _Task:
-    """Counts of the stage that is running."""
+    """Counts of the running stage."""
 
     def __init__(self, stage: str, total: int | None, unit: str, done: int) -> None:
         self.stage, self.total, self.unit = stage, total, unit
@@ -81,7 +81,7 @@ class _Task:
 
 
 class PlainProgress:
-    """A line at most every ten seconds, for log files and pipes. Safe from any thread."""
+    """At most one line every ten seconds, for log files and pipes. Thread-safe."""
 
     def __init__(self, stream: TextIO, interval_s: float = PLAIN_INTERVAL_S) -> None:
         self._stream = stream
@@ -124,14 +124,14 @@ class PlainProgress:
                 self._write(f"{task.line()}, took {elapsed}")
 
     def _write(self, line: str) -> None:
-        # Whoever read standard error may be gone; the work goes on without an audience.
+        # The reader of stderr may have closed it; the work continues.
         with contextlib.suppress(OSError, ValueError):
             self._stream.write(line + "\n")
             self._stream.flush()
 
 
 class BarProgress:
-    """One live bar on a terminal, notes printed above it. Safe from any thread."""
+    """One live bar on a terminal, with notes printed above it. Thread-safe."""
 
     def __init__(self, stream: TextIO) -> None:
         from rich.console import Console

@@ -3,35 +3,59 @@
 from __future__ import annotations
 
 import inspect
-import types
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Union, cast, get_args, get_origin
+from types import UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
-from cyclopts import App, Group, Parameter
+from cyclopts import App, Group, Parameter, Token
 from pydantic.fields import FieldInfo
 
-from faceloom.cli.common import (
-    JsonOption,
-    SetOption,
-    VerboseOption,
-    build_config,
-    run_stage,
-)
-from faceloom.core.config import Settings, choices, option_of
+from faceloom.cli.common import build_config, run_stage
+from faceloom.core.config import Settings, choices, flag_of, option_of
+from faceloom.core.errors import UsageError
 from faceloom.stages.catalog import Stage, stages_of
 
-_SIMPLE = (bool, int, float, str, Path)
+# The name in a signature for the flag of a field that can also be an argument.
+_BY_FLAG = "{}_by_flag"
+# Options that many commands have, shown after those of their own.
 _COMMON = ("workspace", "device", "threads")
-"""Options that many commands have, shown after those of their own."""
-COMMON_GROUP = Group("Common options", sort_key=1)
+_OWN_GROUP = Group("Options", sort_key=1)
+_COMMON_GROUP = Group("Common options", sort_key=2)
+
+SetOption = Annotated[
+    tuple[str, ...],
+    Parameter(
+        name="--set",
+        negative="",
+        metavar="KEY=VALUE",
+        show_default=False,
+        help="Any setting by its key; may be repeated. `faceloom settings` lists the keys.",
+    ),
+]
+JsonOption = Annotated[
+    bool,
+    Parameter(name="--json", negative="", show_default=False, help="Print the result as JSON."),
+]
+VerboseOption = Annotated[
+    bool,
+    Parameter(
+        name=["--verbose", "-v"],
+        negative="",
+        show_default=False,
+        help="Show more detail on stderr.",
+    ),
+]
 
 
-def stage_command(stage: Stage) -> Callable[..., Any]:
+def stage_command(stage: Stage, *, completing: bool = False) -> Callable[..., Any]:
     """The function that cyclopts turns into the command of `stage`.
 
     Its signature has a parameter per field, then `--set`, `--json` and `--verbose`. A flag that is
-    not given leaves the setting to `faceloom.toml` or the default.
+    not given leaves the setting to `faceloom.toml` or the default. `completing` is for a shell's
+    completion: its words are then known to cyclopts, which would otherwise reject them itself, in
+    words of its own.
     """
 
     def command(**given: Any) -> Any:
@@ -40,7 +64,7 @@ def stage_command(stage: Stage) -> Callable[..., Any]:
         config = build_config(stage.settings(), overrides, stage=stage.table, **given)
         return run_stage(stage.function(), config, json=json, verbose=verbose)
 
-    return with_signature(command, stage.settings())
+    return with_signature(command, stage.settings(), completing=completing)
 
 
 def add_stages(app: App, group: str) -> None:
@@ -50,39 +74,93 @@ def add_stages(app: App, group: str) -> None:
 
 
 def with_signature(
-    command: Callable[..., Any], kind: type[Settings], *, extra: tuple[inspect.Parameter, ...] = ()
+    command: Callable[..., Any],
+    kind: type[Settings],
+    *,
+    extra: tuple[inspect.Parameter, ...] = (),
+    completing: bool = False,
 ) -> Callable[..., Any]:
     """Give `command`, which takes keywords, the signature and help that `kind` declares.
 
     `extra` are further keyword parameters. Positional ones reach `command` as keywords, too.
     """
-    fields = kind.model_fields
-    shown = [name for name in fields if not option_of(fields[name]).hidden]
-    placed = [name for name in shown if option_of(fields[name]).positional]
-    flags = [name for name in shown if name not in placed and name not in _COMMON]
-    common = [name for name in _COMMON if name in shown]
+    fields = {
+        name: field for name, field in kind.model_fields.items() if not option_of(field).hidden
+    }
+    placed = [name for name in fields if option_of(fields[name]).positional]
+    flags = [name for name in fields if name not in placed and name not in _COMMON]
+    common = [name for name in _COMMON if name in fields and name not in placed]
+
+    def parameter(name: str, group: Group | None = None) -> inspect.Parameter:
+        return _parameter(kind, name, fields[name], group, completing=completing)
+
+    either = [name for name in placed if option_of(fields[name]).flag]
     parameters = [
-        *(_positional(name, fields[name]) for name in placed),
-        *(_flag(name, fields[name]) for name in flags),
-        *extra,
-        *(_flag(name, fields[name], group=COMMON_GROUP) for name in common),
+        *(parameter(name) for name in placed),
+        *(_second_way(kind, name, parameter(name)) for name in either),
+        *(parameter(name, _OWN_GROUP) for name in flags),
+        *(
+            one.replace(annotation=Annotated[one.annotation, Parameter(group=_OWN_GROUP)])
+            for one in extra
+        ),
+        *(parameter(name, _COMMON_GROUP) for name in common),
         *_surface_options(),
     ]
 
     def call(*places: Any, **given: Any) -> Any:
-        return command(**dict(zip(placed, places, strict=False)), **given)
+        by_flag = {name: given.pop(_BY_FLAG.format(name), None) for name in either}
+        by_flag = {name: value for name, value in by_flag.items() if value is not None}
+        by_place = _by_place(kind, [name for name in placed if name not in by_flag], places)
+        return command(**by_place, **by_flag, **given)
 
     call.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     call.__annotations__ = {one.name: one.annotation for one in parameters}
     call.__doc__ = kind.__doc__
+    call.settings, call.extra = kind, extra  # type: ignore[attr-defined]
     return call
+
+
+def _by_place(kind: type[Settings], names: list[str], places: Sequence[Any]) -> dict[str, Any]:
+    """The words of a command line by the fields that they are for.
+
+    Optional fields that come before required ones are left out when there are too few words.
+    """
+    words: list[str] = []
+    for place in places:
+        words += place if isinstance(place, list) else [] if place is None else [place]
+    required = [name for name in names if kind.model_fields[name].is_required()]
+    if len(words) < len(required):
+        raise UsageError(f"{required[len(words)].upper()} is missing")
+    while required and len(words) < len(names) and names[0] not in required:
+        names = names[1:]
+    if names and _is_list(kind.model_fields[names[-1]].annotation):
+        before = len(names) - 1
+        rest = {names[-1]: words[before:]} if words[before:] else {}
+        return {**dict(zip(names[:-1], words, strict=False)), **rest}
+    if len(words) > len(names):
+        raise UsageError(f"unexpected argument {words[len(names)]!r}")
+    return dict(zip(names, words, strict=False))
+
+
+def _second_way(kind: type[Settings], name: str, placed: inspect.Parameter) -> inspect.Parameter:
+    """The flag of a field that may also be given by its place; the help shows it there."""
+    option = option_of(kind.model_fields[name])
+    flags = [flag for flag in (flag_of(kind, name), option.short) if flag]
+    hint, parameter = get_args(placed.annotation)
+    return placed.replace(
+        name=_BY_FLAG.format(name),
+        kind=inspect.Parameter.KEYWORD_ONLY,
+        default=None,
+        annotation=Annotated[hint, Parameter.combine(parameter, Parameter(name=flags, show=False))],
+    )
 
 
 def _surface_options() -> list[inspect.Parameter]:
     def keyword(name: str, annotation: Any, default: Any) -> inspect.Parameter:
-        kind = inspect.Parameter.KEYWORD_ONLY
-        grouped = Annotated[annotation, Parameter(group=COMMON_GROUP)]
-        return inspect.Parameter(name, kind, default=default, annotation=grouped)
+        grouped = Annotated[annotation, Parameter(group=_COMMON_GROUP)]
+        return inspect.Parameter(
+            name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=grouped
+        )
 
     return [
         keyword("set_", SetOption, ()),
@@ -91,64 +169,95 @@ def _surface_options() -> list[inspect.Parameter]:
     ]
 
 
-def _positional(name: str, field: FieldInfo) -> inspect.Parameter:
-    kind = _on_the_command_line(field.annotation)
-    annotation = Annotated[
-        kind if field.is_required() else kind | None,
-        Parameter(help=_help(field), show_default=False),
-    ]
-    default = inspect.Parameter.empty if field.is_required() else None
-    return inspect.Parameter(
-        name, inspect.Parameter.POSITIONAL_ONLY, default=default, annotation=annotation
-    )
+def _parameter(
+    kind: type[Settings], name: str, field: FieldInfo, group: Group | None, *, completing: bool
+) -> inspect.Parameter:
+    """The parameter of a field. Its default is None, which means: not given.
 
-
-def _flag(name: str, field: FieldInfo, *, group: Group | None = None) -> inspect.Parameter:
-    """A keyword parameter whose default is None, which means: not given."""
+    A required setting without a place may still come from `faceloom.toml`, `--set` or a question;
+    the configuration reports it when it does not.
+    """
     option = option_of(field)
-    flag = option.flag or f"--{name.replace('_', '-')}"
+    switch = _kinds(field.annotation) == [bool]
     parameter = Parameter(
-        name=[flag, option.short] if option.short else flag,
-        help=_help(field),
+        help=_help(field, either=flag_of(kind, name) if option.positional and option.flag else ""),
         show_default=False,
+        show_choices=False,
+        # The configuration reads the text and knows how to reject it.
+        converter=None if switch else _as_given,
+        metavar=None if switch else option.metavar or _metavar(field.annotation),
         # A switch that is off by default has no --no- form; a list is given item by item.
         negative=None if field.annotation is bool and field.default is True else "",
     )
-    if group is not None:
-        parameter = Parameter.combine(parameter, Parameter(group=group))
-    kind = _on_the_command_line(field.annotation)
+    if not option.positional:
+        flag = flag_of(kind, name)
+        parameter = Parameter.combine(
+            parameter, Parameter(name=[flag, option.short] if option.short else flag, group=group)
+        )
+    hint = bool if switch else _hint(field.annotation, completing)
+    required = option.positional and field.is_required() and not _has_either(kind)
     return inspect.Parameter(
         name,
-        inspect.Parameter.KEYWORD_ONLY,
-        default=inspect.Parameter.empty if field.is_required() else None,
-        annotation=Annotated[kind if field.is_required() else kind | None, parameter],
+        inspect.Parameter.POSITIONAL_ONLY if option.positional else inspect.Parameter.KEYWORD_ONLY,
+        default=inspect.Parameter.empty if required else None,
+        annotation=Annotated[hint if required else hint | None, parameter],
     )
 
 
-def _help(field: FieldInfo) -> str:
-    """The docstring, the words that may be given, and the default."""
-    parts = [" ".join((field.description or "").split())]
-    if words := list(choices(field.annotation)):
+def _has_either(kind: type[Settings]) -> bool:
+    options = [option_of(field) for field in kind.model_fields.values()]
+    return any(option.positional and option.flag for option in options)
+
+
+def _is_list(annotation: Any) -> bool:
+    kinds = _kinds(annotation)
+    return len(kinds) == 1 and get_origin(kinds[0]) is tuple
+
+
+def _as_given(hint: Any, tokens: Sequence[Token]) -> Any:
+    texts = [token.value for token in tokens]
+    return texts if get_origin(hint) is tuple else texts[0]
+
+
+def _help(field: FieldInfo, *, either: str = "") -> str:
+    """The docstring, then the flag that does as well, the words that may be given and the default,
+    unless it names them."""
+    text = " ".join((field.description or "").split())
+    parts = [text, f"[or {either}]"] if either else [text]
+    words = list(choices(field.annotation))
+    if any(not re.search(rf"(?<![\w-]){re.escape(word)}(?![\w-])", text) for word in words):
         parts.append(f"[choices: {', '.join(words)}]")
     default = field.default
-    if not field.is_required() and default not in (None, False, "", ()):
+    if not field.is_required() and default not in (None, False, "", (), Path()):
         parts.append(f"[default: {str(default).lower() if default is True else default}]")
     return " ".join(parts)
 
 
-def _on_the_command_line(annotation: Any) -> Any:
-    """A type that cyclopts parses; text where only the configuration knows how to read it."""
-    origin = get_origin(annotation)
-    if origin is not tuple and any(choices(annotation)):
-        # The configuration knows its words in any case, and what was probably meant.
-        return str
-    if origin is Annotated:
-        return _on_the_command_line(get_args(annotation)[0])
-    if annotation in _SIMPLE:
-        return annotation
-    if origin in (Union, types.UnionType):
-        parts = [_on_the_command_line(one) for one in get_args(annotation) if one is not type(None)]
-        return parts[0] if len(parts) == 1 else cast(Any, Union[tuple(parts)])  # noqa: UP007
-    if origin is tuple and get_args(annotation)[-1] is Ellipsis:
-        return tuple[_on_the_command_line(get_args(annotation)[0]), ...]
-    return str
+def _kinds(annotation: Any) -> list[Any]:
+    """The types of a union, without None and without metadata."""
+    if get_origin(annotation) is Annotated:
+        return _kinds(get_args(annotation)[0])
+    if get_origin(annotation) in (Union, UnionType):
+        return [kind for part in get_args(annotation) for kind in _kinds(part)]
+    return [] if annotation is type(None) else [annotation]
+
+
+def _hint(annotation: Any, completing: bool) -> Any:
+    """The type that cyclopts sees: by it values are counted, and words and paths completed."""
+    kinds = _kinds(annotation)
+    if _is_list(annotation):
+        return tuple[_hint(get_args(kinds[0])[0], completing), ...]
+    if completing and (words := tuple(choices(annotation))):
+        return Literal[words]
+    return Path if Path in kinds else str
+
+
+def _metavar(annotation: Any) -> str:
+    kinds = _kinds(annotation)
+    if _is_list(annotation):
+        return _metavar(get_args(kinds[0])[0])
+    names = {int: "NUMBER", float: "NUMBER", Path: "PATH", str: "TEXT"}
+    words = ["WORD" for kind in kinds if get_origin(kind) is Literal]
+    return (
+        "|".join(dict.fromkeys([names[kind] for kind in kinds if kind in names] + words)) or "TEXT"
+    )

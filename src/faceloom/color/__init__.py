@@ -1,9 +1,7 @@
-"""Colour: transfer between pictures. `faceloom.color.batched` has it for batches, in torch."""
+"""Colour transfer between pictures. `faceloom.color.batched` does it for batches, in torch."""
 
-from faceloom.color.linear import lct, mkl
-from faceloom.color.pixels import MaskStatistics
-from faceloom.color.transfer import TRANSFERS, Transfer, TransferName, TransferStatistics, rct
-from faceloom.color.transport import idt, sot
+from faceloom.color.transfer import TRANSFERS, Transfer, idt, lct, mkl, rct, sot
+from faceloom.core.vocabulary import MaskStatistics, TransferName, TransferStatistics
 
 __all__ = [
     "TRANSFERS",

@@ -10,7 +10,7 @@ from faceloom.compositing.crop import (
     cut_faces,
 )
 from faceloom.compositing.mask import combine_masks, finish_mask
-from faceloom.compositing.settings import MaskMode, MergeSettings
+from faceloom.settings.merge import MaskMode, MergeSettings
 
 __all__ = [
     "Composite",

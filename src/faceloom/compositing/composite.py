@@ -44,10 +44,10 @@ from faceloom.compositing.crop import (
     unit_range,
 )
 from faceloom.compositing.mask import LEAST, SUPERSAMPLING, combine_masks, finish_mask
-from faceloom.compositing.settings import MergeSettings
 from faceloom.core import InputError
 from faceloom.faces import FaceRecord
 from faceloom.geometry import frame_to_face, invert_affine, transform_points
+from faceloom.settings.merge import MergeSettings
 
 # A face whose mask is narrower than this many pixels is not worth pasting, nor safe to filter.
 _LEAST_EXTENT_PX = 4

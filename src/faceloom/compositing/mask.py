@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from faceloom.compositing.settings import MaskMode
+from faceloom.settings.merge import MaskMode
 
 Mask = NDArray[np.float32]
 

@@ -1,6 +1,7 @@
 """The ground floor: errors, progress and cancel, configuration, paths, registries."""
 
-from faceloom.core.config import Settings, apply_overrides, settings_table
+from typing import TYPE_CHECKING, Any
+
 from faceloom.core.errors import (
     CancelledError,
     FaceloomError,
@@ -17,6 +18,9 @@ from faceloom.core.locks import file_lock
 from faceloom.core.paths import atomic_path, atomic_write, cache_dir, list_images
 from faceloom.core.registry import Registry
 
+if TYPE_CHECKING:
+    from faceloom.core.config import Settings
+
 __all__ = [
     "Cancel",
     "CancelledError",
@@ -32,11 +36,18 @@ __all__ = [
     "Settings",
     "UsageError",
     "WeightsError",
-    "apply_overrides",
     "atomic_path",
     "atomic_write",
     "cache_dir",
     "file_lock",
     "list_images",
-    "settings_table",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    # Loaded when it is first used, so that `faceloom --help` does without pydantic.
+    if name == "Settings":
+        from faceloom.core.config import Settings
+
+        return Settings
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

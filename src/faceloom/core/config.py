@@ -1,16 +1,15 @@
 """Configuration: frozen pydantic models with a docstring per field.
 
-An option is declared once, as a field. Its name, type, range, default and docstring become the
-flag and its help on the command line, the key of `--set` and `faceloom.toml`, the argument of the
-Python API, and the row in the docs.
+An option is declared once, as a field. Its name, type, range, default and docstring become a flag
+and its help, a key of `--set` and `faceloom.toml`, an argument of the Python API, and a row in the
+docs.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from difflib import get_close_matches
 from pathlib import Path
 from types import UnionType
 from typing import Annotated, Any, ClassVar, Literal, TypeVar, Union, cast, get_args, get_origin
@@ -19,27 +18,31 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from pydantic.fields import FieldInfo
 
 from faceloom.core.errors import InputError, UsageError
+from faceloom.core.words import closest
 
 S = TypeVar("S", bound="Settings")
 
+# An error shows no more characters of a wrong value.
 _LONGEST_VALUE = 60
-"""Characters of a value that does not fit, as far as an error shows it."""
 _KIND = re.compile(r"constrained-\w+|literal\[.*\]")
 
 
 @dataclass(frozen=True)
 class Option:
-    """How a field is given on the command line, where its name and type do not say it all.
+    """How a field is given on the command line, where its name and type are not enough.
 
-    Stands in the field's annotation: `side: Annotated[Side, Option(positional=True)]`.
+    Part of the field's annotation: `side: Annotated[Side, Option(positional=True)]`.
     """
 
     positional: bool = False
-    """Given by its place, without a flag."""
+    """An argument without a flag; with `flag` it can be given either way. Optional arguments that
+    also have a flag come first and may be left out: `[NAME] STATE`."""
     flag: str | None = None
-    """Another flag than the field's name with dashes."""
+    """A flag other than the field's name with dashes."""
     short: str | None = None
     """A one-letter form, such as `-w`."""
+    metavar: str | None = None
+    """What help calls its value; by default by the type: NUMBER, PATH, WORD or TEXT."""
     hidden: bool = False
     """Not a flag: given with `--set`, and listed by `faceloom settings`."""
 
@@ -51,10 +54,10 @@ class Settings(BaseModel):
     """
 
     ALIASES: ClassVar[Mapping[str, str]] = {}
-    """Other names of fields that are accepted as well, such as DeepFaceLab's."""
+    """Other names that are accepted for fields, such as DeepFaceLab's."""
     FOREIGN: ClassVar[str | None] = None
-    """Field that receives the `--set` texts whose key is no field: settings of something else, such
-    as of the model that a stage trains."""
+    """The field that receives the texts of `--set` whose key is no field, such as settings of the
+    model that a stage trains."""
 
     model_config = ConfigDict(
         extra="forbid", frozen=True, use_attribute_docstrings=True, validate_default=True
@@ -74,33 +77,42 @@ class Settings(BaseModel):
 
 
 class WorkspaceSettings(Settings):
-    """Base of the configuration of every stage that works on a workspace."""
+    """Base for stages that work on a workspace."""
 
-    workspace: Annotated[Path, Option(short="-w")] = Path()
-    """The workspace folder."""
+    workspace: Annotated[Path, Option(short="-w", metavar="DIR")] = Path()
+    """The workspace folder; by default the current one."""
 
 
 class ThreadSettings(Settings):
-    """Mixin of stages that compute in threads."""
+    """Mixin for stages that compute in threads."""
 
     threads: int = Field(default=0, ge=0, le=256)
     """CPU threads; 0: one per core."""
 
 
 class DeviceSettings(Settings):
-    """Mixin of stages that run networks."""
+    """Mixin for stages that run networks."""
 
-    device: str = "auto"
+    device: Annotated[str, Option(metavar="DEVICE")] = "auto"
     """Where networks run: auto, cpu, cuda, cuda:1 … or mps."""
 
 
 def option_of(field: FieldInfo) -> Option:
-    """The `Option` in a field's annotation; the default one where there is none."""
+    """The `Option` in a field's annotation, or the default."""
     return next((one for one in field.metadata if isinstance(one, Option)), Option())
 
 
+def flag_of(kind: type[Settings], name: str) -> str:
+    """What a field is called on the command line: `--image-size`, or `SIDE` for a positional."""
+    field = kind.model_fields.get(name)
+    option = Option() if field is None else option_of(field)
+    if option.positional and option.flag is None:
+        return name.upper()
+    return option.flag or f"--{name.replace('_', '-')}"
+
+
 def choices(annotation: Any) -> Iterator[str]:
-    """The words of every `Literal` in a type, however it is nested."""
+    """The words of every `Literal` in a type, including nested ones."""
     if get_origin(annotation) is Literal:
         yield from (word for word in get_args(annotation) if isinstance(word, str))
     elif get_origin(annotation) in (Union, UnionType, Annotated):
@@ -109,7 +121,7 @@ def choices(annotation: Any) -> Iterator[str]:
 
 
 def _usual_case(value: Any, field: FieldInfo) -> Any:
-    """A word of a `Literal` as it is declared, when it was given in another case."""
+    """A word of a `Literal` in the case of its declaration."""
     if not isinstance(value, str):
         return value
     return next(
@@ -117,43 +129,133 @@ def _usual_case(value: Any, field: FieldInfo) -> Any:
     )
 
 
-def validate(kind: type[S], values: dict[str, Any], *, where: str) -> S:
-    """Build `kind` from plain values; `InputError` in one line when a value does not fit."""
+@dataclass(frozen=True, eq=False)
+class Source:
+    """Values for a configuration, and where they come from, for error messages."""
+
+    values: Mapping[str, Any]
+    where: str
+    """Such as `cast/faceloom.toml, [extract]`."""
+    error: type[InputError] = InputError
+    """Raised if one of these values is wrong."""
+    joint: str = ": "
+    """Separates the place from the key."""
+    label: Callable[[str], str] | None = None
+    """What a field is called here, if not by place and key."""
+
+    def name(self, *keys: str) -> str:
+        """What to call `keys` in an error."""
+        if self.label is None:
+            return f"{self.where}{self.joint}{', '.join(keys)}"
+        return " and ".join(map(self.label, keys))
+
+
+def combine(kind: type[S], sources: Iterable[Source]) -> S:
+    """Build `kind` from several sources, the weakest first.
+
+    A wrong value raises its source's error, in one line that names the source and the key as given
+    there. If values are wrong only in combination, all of them are named.
+    """
+    sources = list(sources)
+    values: dict[str, Any] = {}
+    origins: dict[str, tuple[Source, str]] = {}
+    for source in sources:
+        for key, value in source.values.items():
+            field = kind.ALIASES.get(key, key)
+            values[field] = value
+            origins[field] = (source, key)
     try:
         return kind.model_validate(values)
     except ValidationError as error:
-        raise InputError(f"{where}: {_reason(kind, error)}") from None
+        path, reason = _reason(kind, error)
+    blamed = path[:1] or [key for key in origins if re.search(rf"\b{key}\b", reason)]
+    given = [origins[key] for key in blamed if key in origins]
+    if not given:
+        # A setting is missing, or the reason names none.
+        given = [(source, "") for source in sources[-1:]]
+        reason = ": ".join([*path, reason])
+    names = [
+        source.where
+        if reason.startswith("unknown setting") or not given[0][1]
+        else source.name(*(".".join([key, *path[1:]]) for one, key in given if one is source))
+        for source in dict.fromkeys(source for source, _ in given)
+    ]
+    errors = {source.error for source, _ in given}
+    raise (UsageError if UsageError in errors else InputError)(f"{' and '.join(names)}: {reason}")
 
 
-def _reason(kind: type[Settings], error: ValidationError) -> str:
-    """The first thing that does not fit, in one line without pydantic's own words."""
+def validate(kind: type[S], values: Mapping[str, Any], *, where: str) -> S:
+    """Build `kind` from plain values; a wrong value is an `InputError` in one line."""
+    try:
+        return kind.model_validate(dict(values))
+    except ValidationError as error:
+        path, reason = _reason(kind, error)
+        if path and not reason.startswith("unknown setting"):
+            reason = f"{'.'.join(path)}: {reason}"
+        raise InputError(f"{where}: {reason}") from None
+
+
+def override_values(overrides: Iterable[str]) -> dict[str, Any]:
+    """Keys and values of `key=value` texts; `UsageError` for a text without `=`."""
+    values: dict[str, Any] = {}
+    for text in overrides:
+        key, separator, value = text.partition("=")
+        if not separator:
+            raise UsageError(f"--set {_cut(text)!r}: expected key=value")
+        # `none` is a word of several options; only `null` unsets.
+        values[key.strip()] = None if value.strip().lower() == "null" else value.strip()
+    return values
+
+
+def override_source(kind: type[Settings], overrides: Iterable[str]) -> Source:
+    """The `key=value` texts of `--set` as a source for `kind`."""
+    texts = list(overrides)
+    values = override_values(texts)
+    if kind.FOREIGN is not None:
+        known = {*kind.model_fields, *kind.ALIASES}
+        foreign = tuple(text for text in texts if text.partition("=")[0].strip() not in known)
+        values = {key: value for key, value in values.items() if key in known}
+        values |= {kind.FOREIGN: foreign} if foreign else {}
+    return Source(values, "--set", UsageError, joint=" ")
+
+
+def validate_with(
+    kind: type[S], values: Mapping[str, Any], overrides: Iterable[str], *, where: str
+) -> S:
+    """Build `kind` from plain values and `key=value` texts, which win.
+
+    A wrong value raises `InputError` naming `where`, a wrong text `UsageError`.
+    """
+    return combine(kind, [Source(values, where), override_source(kind, overrides)])
+
+
+def _reason(kind: type[Settings], error: ValidationError) -> tuple[list[str], str]:
+    """The first wrong key, as a path (empty if no single key is wrong), and what is wrong.
+
+    The reason is one line in plain words instead of pydantic's.
+    """
     errors = error.errors(include_url=False)
-    # A misspelt key before what is missing for it.
+    # A misspelt key before what is missing because of it.
     first = next((one for one in errors if one["type"] == "extra_forbidden"), errors[0])
-    # Of a value that may be of several kinds pydantic names the kind last, which is no key.
-    loc = [part for part in first["loc"] if not _KIND.fullmatch(str(part))] or first["loc"]
-    key = ".".join(str(part) for part in loc)
-    if first["type"] == "extra_forbidden" and len(loc) > 1:
-        return f"unknown setting {_cut(key)!r}"
+    # For a value of several possible types pydantic adds the type to the path.
+    path = [str(part) for part in first["loc"] if not _KIND.fullmatch(str(part))]
+    path = path or [str(part) for part in first["loc"]]
     if first["type"] == "extra_forbidden":
-        return (
-            f"unknown setting {_cut(key)!r}; {suggestion(key, (*kind.model_fields, *kind.ALIASES))}"
-        )
-    if not key:
-        return _message(first)
-    field = kind.model_fields.get(str(next(iter(loc), "")))
-    words = list(choices(field.annotation)) if field is not None and len(loc) == 1 else []
-    got = _cut(repr(first["input"]))
+        reason = f"unknown setting {_cut('.'.join(path))!r}"
+        known = (*kind.model_fields, *kind.ALIASES)
+        return path, reason if len(path) > 1 else f"{reason}; {suggestion(path[0], known)}"
+    field = kind.model_fields.get(path[0]) if len(path) == 1 else None
+    words = [] if field is None else list(choices(field.annotation))
+    got = _shown(first["input"])
     if words and isinstance(first["input"], str) and first["type"] != "value_error":
-        lowered = {word.lower(): word for word in words}
-        if close := get_close_matches(first["input"].lower(), lowered, n=1):
-            return f"{key}: unknown value {got}; did you mean {lowered[close[0]]!r}?"
+        if close := closest(first["input"], words):
+            return path, f"unknown value {got}; did you mean {close!r}?"
         kinds = (_message(one) for one in errors if one["type"] in {*_EXPECTED, *_BOUNDS})
         expected = [kind.removeprefix("must be ") for kind in kinds]
-        return f"{key}: must be {' or '.join(dict.fromkeys([*expected, *words]))} (got {got})"
+        return path, f"must be {_either([*expected, *words])} (got {got})"
     message = _message(first)
-    told = first["type"] == "missing" or got in message
-    return f"{key}: {message}" if told else f"{key}: {message} (got {got})"
+    shown = not path or first["type"] == "missing" or got in message
+    return path, message if shown else f"{message} (got {got})"
 
 
 _EXPECTED = {
@@ -166,6 +268,7 @@ _EXPECTED = {
     "bool_type": "true or false",
     "string_type": "text",
     "path_type": "a path",
+    "missing": "given",
 }
 _BOUNDS = {
     "greater_than_equal": ("ge", "at least"),
@@ -176,92 +279,33 @@ _BOUNDS = {
 
 
 def _message(error: Mapping[str, Any]) -> str:
-    """What does not fit, in a user's words rather than pydantic's."""
+    """What is wrong, in plain words instead of pydantic's."""
     if error["type"] in _EXPECTED:
         return f"must be {_EXPECTED[error['type']]}"
     if error["type"] in _BOUNDS:
         name, words = _BOUNDS[error["type"]]
-        return f"must be {words} {error['ctx'][name]}"
+        bound = error["ctx"][name]
+        return f"must be {words} {int(bound) if bound == int(bound) else bound}"
     return " ".join(error["msg"].removeprefix("Value error, ").split())
+
+
+def _either(words: Iterable[str]) -> str:
+    *others, last = dict.fromkeys(words)
+    return f"{', '.join(others)} or {last}" if others else last
 
 
 def suggestion(word: str, known: Iterable[str]) -> str:
     """The known word that was probably meant, or all of them."""
     names = sorted(known)
-    close = get_close_matches(word.lower(), names, n=1)
-    return f"did you mean {close[0]!r}?" if close else f"known: {', '.join(names)}"
+    close = closest(word, names)
+    return f"did you mean {close!r}?" if close else f"known: {', '.join(names)}"
+
+
+def _shown(value: Any) -> str:
+    """A value in an error: text in quotes, but not the number that a text holds."""
+    number = isinstance(value, str) and re.fullmatch(r"-?\d+(\.\d+)?", value)
+    return _cut(str(value) if number else repr(value))
 
 
 def _cut(text: str) -> str:
     return text if len(text) <= _LONGEST_VALUE else f"{text[:_LONGEST_VALUE]}…"
-
-
-def apply_overrides(settings: S, overrides: Iterable[str]) -> S:
-    """Return `settings` with `key=value` texts applied, as `--set` gives them.
-
-    Raises `UsageError` on an unknown key, a value that does not fit, or a text without `=`.
-    """
-    texts, kind = list(overrides), type(settings)
-    values = settings.model_dump()
-    if kind.FOREIGN is not None:
-        known = {*kind.model_fields, *kind.ALIASES, ""}
-        foreign = [text for text in texts if _key(text) not in known and "=" in text]
-        values[kind.FOREIGN] = (*values[kind.FOREIGN], *foreign)
-        texts = [text for text in texts if text not in foreign]
-    try:
-        return validate(kind, {**values, **override_values(texts)}, where="--set")
-    except InputError as error:
-        raise UsageError(str(error)) from None
-
-
-def _key(text: str) -> str:
-    return text.partition("=")[0].strip()
-
-
-def override_values(overrides: Iterable[str]) -> dict[str, Any]:
-    """Keys and values of `key=value` texts; `UsageError` for a text without `=`."""
-    values: dict[str, Any] = {}
-    for text in overrides:
-        key, separator, value = text.partition("=")
-        if not separator:
-            raise UsageError(f"--set {_cut(text)!r}: expected key=value")
-        values[key.strip()] = _plain(value.strip())
-    return values
-
-
-def validate_with(
-    kind: type[S], values: dict[str, Any], overrides: Iterable[str], *, where: str
-) -> S:
-    """Build `kind` from plain values and `key=value` texts, which win.
-
-    The values alone need not fit, where a text mends them. Raises `InputError` naming `where` when
-    it is the values' fault, `UsageError` when it is the texts'.
-    """
-    given = override_values(overrides)
-    try:
-        return validate(kind, {**values, **given}, where="--set" if given else where)
-    except InputError as error:
-        if not given:
-            raise
-        validate(kind, values, where=where)
-        raise UsageError(str(error)) from None
-
-
-def _plain(text: str) -> Any:
-    """A text from the command line as pydantic should see it: only null and y/n are special."""
-    lowered = text.lower()
-    if lowered in {"none", "null"}:
-        # `none` is a legal word of several options (ct_mode, colour transfer): keep it a string.
-        return text if lowered == "none" else None
-    return text
-
-
-def settings_table(kind: type[Settings]) -> list[tuple[str, str, str, str]]:
-    """Rows (key, type, default, description) of a configuration, for help and docs."""
-    rows: list[tuple[str, str, str, str]] = []
-    for name, field in kind.model_fields.items():
-        annotation = str(field.annotation).replace("typing.", "")
-        if isinstance(field.annotation, type):
-            annotation = field.annotation.__name__
-        rows.append((name, annotation, repr(field.default), field.description or ""))
-    return rows

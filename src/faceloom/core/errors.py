@@ -1,8 +1,8 @@
-"""The exception tree. A message says what is wrong, where, and what to do, in one line."""
+"""The exceptions. A message says in one line what is wrong, where, and what to do."""
 
 
 class FaceloomError(Exception):
-    """Anything a user can be told in one line; the command line exits with 1."""
+    """Base of all errors that are reported in one line; the command exits with 1."""
 
 
 class InputError(FaceloomError):
@@ -10,7 +10,7 @@ class InputError(FaceloomError):
 
 
 class UsageError(InputError):
-    """Options of the command line that are wrong or do not go together; it exits with 2."""
+    """Command-line options that are wrong or incompatible; the command exits with 2."""
 
 
 class MediaError(FaceloomError):
@@ -18,11 +18,11 @@ class MediaError(FaceloomError):
 
 
 class FormatError(FaceloomError):
-    """A file of a known kind whose content breaks its format, or is hostile."""
+    """A file whose content violates its format, or is hostile."""
 
 
 class WeightsError(FaceloomError):
-    """A face network's file that is missing, altered or cannot be fetched."""
+    """A network file that is missing, altered or cannot be downloaded."""
 
 
 class ModelError(FaceloomError):
@@ -30,8 +30,8 @@ class ModelError(FaceloomError):
 
 
 class RightsError(FaceloomError):
-    """A step that the workspace's rights record does not allow."""
+    """A step that the rights record of the workspace does not allow."""
 
 
 class CancelledError(FaceloomError):
-    """The user asked to stop; what was done is saved. The command line exits with 130."""
+    """The user asked to stop; finished work is saved. The command exits with 130."""

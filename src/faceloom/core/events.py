@@ -1,7 +1,7 @@
-"""Progress and cancel: how long work speaks to whoever shows it.
+"""Progress and cancellation of long work.
 
-Code below `cli/` never prints. It takes a `Progress` and a `Cancel`, reports items as they are
-done, and calls `cancel.check()` between items.
+Code below `cli/` never prints. It takes a `Progress` and a `Cancel`, reports finished items, and
+calls `cancel.check()` between items.
 """
 
 from __future__ import annotations
@@ -13,22 +13,22 @@ from faceloom.core.errors import CancelledError
 
 
 class Progress(Protocol):
-    """Receives what a stage does. Implementations must be safe to call from any thread."""
+    """Receives the progress of a stage. Implementations must be thread-safe."""
 
     def start(self, stage: str, total: int | None, unit: str, done: int = 0) -> None:
-        """A stage begins: `total` items of `unit` (None when unknown), `done` already there."""
+        """A stage begins: `total` items of `unit` (None: unknown), of which `done` are finished."""
         ...
 
     def advance(self, items: int = 1) -> None:
-        """`items` more are done."""
+        """`items` more are finished."""
         ...
 
     def metric(self, **values: float | str) -> None:
-        """Named figures to show beside the bar (loss, faces, …); the newest value counts."""
+        """Named values to show next to the bar (loss, faces, …); the newest value counts."""
         ...
 
     def note(self, message: str) -> None:
-        """One line worth keeping on the screen: a warning, a file left out, a result."""
+        """A line to keep on the screen: a warning, a skipped file, a result."""
         ...
 
     def finish(self) -> None:
@@ -37,7 +37,7 @@ class Progress(Protocol):
 
 
 class NullProgress:
-    """A `Progress` that keeps the notes and shows nothing."""
+    """A `Progress` that collects notes and shows nothing."""
 
     def __init__(self) -> None:
         self.notes: list[str] = []
@@ -59,7 +59,7 @@ class NullProgress:
 
 
 class Cancel:
-    """A switch that any thread may set once; long work looks at it between items."""
+    """A flag that any thread can set; long work checks it between items."""
 
     def __init__(self) -> None:
         self._event = threading.Event()
@@ -72,6 +72,6 @@ class Cancel:
         return self._event.is_set()
 
     def check(self) -> None:
-        """Raise `CancelledError` when the switch is set."""
+        """Raise `CancelledError` if cancelled."""
         if self._event.is_set():
-            raise CancelledError("cancelled; what was done so far is kept, run again to resume")
+            raise CancelledError("cancelled; finished work is kept, run the same command to resume")

@@ -1,44 +1,47 @@
-"""Locks between processes: the operating system's, so that they end with their holder."""
+"""Locks between processes. The operating system releases them when their holder ends."""
 
 from __future__ import annotations
 
 import contextlib
-import sys
+import errno
 from collections.abc import Generator
 from pathlib import Path
+from typing import Final
+
+# How file systems without locks refuse one.
+_NO_LOCKS: Final = frozenset(
+    {errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOLCK, errno.EINVAL}
+)
 
 
 @contextlib.contextmanager
 def file_lock(path: Path, *, wait: bool) -> Generator[bool]:
-    """Hold `path` (made when missing) against other processes; yield whether we have it.
+    """Lock `path` (created if missing) against other processes; yield whether that succeeded.
 
-    With `wait` it is waited for. However the holder ends, the lock is free again; the file stays.
-    On a file system without locks it is always had: better unguarded than unusable.
+    With `wait` it blocks until the lock is free. The file stays after the lock is released. On a
+    file system without locks it succeeds always: better unguarded than unusable. Raises `OSError`
+    when the file cannot be opened or is a symbolic link.
     """
-    with path.open("a+b") as handle:
-        if sys.platform == "win32":
-            import msvcrt
+    # Here rather than above: half of what a configuration's import would take.
+    from filelock import FileLock, Timeout
 
-            handle.seek(0)
-            try:
-                msvcrt.locking(handle.fileno(), msvcrt.LK_LOCK if wait else msvcrt.LK_NBLCK, 1)
-            except OSError:
-                yield False
-                return
-            try:
-                yield True
-            finally:
-                handle.seek(0)
-                msvcrt.locking(handle.fileno(), msvcrt.LK_UNLCK, 1)
-        else:
-            import fcntl
-
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-            except BlockingIOError:
-                yield False
-                return
-            except OSError:
-                yield True
-                return
-            yield True
+    path.parent.stat()  # FileLock would create a missing folder
+    lock = FileLock(
+        path,
+        timeout=-1 if wait else 0,
+        thread_local=False,
+        fallback_to_soft=False,
+        preserve_lock_file=True,
+    )
+    try:
+        lock.acquire()
+    except Timeout:
+        yield False
+        return
+    except OSError as error:
+        if error.errno not in _NO_LOCKS:
+            raise
+    try:
+        yield True
+    finally:
+        lock.release()

@@ -1,4 +1,4 @@
-"""Files written whole or not at all, and the folders that are ours."""
+"""Atomic writes, folders of pictures, and the cache folder."""
 
 from __future__ import annotations
 
@@ -13,20 +13,33 @@ import platformdirs
 from faceloom.core.errors import InputError
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".webp"})
+# Files with these suffixes in a folder are videos; a file given by name is tried with any suffix.
 VIDEO_SUFFIXES = frozenset(
     {".3gp", ".avi", ".flv", ".gif", ".m2ts", ".m2v", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg"}
     | {".mpg", ".mts", ".mxf", ".ogv", ".ts", ".vob", ".webm", ".wmv", ".y4m"}
 )
-"""What is taken for a video in a folder; a file given by name is tried whatever its suffix."""
+
+
+def output_file(output: str | Path, name: str) -> Path:
+    """The path of a single output file: `output`, or `name` in it if that is a folder.
+
+    It is a folder if it ends in `/` (pass text: a `Path` drops that) or if the folder exists. A
+    file without a suffix gets that of `name`.
+    """
+    text = os.fspath(output)
+    path = Path(text).expanduser()
+    if text.endswith(("/", os.sep)) or path.is_dir():
+        return path / name
+    return path if path.suffix else path.with_name(path.name + Path(name).suffix)
 
 
 @contextlib.contextmanager
 def atomic_path(path: Path) -> Generator[Path]:
-    """Yield a temporary path beside `path`; on success it is synced and renamed over `path`.
+    """Yield a temporary path next to `path`; on success it is synced and renamed to `path`.
 
-    A kill at any instant leaves either the old file or the new one. The temporary name keeps the
-    suffix, since some writers choose their format by it. Its prefix `.tmp-` lets `sweep_temporary`
-    find what a killed process left.
+    A kill at any moment leaves either the old file or the new one. The temporary name keeps the
+    suffix, since some writers choose their format by it. `sweep_temporary` finds what a killed
+    process left by the prefix `.tmp-`.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".tmp-{os.getpid()}-{uuid.uuid4().hex[:8]}-{path.name}")
@@ -42,8 +55,8 @@ def atomic_path(path: Path) -> Generator[Path]:
 def atomic_write(path: Path, data: bytes | str, *, durable: bool = True) -> None:
     """Write `data` to `path` through a temporary file and a rename.
 
-    `durable=False` leaves out the fsync: for files that are written by the thousand and can be
-    made again, where a rename alone already rules out a half-written file after a kill.
+    `durable=False` skips the fsync, for thousands of files that can be made again: the rename alone
+    already prevents half-written files after a kill.
     """
     payload = data.encode() if isinstance(data, str) else data
     if durable:
@@ -73,9 +86,9 @@ def cache_dir() -> Path:
 
 
 def list_images(folder: Path) -> list[Path]:
-    """The pictures directly in `folder`, in plain string order as DFL lists them.
+    """The pictures directly in `folder`, in plain string order, as DeepFaceLab lists them.
 
-    Raises `InputError` when the folder does not exist.
+    Raises `InputError` if the folder does not exist.
     """
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder")

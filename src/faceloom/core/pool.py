@@ -1,4 +1,4 @@
-"""Work in threads: results in the order of the items, with a bounded number under way."""
+"""Threaded work: results in the order of the items, with a bounded number in progress."""
 
 from __future__ import annotations
 
@@ -26,34 +26,42 @@ def ordered_map(
     *,
     workers: int,
     ahead: int | None = None,
+    cost: Callable[[T], int] | None = None,
+    budget: int = 0,
     cancel: Cancel | None = None,
 ) -> Generator[R]:
     """Yield `function(item)` for each item, in order, computed by `workers` threads.
 
     Items are read in the caller's thread, at most `ahead` of them (default: 2 per worker) before
-    the result that is yielded next. Once `cancel` is set no more items are read; the results of
-    those under way are still yielded. An exception of `function` is raised in its item's place.
-    When the caller stops early, work that has not begun is dropped; work that has is waited for.
+    the result that is yielded next, and no more while the `cost` of those in progress (such as
+    their bytes) exceeds `budget`. Once `cancel` is set no more items are read; results in progress
+    are still yielded. An exception in `function` is raised in place of its item's result. If the
+    caller stops early, queued work is dropped and running work is waited for.
     """
     window = 2 * workers if ahead is None else ahead
-    waiting: deque[Future[R]] = deque()
+    waiting: deque[tuple[Future[R], int]] = deque()
+    spent = 0
     pool = ThreadPoolExecutor(workers, thread_name_prefix="faceloom")
     try:
         for item in items:
             if cancel is not None and cancel.is_set:
                 break
-            waiting.append(pool.submit(function, item))
-            while waiting and (waiting[0].done() or len(waiting) > window):
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
+            price = 0 if cost is None else cost(item)
+            waiting.append((pool.submit(function, item), price))
+            spent += price
+            while waiting and (waiting[0][0].done() or len(waiting) > window or spent > budget):
+                future, price = waiting.popleft()
+                spent -= price
+                yield future.result()
+        for future, _ in waiting:
+            yield future.result()
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
 
 
 @contextlib.contextmanager
 def one_opencv_thread() -> Generator[None]:
-    """Switch OpenCV's own threads off while a pool of ours uses the cores."""
+    """Turn OpenCV's own threads off while our pool uses the cores."""
     import cv2
 
     before = cv2.getNumThreads()

@@ -1,4 +1,4 @@
-"""Names to things, filled where the thing is defined and read by whoever looks up by name."""
+"""Things that are looked up by name, such as detectors and model classes."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ from collections.abc import Iterator
 from typing import Generic, TypeVar
 
 from faceloom.core.errors import InputError
+from faceloom.core.words import closest
 
 T = TypeVar("T")
 
 
 class Registry(Generic[T]):
-    """A mapping from the field's own words to implementations, with an error that lists them."""
+    """A mapping of names to implementations; the error for an unknown name says what exists."""
 
     def __init__(self, kind: str, entries: dict[str, T]) -> None:
         self._kind = kind
@@ -21,8 +22,9 @@ class Registry(Generic[T]):
         try:
             return self._entries[name]
         except KeyError:
-            known = ", ".join(sorted(self._entries))
-            raise InputError(f"unknown {self._kind} {name!r}; known: {known}") from None
+            close = closest(name, self._entries)
+            hint = f"did you mean {close!r}?" if close else f"known: {', '.join(self)}"
+            raise InputError(f"unknown {self._kind} {name!r}; {hint}") from None
 
     def __iter__(self) -> Iterator[str]:
         return iter(sorted(self._entries))

@@ -8,8 +8,6 @@ from collections.abc import Iterable, Mapping
 from fractions import Fraction
 from typing import Any, cast
 
-from pydantic import BaseModel
-
 
 class Result:
     """Base of every stage's result, which is a frozen dataclass."""
@@ -17,6 +15,14 @@ class Result:
     def as_dict(self) -> dict[str, Any]:
         """The fields as plain data that JSON can hold."""
         return cast("dict[str, Any]", plain(self))
+
+    def failure(self) -> str | None:
+        """Why the command ends with exit code 1 although the stage has run; None: it succeeded."""
+        return None
+
+    def json_lines(self) -> list[dict[str, Any]]:
+        """The lines of `--json`: one object, unless the result is a list of things."""
+        return [self.as_dict()]
 
     def lines(self) -> list[str]:
         """The text for people, by default a line per field that has a value."""
@@ -45,7 +51,8 @@ def plain(value: Any) -> Any:
         return {
             field.name: plain(getattr(value, field.name)) for field in dataclasses.fields(value)
         }
-    if isinstance(value, BaseModel):
+    if hasattr(value, "model_dump"):
+        # A pydantic model, without importing pydantic.
         return plain(value.model_dump())
     for converter in ("tolist", "isoformat"):
         if hasattr(value, converter):

@@ -1,6 +1,6 @@
-"""Where the faces are: detectors, landmarkers, the search over turns, tracks.
+"""Finding faces: detectors, landmarkers, the search in turned pictures, tracking.
 
-A detector or landmarker of your own needs the methods of `Detector` or `Landmarker`.
+A custom detector or landmarker needs the methods of `Detector` or `Landmarker`.
 """
 
 from faceloom.detect.finder import MIN_FACE_PX, FaceFinder, Turn, Turns
@@ -9,14 +9,7 @@ from faceloom.detect.merged import MergedDetector
 from faceloom.detect.networks.mesh import MeshLandmarker
 from faceloom.detect.networks.yunet import YuNet
 from faceloom.detect.points import MESH_TO_68, mesh_to_68
-from faceloom.detect.registry import (
-    DETECTORS,
-    LANDMARKERS,
-    default_side_px,
-    detector_names,
-    open_finder,
-    parse_turns,
-)
+from faceloom.detect.registry import DETECTORS, LANDMARKERS, open_finder
 from faceloom.detect.tracking.tracker import SceneCuts, Tracker
 from faceloom.detect.types import (
     Detection,
@@ -49,11 +42,8 @@ __all__ = [
     "Turn",
     "Turns",
     "YuNet",
-    "default_side_px",
-    "detector_names",
     "mesh_to_68",
     "open_finder",
-    "parse_turns",
     "read_manual",
     "template_landmarks",
 ]

@@ -1,12 +1,11 @@
-"""What detectors share: resizing, choosing among boxes that overlap, comparable scores.
+"""What detectors share: resizing, suppressing overlapping boxes, comparable scores.
 
-Boxes here are `n 4`: left, top, right, bottom.
+Boxes are `n 4`: left, top, right, bottom.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, Literal
 
 import cv2
@@ -33,11 +32,14 @@ def suppressed(
     over: Literal["union", "smaller"] = "union",
     pixel: float = 0.0,
 ) -> NDArray[np.intp]:
-    """Indices of the boxes that stay, best first: each removes those that it overlaps too much.
+    """Non-maximum suppression: indices of the boxes that remain, best first.
 
-    The overlap is the shared area over the `union`, or over the `smaller` box; above `limit` the
-    worse box goes. `pixel` is added to every length (1 where a box ends with its last pixel).
+    Of two boxes whose overlap is above `limit` the one with the lower score goes. The overlap is
+    the shared area over the `union` or over the `smaller` box. `pixel` is added to every length (1
+    where a box ends with its last pixel).
     """
+    # `cv2.dnn.NMSBoxes` is faster, but compares in float32 and knows only the union. Networks take
+    # a hundred times longer than this.
     left, top, right, bottom = (boxes[:, i].astype(np.float64) for i in range(4))
     areas = (right - left + pixel) * (bottom - top + pixel)
     order = np.argsort(-scores, kind="stable")
@@ -56,9 +58,10 @@ def suppressed(
 
 
 def calibrated(score: float, anchors: Sequence[tuple[float, float]]) -> float:
-    """A detector's own score on the common scale of 0 to 1, between `anchors` (own, common).
+    """A detector's own score on the common scale from 0 to 1, interpolated between `anchors` (own,
+    common).
 
-    On the common scale, that of YuNet, a find of 0.5 is worth a look and one of 0.7 is sure.
+    The common scale is YuNet's: 0.5 is worth a look, and 0.7 is certain.
     """
     own, common = zip(*anchors, strict=True)
     return float(np.interp(score, own, common))
@@ -67,14 +70,3 @@ def calibrated(score: float, anchors: Sequence[tuple[float, float]]) -> float:
 def as_rect(box: NDArray[Any]) -> Rect:
     left, top, right, bottom = (float(value) for value in box[:4])
     return left, top, right, bottom
-
-
-def open_session(model: Path | bytes, threads: int) -> Any:
-    """An ONNX network on the CPU, which says nothing while it loads."""
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.log_severity_level = 3
-    source = model if isinstance(model, bytes) else str(model)
-    return onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])

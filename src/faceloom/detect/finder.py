@@ -1,4 +1,4 @@
-"""From a picture to its faces: detector, landmarks, rejection, other turns, duplicates."""
+"""From a picture to its faces: detection, landmarks, rejection, other turns, duplicates."""
 
 from __future__ import annotations
 
@@ -29,20 +29,20 @@ from faceloom.detect.types import (
     UInt8Image,
 )
 
+# Least overlaps: of two detections of one face, of landmarks with the detection or seed that led to
+# them, and of a detection with a tracked face.
 _SAME_FACE = 0.35
 _ON_TARGET = 0.2
 _CONFIRMS = 0.3
-"""Least overlaps: of two finds of one face, of landmarks with what led to them, and of a detection
-with a face that was followed there."""
+# A face with less presence may be turned, so other turns are tried. A tracked one is also detected
+# again, so that a bad fit does not sustain itself.
 _WEAK = 8.0
-"""A face of less presence may lie another way, so other turns are tried; a followed one is looked
-for anew as well, lest a bad fit hold itself up."""
+# A detection with this score that shows no upright face may show a turned one.
 _SURE = 0.7
-"""A detection of this score that is no face upright may be one lying another way."""
+# For so many pictures a face is tracked without a detection; after that it must be detected again.
 _MAX_UNSEEN = 15
-"""So many pictures a face is followed without a detection; then it must be found in a turn."""
+# Presence of a face whose landmarks a person placed: that of a clear face.
 _GIVEN_PRESENCE = 30.0
-"""Presence of a face whose points somebody placed: that of a clear face."""
 _TURNED_SIDE_PX = 1280
 _OTHER_TURNS: tuple[Turn, ...] = (90, 270, 180)
 _TURN_CODES: Mapping[Turn, int] = {
@@ -53,13 +53,12 @@ _TURN_CODES: Mapping[Turn, int] = {
 
 
 class FaceFinder:
-    """Finds the faces of a picture. It keeps nothing from one picture to the next.
+    """Finds the faces of a picture. Stores nothing between pictures.
 
-    `min_presence` is the least presence logit of a face, `min_face_px` the least extent of its
-    landmarks in pixels of the picture, `turns` which turns of the picture are searched. `manual`
-    adds the faces that a file gives for a frame; without a `detector` it has only those. Not more
-    than one thread may use a finder's `find` at a time when its detector or landmarker is not
-    thread-safe (the built-in ones are).
+    `min_presence` is the lowest presence logit of a face, `min_face_px` the smallest extent of its
+    landmarks in pixels of the picture, and `turns` says which turns of the picture are searched.
+    `manual` adds the faces that a file contains for a frame; without a `detector` there are no
+    others. The finder is thread-safe if its detector and landmarker are (the built-in ones are).
     """
 
     def __init__(
@@ -87,11 +86,11 @@ class FaceFinder:
         frame_name: str | None = None,
         frame_index: int | None = None,
     ) -> list[Detection]:
-        """Detections in pixels of the picture as it is shown (with square pixels).
+        """Detections in pixels of the displayed picture (with square pixels).
 
-        Upright ones, or of the turns that are always searched. The first half of `find`, for a
-        pipeline that runs it on another thread. Name and index of the frame are for the faces
-        that a file gives. Raises `InputError` for one of these that lies beside the picture.
+        Upright ones, or in the turns that are always searched. This is the first half of `find`,
+        for a pipeline that runs it in another thread. The frame's name and index select the faces
+        from the manual file. Raises `InputError` if one of those is outside the picture.
         """
         shown = square_pixels(image, pixel_aspect)
         given, only = self._given(frame_name, frame_index)
@@ -116,15 +115,15 @@ class FaceFinder:
     ) -> list[FoundFace]:
         """The faces of `image` (`h w 3` RGB), largest first.
 
-        `previous` are the seeds of the faces of the picture before in the same shot: where the
-        detector misses one of them it is looked for at its old place. Other turns (90, 270 and
+        `previous` are the seeds of the faces in the picture before in the same shot. If the
+        detector misses one of them, it is looked for at its old place. Other turns (90, 270 and
         180 degrees) are tried when nothing was found, something is doubtful, or one of `previous`
         is gone, unless `turns` says otherwise. `pixel_aspect` is a pixel's width over its height;
-        all coordinates are pixels of `image` nevertheless. `detections` takes what `detect` gave
-        for the same picture; name and index of the frame are as there.
+        all coordinates are in pixels of `image` all the same. `detections` are what `detect`
+        returned for the same picture; the frame's name and index are as there.
         """
         shown = square_pixels(image, pixel_aspect)
-        # Rounding to whole pixels makes the factor of the resized picture a little another one.
+        # Not exactly `pixel_aspect`, because the displayed width is rounded to whole pixels.
         factor = shown.shape[1] / image.shape[1]
         if detections is None:
             detections = self.detect(
@@ -144,7 +143,7 @@ class FaceFinder:
     def _search(
         self, shown: UInt8Image, seeds: Sequence[Seed], detections: Sequence[Detection]
     ) -> list[FoundFace]:
-        """Faces that were followed or detected, in other turns as well where that seems needed."""
+        """Tracked and detected faces, in other turns as well where that seems necessary."""
         seen = [d for d in detections if d.detector != MANUAL]
         faces = self._follow(shown, seeds, seen)
         given = [d for d in detections if d.detector == MANUAL]
@@ -160,7 +159,7 @@ class FaceFinder:
         return faces
 
     def _landmark(self, image: UInt8Image, detections: Sequence[Detection]) -> list[FoundFace]:
-        """The faces of detections: those that a person gave, and those that pass for faces."""
+        """The faces of detections: those from a manual file, and those that pass as faces."""
         faces: list[FoundFace] = []
         for detection, marks in zip(detections, self._marks(image, detections), strict=True):
             given = detection.detector == MANUAL
@@ -182,7 +181,7 @@ class FaceFinder:
         return _without_duplicates(faces)
 
     def _marks(self, image: UInt8Image, detections: Sequence[Detection]) -> list[FaceLandmarks]:
-        """Landmarks for each detection, in order; the landmarker's where none were given."""
+        """Landmarks for each detection, in order; from the landmarker where there are none yet."""
         asked = iter(
             self._landmarker.landmarks(image, [d for d in detections if d.landmarks is None])
         )
@@ -194,9 +193,9 @@ class FaceFinder:
         ]
 
     def _passes(self, detection: Detection, marks: FaceLandmarks) -> bool:
-        """Whether the landmarks show a face, on the place that the detector meant.
+        """Whether the landmarks show a face in the place of the detection.
 
-        Of a face lying another way the landmarker must be sure, unless all the footage lies so.
+        Of a turned face the landmarker must be certain, unless all the footage is turned.
         """
         lying = detection.turn_deg and (self._turns == "auto" or 0 in self._turns)
         if lying and marks.presence <= _WEAK:
@@ -206,10 +205,11 @@ class FaceFinder:
     def _follow(
         self, image: UInt8Image, seeds: Sequence[Seed], detections: Sequence[Detection]
     ) -> list[FoundFace]:
-        """Faces where the picture before had them, with the detection that confirms each.
+        """Faces where the picture before had them, each with the detection that confirms it.
 
-        In a steady shot one look around the last points is as exact as two around the detector's
-        box, and it holds tilted and half hidden faces that the detector misses for a while.
+        In a steady shot, one pass around the last landmarks is as exact as two around the
+        detector's box, and it keeps tilted and half hidden faces that the detector misses for a
+        while.
         """
         faces: list[FoundFace] = []
         for seed, marks in zip(seeds, self._landmarker.landmarks(image, seeds), strict=True):
@@ -245,7 +245,7 @@ class FaceFinder:
         return marks.presence > self._min_presence and large
 
     def _detect_turned(self, image: UInt8Image, turns: Sequence[Turn]) -> list[Detection]:
-        """Detections in the picture turned so, in the upright picture's pixels."""
+        """Detections in the turned picture, in pixels of the upright one."""
         if self._detector is None:
             return []
         height, width = image.shape[:2]
@@ -273,18 +273,18 @@ def _refuse_outside(given: Sequence[Detection], image: UInt8Image, frame: str) -
         if left >= w or top >= h or right <= 0 or bottom <= 0:
             box = ", ".join(f"{side:.0f}" for side in detection.rect)
             raise InputError(
-                f"frame {frame}: the face given at {box} lies beside the picture of {w}x{h} pixels"
+                f"frame {frame}: the manual face at {box} is outside the picture of {w}x{h} pixels"
             )
 
 
 def _open_cases(detections: Sequence[Detection], faces: Sequence[FoundFace]) -> list[Detection]:
-    """Detections that no followed face explains well."""
+    """Detections that no tracked face explains well."""
     boxes = [bounds(face.landmarks) for face in faces if face.presence > _WEAK]
     return [d for d in detections if all(overlap(d.rect, box) <= _CONFIRMS for box in boxes)]
 
 
 def _unexplained(detections: Sequence[Detection], faces: Sequence[FoundFace]) -> bool:
-    """Whether the detector is sure of something of which the landmarks made no face."""
+    """Whether the detector is certain of a face where the landmarks show none."""
     boxes = [bounds(face.landmarks) for face in faces]
     return any(
         d.score > _SURE and all(overlap(d.rect, box) <= _CONFIRMS for box in boxes)
@@ -293,10 +293,10 @@ def _unexplained(detections: Sequence[Detection], faces: Sequence[FoundFace]) ->
 
 
 def _without_duplicates(faces: Sequence[FoundFace]) -> list[FoundFace]:
-    """Of faces whose landmarks cover the same place, the best one; all that a person gave.
+    """The best of the faces whose landmarks cover the same place, and all from a manual file.
 
-    The detector's score counts most: it knows which way is up better than the mesh, which finds
-    an upside-down face of sorts between the brows and the hair, and two eyes in a thumb's shadow.
+    The detector's score counts most. It knows better which way is up than the mesh, which finds
+    upside-down faces between brows and hair, and eyes in the shadow of a thumb.
     """
     kept = [face for face in faces if face.detector == MANUAL]
     others = [face for face in faces if face.detector != MANUAL]
@@ -313,7 +313,7 @@ def _without_duplicates(faces: Sequence[FoundFace]) -> list[FoundFace]:
 
 
 def _matches(seed: Seed, faces: Sequence[FoundFace]) -> bool:
-    """Whether one of `faces` is about where the face of the picture before was."""
+    """Whether one of `faces` is approximately where the seed's face was."""
     for face in faces:
         region = face.region
         moved = np.hypot(

@@ -1,7 +1,6 @@
-"""Faces that a person gave for frames, in a JSON file: boxes, five points, landmarks, a template.
+"""Faces from a JSON file that a person wrote: boxes, five points, landmarks, or a template.
 
-The format is told in docs/detectors.md. What DeepFaceLab's manual extractor could do is there:
-pipeline.md 3.11.
+docs/detectors.md describes the format. It covers what DeepFaceLab's manual extractor could do.
 """
 
 from __future__ import annotations
@@ -30,7 +29,7 @@ from faceloom.geometry import (
 )
 
 MANUAL: Final = "manual"
-"""Name of this way of finding faces, and of the detector in a face's record."""
+"""Name of this detector, also in the records of its faces."""
 _MAX_BYTES = 256 << 20
 _NOSE_TIP = 30 - 17
 
@@ -38,48 +37,48 @@ Pair = tuple[FiniteFloat, FiniteFloat]
 
 
 class ManualTemplate(Settings):
-    """A mean face laid where none can be found: on an animal, a tiny or a blurred face."""
+    """A mean face, for faces that no landmarker can read: animals, tiny or blurred faces."""
 
     center: Pair
-    """Where the tip of the nose is."""
+    """Tip of the nose."""
     size_px: Annotated[float, Field(gt=0, le=1e5)]
-    """Side of the template's square: from one end of the brows to the other."""
+    """Side of the template's square: the distance between the outer ends of the brows."""
     angle_deg: FiniteFloat = 0.0
-    """Clockwise turn of the face; 0 is upright."""
+    """Clockwise rotation of the face; 0 is upright."""
 
 
 class ManualFace(Settings):
-    """One face, by at least one of box, points, landmarks and template; in pixels of the frame."""
+    """One face, by at least one of box, points, landmarks and template, in pixels of the frame."""
 
     rect: tuple[FiniteFloat, FiniteFloat, FiniteFloat, FiniteFloat] | None = None
     """Left, top, right, bottom."""
     points: list[Pair] | None = Field(default=None, min_length=5, max_length=5)
-    """Eyes, nose tip, mouth corners; the image-left one of an upright face first."""
+    """Eyes, nose tip, mouth corners; of an upright face the image-left one first."""
     landmarks: list[Pair] | None = None
-    """68 points in iBUG order, which are taken as they are; or the five of `points`."""
+    """68 points in iBUG order, which are used as they are; or the five of `points`."""
     template: ManualTemplate | None = None
-    """Takes the place of landmarks."""
+    """Replaces `landmarks`."""
     turn_deg: Literal[0, 90, 180, 270] | None = None
-    """Clockwise turn of the frame that puts the face upright; told from the points unless given."""
+    """Clockwise turn of the frame that puts the face upright. Default: derived from the points."""
 
     @field_validator("rect")
     @classmethod
     def _ordered(cls, rect: Rect | None) -> Rect | None:
         if rect is not None and not (rect[0] < rect[2] and rect[1] < rect[3]):
-            raise ValueError("left, top, right, bottom are needed, in this order")
+            raise ValueError("must be left, top, right, bottom, with left < right and top < bottom")
         return rect
 
     @field_validator("landmarks")
     @classmethod
     def _counted(cls, landmarks: list[Pair] | None) -> list[Pair] | None:
         if landmarks is not None and len(landmarks) not in (5, 68):
-            raise ValueError(f"68 landmarks or 5 points are needed, not {len(landmarks)}")
+            raise ValueError(f"must have 68 landmarks or 5 points, not {len(landmarks)}")
         return landmarks
 
     @model_validator(mode="after")
     def _placed(self) -> ManualFace:
         if self.landmarks is not None and self.template is not None:
-            raise ValueError("landmarks and template exclude each other")
+            raise ValueError("landmarks and template cannot be combined")
         if all(v is None for v in (self.rect, self.points, self.landmarks, self.template)):
             raise ValueError("a face needs rect, points, landmarks or template")
         return self
@@ -93,9 +92,9 @@ class ManualFrame(Settings):
     index: int | None = Field(default=None, ge=0)
     """Or its number, from 0."""
     faces: list[ManualFace]
-    """May be empty."""
+    """The list may be empty."""
     only: bool = False
-    """The frame has these faces and no others: no detector is asked, nothing is followed there."""
+    """The frame has exactly these faces: nothing else is detected or tracked in it."""
 
     @model_validator(mode="after")
     def _identified(self) -> ManualFrame:
@@ -115,13 +114,13 @@ class ManualFile(Settings):
 
 @dataclass(frozen=True)
 class ManualFaces:
-    """Faces by frame: a frame's own name decides, then its number."""
+    """Faces by frame. A frame is looked up by its name first, then by its index."""
 
     by_name: Mapping[str, ManualFrame]
     by_index: Mapping[int, ManualFrame]
 
     def detections(self, name: str | None, index: int | None) -> tuple[list[Detection], bool]:
-        """The faces given for a frame, and whether they are all that it may have."""
+        """The faces of a frame, and whether it has no others."""
         frame = self.by_name.get(PurePath(name).stem) if name is not None else None
         if frame is None and index is not None:
             frame = self.by_index.get(index)
@@ -131,21 +130,21 @@ class ManualFaces:
 
 
 def read_manual(path: Path) -> ManualFaces:
-    """The faces in a file of the format above.
+    """Read a manual file.
 
-    Raises `InputError` when there is no such file, `FormatError` in one line when it is no JSON,
-    of another version, names a frame twice, or a face in it cannot be.
+    Raises `InputError` if there is no such file, and `FormatError` if it is not JSON, has another
+    version, contains a frame twice, or contains an invalid face.
     """
     try:
         if path.stat().st_size > _MAX_BYTES:
-            raise FormatError(f"{path}: larger than a file of faces can be")
+            raise FormatError(f"{path}: too large for a manual file (over {_MAX_BYTES >> 20} MB)")
         content: Any = json.loads(path.read_bytes())
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror}") from None
     except (ValueError, RecursionError) as error:
         raise FormatError(f"{path}: not a JSON file: {error}") from None
     if not isinstance(content, dict) or "faceloom_manual" not in content:
-        raise FormatError(f'{path}: not a file of faces: it does not begin {{"faceloom_manual": 1')
+        raise FormatError(f'{path}: not a manual file: the key "faceloom_manual" is missing')
     try:
         parsed = validate(ManualFile, content, where=str(path))
     except InputError as error:
@@ -158,12 +157,12 @@ def read_manual(path: Path) -> ManualFaces:
         else:
             taken = by_name.setdefault(PurePath(frame.name or "").stem, frame)
         if taken is not frame:
-            raise FormatError(f"{path}: frame {frame.name or frame.index} is there twice")
+            raise FormatError(f"{path}: contains frame {frame.name or frame.index} twice")
     return ManualFaces(by_name, by_index)
 
 
 def detection_of(face: ManualFace) -> Detection:
-    """What a detector would have said; with landmarks where the file has them."""
+    """The face as a detection, with landmarks if the file has them."""
     marks = _landmarks(face)
     five = face.points
     if five is None and marks is None and face.landmarks is not None:
@@ -195,10 +194,10 @@ def _landmarks(face: ManualFace) -> Points | None:
 def template_landmarks(
     center: tuple[float, float], size_px: float, angle_deg: float = 0.0
 ) -> NDArray[np.float32]:
-    """`68 2`: DFL's template face with its nose tip at `center`, turned clockwise.
+    """`68 2`: DFL's template face with its nose tip at `center`, rotated clockwise.
 
-    `size_px` is the side of the template's unit square. The jaw, which the template has not, is
-    that of the 3-D model seen from the front (in DFL all its points fall on one).
+    `size_px` is the side of the template's unit square. The template has no jaw; it is taken from
+    the frontal view of the 3-D model. (In DFL all points of the jaw are in the same place.)
     """
     model = MODEL_POINTS_3D[:, :2]
     fit = umeyama(model[ALIGNED_LANDMARKS], TEMPLATE_POINTS[ALIGNED_LANDMARKS - 17])
@@ -210,10 +209,10 @@ def template_landmarks(
 
 
 class NoDetector:
-    """The detector `manual`: it sees nothing by itself; the finder adds the faces of the file."""
+    """The detector `manual`. It finds nothing by itself; the finder adds the faces of the file."""
 
     name = MANUAL
 
     def detect(self, images: Any) -> list[list[Detection]]:
-        """No faces, for each of the pictures."""
+        """An empty list for each picture."""
         return [[] for _ in images]

@@ -1,4 +1,4 @@
-"""Several detectors as one: the union of their finds, and one of each face."""
+"""Several detectors as one: the union of their detections, with one detection per face."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from dataclasses import dataclass, replace
 from faceloom.detect.points import covered, overlap
 from faceloom.detect.types import Detection, Detector, UInt8Image
 
+# Least overlap, or share of the smaller box inside the other, of two detectors' boxes of one face:
+# some boxes reach from brows to chin, others around the whole head.
 _SAME = 0.4
 _WITHIN = 0.75
-"""Least overlap, or share of the smaller box in the other, of two detectors' boxes of one face:
-some box brows to chin, others the whole head."""
+# How much another detector's score closes the gap between a score and 1. Detectors make the same
+# mistakes, so it is less than for independent ones.
 _AGREEMENT = 0.5
-"""How much of what a score lacks to 1 another detector's score makes up for. Detectors err on the
-same things, so it is less than if they were independent."""
 
 
 @dataclass(slots=True)
 class _Case:
-    """One face: the best find of it, and who else saw it."""
+    """One face: its best detection, and which detectors saw it."""
 
     best: Detection
     seen_by: set[int]
@@ -27,15 +27,18 @@ class _Case:
 
 
 class MergedDetector:
-    """Asks every one of `detectors`. Of a face that several see, the box of the best score stays,
-    with a score that each other one raises; `detector` of a find names whose it is."""
+    """Runs all `detectors`.
+
+    When several see the same face, the box with the best score remains, and each other detector
+    raises its score. A detection's `detector` names the one that the box is from.
+    """
 
     def __init__(self, detectors: Sequence[Detector]) -> None:
         self._detectors = tuple(detectors)
 
     @property
     def name(self) -> str:
-        """The detectors' names with commas."""
+        """The detectors' names, separated by commas."""
         return ",".join(detector.name for detector in self._detectors)
 
     def detect(self, images: Sequence[UInt8Image]) -> list[list[Detection]]:
@@ -62,7 +65,7 @@ class MergedDetector:
 
 
 def _case_of(find: Detection, number: int, cases: Sequence[_Case]) -> _Case | None:
-    """The face among `cases` that `find` shows, unless its own detector holds it for another."""
+    """The face among `cases` that `find` shows; its own detector has not seen that one yet."""
     same = [case for case in cases if number not in case.seen_by and _same(case.best, find)]
     return max(same, key=lambda case: overlap(case.best.rect, find.rect), default=None)
 

@@ -1,4 +1,4 @@
-"""Between the pixels of a picture and those of the picture as it is shown or turned."""
+"""Coordinates in a picture, in the picture as it is displayed, and in the turned picture."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from faceloom.detect.types import Detection, FoundFace, Rect, Seed, UInt8Image
 
 
 def square_pixels(image: UInt8Image, pixel_aspect: float) -> UInt8Image:
-    """The picture as it is shown: stretched in width where its pixels are not square."""
+    """The picture as it is displayed: stretched in width if its pixels are not square."""
     height, width = image.shape[:2]
     shown_width = max(1, round(width * pixel_aspect))
     if shown_width == width:
@@ -23,7 +23,7 @@ def square_pixels(image: UInt8Image, pixel_aspect: float) -> UInt8Image:
 
 
 def stretch_detection(detection: Detection, factor: float) -> Detection:
-    """A detection in the picture's pixels, in those of the picture as shown."""
+    """A detection, from pixels of the picture to pixels of the displayed picture."""
     if factor == 1:
         return detection
     marks = detection.landmarks
@@ -36,13 +36,13 @@ def stretch_detection(detection: Detection, factor: float) -> Detection:
 
 
 def stretch_seed(seed: Seed, factor: float) -> Seed:
-    """A seed in the picture's pixels, in those of the picture as shown."""
-    # The region stays as it was made: in pixels of the picture as shown.
+    """A seed, from pixels of the picture to pixels of the displayed picture."""
+    # Its region is always in pixels of the displayed picture.
     return seed if factor == 1 else replace(seed, rect=_stretch_rect(seed.rect, factor))
 
 
 def squeeze_face(face: FoundFace, factor: float) -> FoundFace:
-    """A face of the picture as shown, in the picture's own pixels; its region stays."""
+    """A face, from pixels of the displayed picture to pixels of the picture; not its region."""
     if factor == 1:
         return face
     return replace(
@@ -56,7 +56,7 @@ def squeeze_face(face: FoundFace, factor: float) -> FoundFace:
 def turn_back(
     detection: Detection, turn_deg: int, size: tuple[int, int], scale: NDArray[np.float64]
 ) -> Detection:
-    """A detection in a picture turned clockwise, in the pixels of the unturned, unshrunk one.
+    """A detection, from a picture that was shrunk and turned clockwise to the original one.
 
     `size` is (h, w) of the shrunk picture before turning, `scale` the factors back to full size.
     """
@@ -78,7 +78,7 @@ def turn_back(
 def unturned(
     points: NDArray[np.float64], turn_deg: int, size: tuple[int, int]
 ) -> NDArray[np.float64]:
-    """Points `n 2` of a picture turned clockwise, in the one before, of `size` (h, w)."""
+    """Points `n 2`, from a picture turned clockwise to the original one of `size` (h, w)."""
     x, y = points[:, 0], points[:, 1]
     height, width = size
     if turn_deg == 90:

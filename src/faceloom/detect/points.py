@@ -1,6 +1,6 @@
-"""From the 478 points of the mesh to the 68 points of iBUG, and the regions around them.
+"""From the 478 points of MediaPipe's mesh to the 68 iBUG points, and the regions around them.
 
-Source: shared/reference/weights.md, "Mesh-478 use".
+The mapping is described in docs/internals/alignment.md.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ _MOUTH = (
     "| 78 | 81 | 13 | 311 | 308 | 402 | 14 | 178"
 )
 
+# Side of the landmarker's square over the longer side of what it surrounds.
 REGION_SCALE = 1.5
-"""Side of the landmarker's square over the longer side of what it is put around."""
 
 
 def _pairs() -> NDArray[np.intp]:
-    """`68 2`: the two mesh points (often the same twice) whose mean is each iBUG point."""
+    """`68 2`: the two mesh points (often the same one twice) whose mean is each iBUG point."""
     groups = " | ".join((_JAW, _BROWS, _NOSE, _EYES, _MOUTH)).split("|")
     indices = [[int(number) for number in group.split(",")] for group in groups]
     return np.array([group * 2 if len(group) == 1 else group for group in indices], dtype=np.intp)
@@ -50,10 +50,10 @@ def mesh_to_68(mesh: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def region_of_detection(detection: Detection, *, around_points: bool = False) -> Region:
-    """The square for a landmarker's first pass: 1.5 of the box's longer side, eyes level.
+    """The square for a landmarker's first pass: 1.5 times the box's longer side, eyes level.
 
-    With `around_points` the five points are its centre: where the picture's border cuts a face
-    the box ends with the picture, while the points go on to where the hidden half would be.
+    With `around_points` its centre is that of the five points. Where the picture's border cuts a
+    face, the box ends at the border, while the points extend into the hidden half.
     """
     left, top, right, bottom = detection.rect
     eyes = detection.points[1] - detection.points[0]
@@ -69,7 +69,7 @@ def region_of_detection(detection: Detection, *, around_points: bool = False) ->
 
 
 def region_of_mesh(mesh: NDArray[np.float32]) -> Region:
-    """The square around a mesh: 1.5 of its larger extent, turned by its outer eye corners."""
+    """The square around a mesh: 1.5 times its larger extent, rotated as its outer eye corners."""
     low, high = mesh[:, :2].min(axis=0), mesh[:, :2].max(axis=0)
     eyes = mesh[_EYE_CORNERS[1]] - mesh[_EYE_CORNERS[0]]
     center = (low + high) / 2
@@ -81,17 +81,17 @@ def region_of_mesh(mesh: NDArray[np.float32]) -> Region:
     )
 
 
+# Where the five points lie in a face's box: the median of YuNet's detections of 29 faces in photos,
+# made symmetric.
 _MEAN_POINTS = ((0.257, 0.377), (0.743, 0.377), (0.5, 0.58), (0.297, 0.732), (0.703, 0.732))
-"""Where the five points lie in a face's box: the median of 29 faces of photographs as YuNet sees
-them, made symmetric."""
+# Width of those boxes over their height.
 _BOX_ASPECT = 0.78
-"""Width of those boxes over their height."""
+# Larger extent of the mesh over that of the 68 points, which do not include the forehead.
 _MESH_OVER_68 = 1.164
-"""Larger extent of the mesh over that of the 68 points, which leave out the forehead."""
 
 
 def points_in_box(rect: Rect, turn_deg: int = 0) -> NDArray[np.float32]:
-    """`5 2`: about where eyes, nose tip and mouth corners are in a box whose face is not looked at.
+    """`5 2`: typical places of eyes, nose tip and mouth corners in a face's box.
 
     `turn_deg` is the clockwise turn of the picture (0, 90, 180, 270) in which the face is upright.
     """
@@ -113,17 +113,17 @@ def quarter_turn(points: NDArray[np.float32]) -> Literal[0, 90, 180, 270]:
 
 
 def box_of_points(points: NDArray[np.float32]) -> Rect:
-    """About the box that a detector would put around the face of five points."""
+    """Approximately the box that a detector would give for a face with these five points."""
     to_picture = umeyama(np.array(_MEAN_POINTS) * [_BOX_ASPECT, 1.0], points)
     x, y = to_picture @ [_BOX_ASPECT / 2, 0.5, 1.0]
-    # The box of the ellipse in the turned box: a turned face does not fill the corners.
+    # The bounds of the ellipse in the rotated box: a rotated face does not fill its corners.
     half = np.abs(to_picture[:, :2] * [_BOX_ASPECT / 2, 0.5])
     width, height = np.hypot(half[:, 0], half[:, 1])
     return float(x - width), float(y - height), float(x + width), float(y + height)
 
 
 def region_of_landmarks(points: NDArray[np.float32]) -> Region:
-    """The square around 68 landmarks, about as large as `region_of_mesh` makes it of a mesh."""
+    """The square around 68 landmarks, about as large as that of `region_of_mesh`."""
     left, top, right, bottom = bounds(points)
     eyes = points[42:48].mean(axis=0) - points[36:42].mean(axis=0)
     return Region(
@@ -135,7 +135,7 @@ def region_of_landmarks(points: NDArray[np.float32]) -> Region:
 
 
 def box_of_region(region: Region) -> Rect:
-    """The box that a detector would put around the face of a region: upright, not turned."""
+    """Approximately the upright box that a detector would give for the face of a region."""
     half = region.side_px / REGION_SCALE / 2
     return (
         region.center_x - half,
@@ -152,12 +152,12 @@ def bounds(points: NDArray[np.float32]) -> Rect:
 
 
 def area(rect: Rect) -> float:
-    """Of a rectangle (left, top, right, bottom)."""
+    """The area of a rectangle (left, top, right, bottom)."""
     return (rect[2] - rect[0]) * (rect[3] - rect[1])
 
 
 def covered(a: Rect, b: Rect) -> float:
-    """The shared area of two rectangles over the smaller one's, 0 to 1."""
+    """The shared area of two rectangles over the area of the smaller one, 0 to 1."""
     width = min(a[2], b[2]) - max(a[0], b[0])
     height = min(a[3], b[3]) - max(a[1], b[1])
     return max(0.0, width) * max(0.0, height) / max(1e-9, min(area(a), area(b)))

@@ -1,4 +1,4 @@
-"""Detectors and landmarkers by name, and a finder made of them."""
+"""Detectors and landmarkers by name, and a face finder made from them."""
 
 from __future__ import annotations
 
@@ -17,62 +17,39 @@ from faceloom.detect.networks.mtcnn import Mtcnn
 from faceloom.detect.networks.s3fd import S3fd
 from faceloom.detect.networks.yunet import YuNet
 from faceloom.detect.types import Detector, Landmarker
+from faceloom.settings.detection import default_side_px, detector_names
 
-DetectorFactory = Callable[[int, Progress | None], Detector]
-"""Makes a detector from the length of the longer side it looks at, in pixels, and a progress."""
-LandmarkerFactory = Callable[[Progress | None], Landmarker]
+DetectorFactory = Callable[[int, str, Progress | None], Detector]
+"""Makes a detector from the longer side in pixels at which it sees a picture, a device, and a
+progress."""
+LandmarkerFactory = Callable[[str, Progress | None], Landmarker]
+"""Makes a landmarker from a device and a progress."""
 
 DETECTORS: Registry[DetectorFactory] = Registry(
     "detector",
     {
-        "yunet": lambda side_px, progress: YuNet(long_side_px=side_px, progress=progress),
-        "centerface": lambda side_px, progress: CenterFace(long_side_px=side_px, progress=progress),
-        "mtcnn": lambda side_px, progress: Mtcnn(long_side_px=side_px, progress=progress),
-        "dlib": lambda side_px, progress: DlibCnn(long_side_px=side_px, progress=progress),
-        "s3fd": lambda side_px, _: S3fd(long_side_px=side_px),
-        MANUAL: lambda _side_px, _progress: NoDetector(),
+        "yunet": lambda side_px, device, progress: YuNet(
+            long_side_px=side_px, device=device, progress=progress
+        ),
+        "centerface": lambda side_px, device, progress: CenterFace(
+            long_side_px=side_px, device=device, progress=progress
+        ),
+        "mtcnn": lambda side_px, device, progress: Mtcnn(
+            long_side_px=side_px, device=device, progress=progress
+        ),
+        "dlib": lambda side_px, _, progress: DlibCnn(long_side_px=side_px, progress=progress),
+        "s3fd": lambda side_px, device, _: S3fd(long_side_px=side_px, device=device),
+        MANUAL: lambda _side_px, _device, _progress: NoDetector(),
     },
 )
 LANDMARKERS: Registry[LandmarkerFactory] = Registry(
     "landmarker",
     {
-        "mesh-478": lambda progress: MeshLandmarker(progress=progress),
-        "2dfan": lambda progress: open_fan("2dfan", progress),
-        "3dfan": lambda progress: open_fan("3dfan", progress),
+        "mesh-478": lambda _, progress: MeshLandmarker(progress=progress),
+        "2dfan": lambda device, progress: open_fan("2dfan", device=device, progress=progress),
+        "3dfan": lambda device, progress: open_fan("3dfan", device=device, progress=progress),
     },
 )
-
-_OWN_SIDE_PX = {"mtcnn": 1920, "dlib": 1850}
-_SIDE_PX = 640
-
-
-def detector_names(text: str) -> tuple[str, ...]:
-    """The detectors in a text such as `yunet,centerface`. Raises `InputError` on one unknown."""
-    names = tuple(dict.fromkeys(name.strip() for name in text.split(",")))
-    for name in names:
-        DETECTORS[name]
-    return names
-
-
-def default_side_px(name: str) -> int:
-    """The longer side at which a detector looks at a picture unless told otherwise, in pixels."""
-    return _OWN_SIDE_PX.get(name, _SIDE_PX)
-
-
-def parse_turns(value: object) -> object:
-    """Turns from what a file or a command line may say: `auto`, a number, a text such as `0,90`,
-    or a list. Raises `ValueError` on turns that are none; other kinds of values come back."""
-    if isinstance(value, int):
-        value = [value]
-    if isinstance(value, str) and value != "auto":
-        value = value.split(",")
-    if not isinstance(value, list | tuple):
-        return value
-    known = {"0": 0, "90": 90, "180": 180, "270": 270}
-    turns = dict.fromkeys(str(turn).strip() for turn in value)
-    if not turns or any(turn not in known for turn in turns):
-        raise ValueError("auto, or some of 0, 90, 180 and 270 with commas, is needed")
-    return tuple(known[turn] for turn in turns)
 
 
 def open_finder(
@@ -83,35 +60,38 @@ def open_finder(
     min_face_px: float = MIN_FACE_PX,
     turns: Turns = "auto",
     manual_file: Path | None = None,
+    device: str = "auto",
     progress: Progress | None = None,
 ) -> FaceFinder:
-    """A finder from names of the registries, fetching the networks' files if need be.
+    """A finder from names in the registries. Fetches the networks' files where necessary.
 
-    `detector` may name several with commas: their finds are merged. `long_side_px` is the longer
-    side at which they look at a picture, each at its own unless given. `manual` among them takes
-    faces from `manual_file`. Raises `InputError` on an unknown name, or `manual` without a file or
-    the reverse; `WeightsError` when a network cannot be had.
+    `detector` may name several detectors, separated by commas; their detections are merged.
+    `long_side_px` is the longer side at which they see a picture; by default each has its own.
+    `manual` among them takes faces from `manual_file`.
+
+    `device` is `auto`, `cpu`, `cuda`, `cuda:n` or `mps`. S3FD and FAN run on it in PyTorch; `auto`
+    is CUDA if there is any, otherwise the CPU. YuNet, CenterFace and MTCNN use it in ONNX Runtime
+    as `open_session` says. The mesh (LiteRT) always runs on the CPU; dlib decides by itself.
+
+    Raises `InputError` on an unknown name, and for `manual` without a file or a file without
+    `manual`; `WeightsError` when a network is not available.
     """
     names = detector_names(detector)
     if (MANUAL in names) != (manual_file is not None):
         raise InputError(
-            "detector manual needs a manual_file with the faces"
+            "detector manual needs a file with faces: set manual_file"
             if manual_file is None
-            else f"{manual_file}: to use it, put manual among the detectors ({detector},{MANUAL})"
+            else f"{manual_file}: not used; add manual to the detectors: {detector},{MANUAL}"
         )
     manual = None if manual_file is None else read_manual(manual_file)
     detectors = [
-        DETECTORS[name](long_side_px or default_side_px(name), progress)
+        DETECTORS[name](long_side_px or default_side_px(name), device, progress)
         for name in names
         if name != MANUAL
     ]
     return FaceFinder(
-        None
-        if not detectors
-        else detectors[0]
-        if len(detectors) == 1
-        else MergedDetector(detectors),
-        LANDMARKERS[landmarker](progress),
+        MergedDetector(detectors) if len(detectors) > 1 else next(iter(detectors), None),
+        LANDMARKERS[landmarker](device, progress),
         min_face_px=min_face_px,
         turns=turns,
         manual=manual,

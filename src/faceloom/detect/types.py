@@ -1,4 +1,4 @@
-"""What detectors and landmarkers take and give. Coordinates are pixels of the picture given."""
+"""What detectors and landmarkers take and return. Coordinates are pixels of the given picture."""
 
 from __future__ import annotations
 
@@ -22,66 +22,67 @@ class Detection:
     rect: Rect
     """Left, top, right, bottom; may reach outside the picture."""
     points: Points
-    """`5 2`: eyes, nose tip, mouth corners; the image-left one of an upright face first."""
+    """`5 2`: eyes, nose tip, mouth corners; of eyes and mouth corners of an upright face the one on
+    the left of the image first."""
     score: float
     """0 to 1."""
     turn_deg: int = 0
-    """Clockwise turn of the picture (0, 90, 180, 270) in which the face was seen."""
+    """Clockwise turn of the picture (0, 90, 180, 270) in which the face was detected."""
     detector: str = ""
-    """Who saw it, where several were asked; empty: the detector that was asked."""
+    """The detector's name where several were run; empty: the only one."""
     landmarks: Points | None = None
-    """`68 2` where whoever saw the face gave its points as well: no landmarker is asked then."""
+    """`68 2` if the detection includes the landmarks; no landmarker is run then."""
 
 
 @dataclass(frozen=True, slots=True)
 class Region:
-    """The turned square of the picture that a landmarker looks at."""
+    """The rotated square of the picture that a landmarker sees."""
 
     center_x: float
     center_y: float
     side_px: float
     angle_rad: float
-    """Turn of the square: the direction of the line from the image-left eye to the other."""
+    """Rotation of the square: the direction of the line from the image-left eye to the other."""
 
 
 @dataclass(frozen=True, slots=True)
 class Seed:
-    """What one picture's face tells the next picture of the same shot."""
+    """Where to look in the next picture of a shot for a face of this one."""
 
     rect: Rect
     region: Region
     unseen: int = 0
-    """How many pictures in a row the detector has not confirmed this face."""
+    """For how many pictures in a row the detector has not confirmed this face."""
 
 
 @dataclass(frozen=True, slots=True)
 class FaceLandmarks:
-    """The points of one face."""
+    """The landmarks of one face."""
 
     points: Points
     """`68 2`, iBUG order."""
     presence: float
-    """Logit: below 0 there is hardly a face."""
+    """Logit: below 0 there is probably no face."""
     mesh: NDArray[np.float32] | None
     """`478 3`: x, y in pixels, z in the same unit and negative towards the camera; or None."""
     region: Region
-    """The square around these points, where a face that moves on is looked for next."""
+    """The square around these points, where the face is looked for in the next picture."""
     doubtful: bool = False
-    """The first look saw no face, a second one did: it may lie another way (upside down, say)."""
+    """The first pass saw no face but a second one did: it may be upside down, for example."""
 
 
 @dataclass(frozen=True, slots=True)
 class FoundFace:
-    """A face with landmarks, after everything that is no face was thrown out."""
+    """A face with landmarks that was accepted as one."""
 
     rect: Rect
     landmarks: Points
     score: float
-    """The detector's, 0 to 1; 0 when only the track led here."""
+    """The detector's, 0 to 1; 0 if the face was found only by its track."""
     presence: float
     turn_deg: int
     detector: str
-    """Name of the detector, or `track` when the previous picture's face led here."""
+    """Name of the detector, or `track` if the face was found only by its track."""
     mesh: NDArray[np.float32] | None
     region: Region
     track: int | None = None
@@ -90,12 +91,12 @@ class FoundFace:
 
     @property
     def seed(self) -> Seed:
-        """What the next picture needs to know of this face."""
+        """Where to look for this face in the next picture."""
         return Seed(self.rect, self.region, self.unseen)
 
 
 class Detector(Protocol):
-    """Finds upright faces; whoever wants turned ones turns the picture (see `FaceFinder`)."""
+    """Finds upright faces. To find others, turn the picture (see `FaceFinder`)."""
 
     @property
     def name(self) -> str: ...
@@ -106,7 +107,7 @@ class Detector(Protocol):
 
 
 class Landmarker(Protocol):
-    """Finds the points of faces whose place is known."""
+    """Finds the landmarks of faces whose place is known."""
 
     @property
     def name(self) -> str: ...
@@ -114,8 +115,8 @@ class Landmarker(Protocol):
     def landmarks(
         self, image: UInt8Image, detections: Sequence[Detection | Seed]
     ) -> list[FaceLandmarks]:
-        """Points for each detection (or for a face where the picture before had one).
+        """Landmarks for each detection, or for each seed from the picture before.
 
-        A turned face is handled here: the detection's points say how it lies.
+        Handles turned faces: the detection's points say which way is up.
         """
         ...

@@ -9,13 +9,13 @@ import numpy as np
 
 from faceloom.core import FormatError, InputError
 from faceloom.core.config import validate
+from faceloom.core.vocabulary import SHORT
 from faceloom.models import MODELS, ModelSettings
-from faceloom.models.settings import FACE_TYPE_SHORT
 
 OWN_KEY = "faceloom"
 """Where in a `data.dat` we keep our settings; DFL ignores it and drops it at its next save."""
 
-_SHORT_FACE_TYPE = {long: short for short, long in FACE_TYPE_SHORT.items()}
+_SHORT_FACE_TYPE = {long: short for short, long in SHORT.items()}
 _RENAMED_ARCHIS = {"dfuhd": "df-u", "liaeuhd": "liae-u"}
 _DEAD_ARCHIS = frozenset({"dfhd", "liaehd", "liaech"})
 

@@ -23,14 +23,15 @@ from faceloom.export.onnx_parts import (
     open_onnx,
     picture_info,
     random_faces,
+    save_onnx,
     to_bgr_pixels,
     write_encoder,
 )
 from faceloom.models import FaceModel
-from faceloom.models.amp.network import ARCHI as AMP_ARCHI
-from faceloom.models.amp.network import AmpEncoder, AmpInter
-from faceloom.models.archi import Archi
+from faceloom.models.amp import ARCHI as AMP_ARCHI
+from faceloom.models.amp import AmpEncoder, AmpInter
 from faceloom.models.networks import Decoder, Encoder, Inter
+from faceloom.settings.models import Archi
 
 OPSET = 12
 DFM_CLASSES = ("SAEHD", "AMP")
@@ -42,14 +43,23 @@ TOLERANCE = {False: 1e-4, True: 2e-2}
 
 
 def make_dfm(
-    model: FaceModel, *, quantized: bool = False, metadata: Mapping[str, str] | None = None
-) -> onnx.ModelProto:
-    """A SAEHD or AMP model as DeepFaceLive takes it.
+    model: FaceModel,
+    path: str | Path,
+    *,
+    quantized: bool = False,
+    metadata: Mapping[str, str] | None = None,
+) -> None:
+    """Write a SAEHD or AMP model as a DFM file for DeepFaceLive.
 
     `quantized`: convolutions in float16, for half the size and memory; inputs and outputs stay
-    float32. `metadata`: kept in the file, where DeepFaceLive does not look.
+    float32. `metadata`: texts stored in the file, which DeepFaceLive does not read.
     Raises `InputError` for a model of another class, or of more than 2 GB.
     """
+    save_onnx(dfm_graph(model, quantized=quantized), path, metadata)
+
+
+def dfm_graph(model: FaceModel, *, quantized: bool = False) -> onnx.ModelProto:
+    """The content of a DFM file; see `make_dfm`."""
     graph = OnnxGraph(half=quantized)
     nets: dict[str, Any] = dict(model.networks())
     image = graph.to_planes(IN_FACE)
@@ -65,16 +75,16 @@ def make_dfm(
     for value, name in zip(decoded, OUTPUTS, strict=True):
         graph.to_pixels(value, name)
     outputs = [picture_info(name, side, 3 if name == OUTPUTS[1] else 1) for name in OUTPUTS]
-    made = graph.model(model.class_name, inputs, outputs, opset=OPSET)
-    helper.set_model_props(made, dict(metadata or {}))
-    return made
+    return graph.model(model.class_name, inputs, outputs, opset=OPSET)
 
 
-def check_dfm(path: Path, model: FaceModel, *, quantized: bool, seed: int = 0) -> float:
-    """The largest difference between what the file and the model make of two random faces.
+def check_dfm(
+    model: FaceModel, path: str | Path, *, quantized: bool = False, seed: int = 0
+) -> float:
+    """The largest difference between the pictures that file and model make of two random faces.
 
-    Runs the file in onnxruntime, as DeepFaceLive does. Raises `ModelError` when its names are not
-    the expected ones, or the difference is more than `TOLERANCE`.
+    Runs the file in onnxruntime, as DeepFaceLive does. Raises `ModelError` when its inputs or
+    outputs have other names than a DFM's, or the difference is more than `TOLERANCE`.
     """
     session = open_onnx(path)
     names = [value.name for value in session.get_outputs()]
@@ -91,7 +101,7 @@ def check_dfm(path: Path, model: FaceModel, *, quantized: bool, seed: int = 0) -
     difference = max(float(np.abs(a - to_bgr_pixels(b)).max()) for a, b in pairs)
     if not difference <= TOLERANCE[quantized]:
         raise ModelError(
-            f"the DFM's pictures are {difference:.2g} away from the model's: it is not kept"
+            f"the DFM's pictures differ from the model's by {difference:.2g}; the file is not kept"
         )
     return difference
 

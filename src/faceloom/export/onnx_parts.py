@@ -6,7 +6,7 @@ any size. Inside, pictures are `b c h w`, in DFL's colour order.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -266,12 +266,15 @@ def _number(array: Array, *, half: bool) -> Array:
     return array.astype(np.float16 if half else np.float32)
 
 
-def save_onnx(made: onnx.ModelProto, path: Path) -> None:
-    """Write an ONNX file, whatever its name ends in."""
-    path.write_bytes(made.SerializeToString())
+def save_onnx(
+    made: onnx.ModelProto, path: str | Path, metadata: Mapping[str, str] | None = None
+) -> None:
+    """Write an ONNX file with `metadata`, whatever its name ends in."""
+    helper.set_model_props(made, dict(metadata or {}))
+    Path(path).write_bytes(made.SerializeToString())
 
 
-def open_onnx(path: Path) -> onnxruntime.InferenceSession:
+def open_onnx(path: str | Path) -> onnxruntime.InferenceSession:
     """A file in onnxruntime, on the CPU and without its warnings."""
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3

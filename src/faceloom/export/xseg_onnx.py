@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import onnx
-from onnx import helper
 
 from faceloom.core import InputError, ModelError
 from faceloom.export.onnx_parts import (
@@ -17,38 +16,43 @@ from faceloom.export.onnx_parts import (
     picture_info,
     plain,
     random_faces,
+    save_onnx,
     to_bgr_pixels,
 )
 from faceloom.models import MaskModel
-from faceloom.models.xseg.network import DEPTHS, HALVINGS, XsegNetwork
-from faceloom.nn.xseg_blocks import BlurPool
+from faceloom.models.xseg import DEPTHS, HALVINGS, BlurPool, XsegNetwork
 
 OPSET = 13
 IN_FACE = "in_face:0"
 OUT_MASK = "out_mask:0"
-FILE_NAME = "XSeg_model.onnx"
 TOLERANCE = 1e-4
 
 
 def make_xseg_onnx(
-    model: MaskModel, *, metadata: Mapping[str, str] | None = None
-) -> onnx.ModelProto:
-    """Input `in_face:0` (N, R, R, 3) BGR in [0, 1], output `out_mask:0` (N, R, R, 1)."""
+    model: MaskModel, path: str | Path, *, metadata: Mapping[str, str] | None = None
+) -> None:
+    """Write an XSeg model as ONNX, with `metadata` in the file.
+
+    Input `in_face:0` (N, R, R, 3) BGR in [0, 1], output `out_mask:0` (N, R, R, 1).
+    """
+    save_onnx(xseg_graph(model), path, metadata)
+
+
+def xseg_graph(model: MaskModel) -> onnx.ModelProto:
+    """The content of the file; see `make_xseg_onnx`."""
     network = model.networks()["xseg"]
     if not isinstance(network, XsegNetwork):
-        raise InputError(f"{model.class_name}: no mask model")
+        raise InputError(f"{model.class_name} is not a mask model; use XSeg")
     writer = _Xseg(network)
     graph = writer.graph
     logits = writer.logits(graph.to_planes(IN_FACE))
     graph.to_pixels(graph.sigmoid(logits), OUT_MASK)
     side = network.centre[1] * 2**HALVINGS
     inputs, outputs = [picture_info(IN_FACE, side, 3)], [picture_info(OUT_MASK, side, 1)]
-    made = graph.model("XSeg", inputs, outputs, opset=OPSET)
-    helper.set_model_props(made, dict(metadata or {}))
-    return made
+    return graph.model("XSeg", inputs, outputs, opset=OPSET)
 
 
-def check_xseg_onnx(path: Path, model: MaskModel, *, seed: int = 0) -> float:
+def check_xseg_onnx(model: MaskModel, path: str | Path, *, seed: int = 0) -> float:
     """The largest difference between the masks that file and model make of two random pictures.
 
     Raises `ModelError` when it is more than `TOLERANCE`.
@@ -60,7 +64,7 @@ def check_xseg_onnx(path: Path, model: MaskModel, *, seed: int = 0) -> float:
     difference = float(np.abs(np.asarray(mask) - expected).max())
     if not difference <= TOLERANCE:
         raise ModelError(
-            f"the file's masks are {difference:.2g} away from the model's: it is not kept"
+            f"the file's masks differ from the model's by {difference:.2g}; it is not kept"
         )
     return difference
 

@@ -18,7 +18,13 @@ from faceloom.faces.files.face_file import (
 )
 from faceloom.faces.index.measures import MeasureCache
 from faceloom.faces.index.store import INDEX_NAME
-from faceloom.faces.masks import decode_mask, encode_mask, face_mask
+from faceloom.faces.masks import (
+    decode_mask,
+    encode_mask,
+    face_mask,
+    has_polygons,
+    polygon_mask,
+)
 from faceloom.faces.moves.moves import (
     Move,
     Moved,
@@ -29,7 +35,6 @@ from faceloom.faces.moves.moves import (
     undo_moves,
 )
 from faceloom.faces.own import OwnMetadata
-from faceloom.faces.polygons import has_polygons, polygon_mask
 from faceloom.faces.record import FaceRecord, SegPolygon
 
 __all__ = [

@@ -1,7 +1,8 @@
-"""The mask that a face carries, or the one that its landmarks give (pipeline.md 2.2, 3.12)."""
+"""Masks of a face: the one stored in it, from its landmarks, or from hand-drawn polygons."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 import cv2
@@ -10,10 +11,12 @@ from numpy.typing import ArrayLike, NDArray
 
 from faceloom.core import FaceloomError, FormatError, MediaError
 from faceloom.faces.files.face_file import check_decodable
-from faceloom.faces.record import FaceRecord
+from faceloom.faces.record import FaceRecord, SegPolygon
 from faceloom.geometry import hull_mask
 
 MAX_MASK_BYTES: Final = 50_000
+# Far outside any picture, yet safe in OpenCV's fixed-point arithmetic.
+_FAR_PX = 1 << 20
 
 
 def encode_mask(mask: ArrayLike) -> bytes:
@@ -63,3 +66,22 @@ def face_mask(record: FaceRecord, size: tuple[int, int]) -> NDArray[np.float32]:
         resized = cv2.resize(mask, (size[1], size[0]), interpolation=cv2.INTER_CUBIC)
         mask = np.asarray(resized, dtype=np.float32)
     return mask.clip(0, 1)
+
+
+def has_polygons(polygons: Sequence[SegPolygon]) -> bool:
+    """Whether anything is drawn: at least one point."""
+    return any(len(polygon.points) for polygon in polygons)
+
+
+def polygon_mask(polygons: Sequence[SegPolygon], size: tuple[int, int]) -> NDArray[np.float32]:
+    """The mask of polygons in pixels of a picture of `size` (h, w): h w float32, 0 or 1.
+
+    Including polygons are filled first, then excluding ones are cut out, each with its points
+    truncated to whole pixels and its inside by the even-odd rule, as DFL fills them.
+    """
+    mask = np.zeros(size, np.uint8)
+    for polygon in sorted(polygons, key=lambda polygon: not polygon.include):
+        if len(polygon.points):
+            points = np.clip(polygon.points, -_FAR_PX, _FAR_PX).astype(np.int32)
+            cv2.fillPoly(mask, [points], (1.0 if polygon.include else 0.0,))
+    return mask.astype(np.float32)

@@ -32,9 +32,8 @@ from faceloom.faces.files.face_file import (
     with_blocks,
     write_bytes,
 )
-from faceloom.faces.rescale import scaled_record
-from faceloom.pickles.safe import loads, stream
-from faceloom.pickles.writer import dump_dict, dumps
+from faceloom.faces.record import scaled_record
+from faceloom.pickles import dump_dict, dumps, loads, stream
 
 DFL_NAME: Final = "meta.dat"
 OWN_NAME: Final = "faceloom_meta.jsonl"

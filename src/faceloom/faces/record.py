@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import PurePath
 from typing import Any, Final
 
@@ -103,6 +103,23 @@ class FaceRecord:
     def source_stem(self) -> str:
         """The frame's name without its suffix."""
         return PurePath(self.source_filename).stem
+
+
+def scaled_record(record: FaceRecord, factor: float) -> FaceRecord:
+    """The record for the same picture, `factor` times as large.
+
+    As in DFL, landmarks, polygons and matrix are multiplied; the stored mask has its own size and
+    stays. A whole frame (`mark_only`) keeps its frame landmarks, which refer to the footage.
+    """
+    if factor == 1:
+        return record
+    matrix = record.image_to_face_mat
+    return replace(
+        record,
+        landmarks=record.landmarks * factor,
+        image_to_face_mat=None if matrix is None else matrix * factor,
+        seg_ie_polys=tuple(SegPolygon(p.include, p.points * factor) for p in record.seg_ie_polys),
+    )
 
 
 def _floats(value: Any, shape: tuple[int, ...], what: str) -> NDArray[np.float64]:

@@ -1,9 +1,8 @@
-"""Whose face it is: identity embeddings, their similarity, and the people of a workspace."""
+"""Whose face it is: identity embeddings, their similarity, and a workspace's people."""
 
 from faceloom.identify.blank import BLANK_LIMIT, blank_direction, blankness
 from faceloom.identify.people import (
     Person,
-    best_match,
     check_name,
     default_threshold,
     forget_person,
@@ -28,7 +27,6 @@ __all__ = [
     "Identifier",
     "Person",
     "align_face",
-    "best_match",
     "blank_direction",
     "blankness",
     "check_name",

@@ -1,10 +1,10 @@
-"""How much an identity vector tells of blur rather than of a person.
+"""How much an identity vector comes from blur rather than from a person.
 
-A face of a few pixels, or one out of focus, does not give SFace a vector like its owner's with some
-noise: it gives a vector in one and the same direction, whoever it shows. Two blurred strangers are
-therefore nearer to each other (up to 0.8) than two blurred pictures of one person, and would join
-the groups of sharp faces that each of them is nearest to. The direction is known, so a product
-with it tells such faces, whatever their crop, size or file.
+For a tiny or out-of-focus face SFace does not return the person's vector with some noise, but a
+vector in one particular direction, whoever it shows. Two blurred strangers are therefore closer to
+each other (up to 0.8) than two blurred pictures of one person, and would end up in groups of sharp
+faces where they do not belong. Since that direction is known, the cosine with it detects such
+faces, whatever their crop, size or file format.
 """
 
 from __future__ import annotations
@@ -16,11 +16,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 BLANK_LIMIT: Final = 0.30
-"""Blankness above which a vector says little of who it is. Of 6800 faces of 37 persons none was
-above 0.24. Of 23 portraits shrunk to 16, 12, 8 pixels (of SFace's 112) 1, 11, 20 are above the
-limit: it is a sign that a face cannot be told, and none that it can."""
+"""Blankness above which a vector says little about who it is. None of 6800 faces of 37 people is
+above 0.24. Of 23 portraits shrunk to 16, 12 and 8 pixels (SFace takes 112), 1, 11 and 20 are above
+the limit. So a high blankness means that a face cannot be recognised; a low one does not mean that
+it can."""
 
-# The mean vector of 630 faces of 37 persons after shrinking to 8 pixels, and after a blur of
+# The mean vector of 630 faces of 37 people after shrinking to 8 pixels, and after a blur of
 # sigma 6, at SFace's 112 pixels: `bench/clusters.py --blank` makes one like it. 128 little-endian
 # float16.
 _DIRECTION: Final = (
@@ -32,7 +33,7 @@ _DIRECTION: Final = (
 
 
 def blank_direction() -> NDArray[np.float32]:
-    """The unit vector, 128 float32, of a face that shows nobody."""
+    """The unit vector, 128 float32, of a face that is too blurred to show who it is."""
     vector = np.frombuffer(base64.b64decode(_DIRECTION), "<f2").astype(np.float32)
     return vector / np.float32(np.linalg.norm(vector))
 

@@ -1,7 +1,7 @@
-"""People of a workspace: a name, and what is known of its face as identity vectors.
+"""The people of a workspace: names, and their faces as identity vectors.
 
-A person is one JSON file, `people/<name>.json`. Extraction keeps one person's tracks by it, and
-groups of a faceset get their names from it.
+A person is a JSON file, `people/<name>.json`. Extraction can keep one person's faces only, and
+groups of a faceset get their names from these files.
 """
 
 from __future__ import annotations
@@ -36,9 +36,9 @@ _FORBIDDEN: Final = frozenset('/\\:*?"<>|,=')
 _RESERVED: Final = frozenset(
     {"con", "prn", "aux", "nul", *(f"{word}{n}" for word in ("com", "lpt") for n in range(1, 10))}
 )
+# What `cluster` calls faces of no known person, and endings of folders next to a faceset
+# (`aligned_trash`), into which a group of that name would be moved.
 _TAKEN: Final = re.compile(rf"unsure|(group_|{'|'.join((*COPIES, *MOVED))})\d*", re.IGNORECASE)
-"""What `cluster` calls no person's faces, and what folders beside a faceset (`aligned_trash`) are
-called that a group of that name would be moved into."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,20 +50,25 @@ class Person:
     mean: NDArray[np.float32]
     """The mean vector, 128, unit length."""
     exemplars: NDArray[np.float32]
-    """k x 128 unit vectors that differ from each other: the poses, lights and ages known."""
+    """k x 128 unit vectors that differ from each other: known poses, lighting and ages."""
     count: int
-    """Of how many faces this was made."""
+    """How many faces this was made from."""
     made_from: str
-    """Where they came from, in words."""
+    """Where those faces came from, in words."""
     threshold: float
-    """Similarity from which a face is taken for this person's."""
+    """Similarity from which a face counts as this person's."""
 
     def similarities(self, embeddings: ArrayLike) -> NDArray[np.float32]:
-        """How near each of n vectors, n x 128, is to this person: n float32, -1 to 1.
+        """How similar each of n vectors, n x 128, is to this person: n float32, -1 to 1.
 
-        The cosine with the mean or the mean cosine with the three nearest exemplars, whichever is
-        more: a profile is near to other profiles, and far from a mean of frontal faces. NaN where
-        the vector is NaN.
+        The cosine with the mean, or the mean cosine with the three nearest exemplars, whichever is
+        higher: a profile is similar to other profiles, but not to a mean of frontal faces. NaN
+        where the vector is NaN.
+
+        Compared with `threshold`, measured on 37 people in 15 clips and 29 photos, with eight or
+        more references from another clip than the face: no face was missed, including profiles,
+        and 1 in 10 000 faces of strangers was accepted. Of faces that were then blurred, covered or
+        shrunk to 16 pixels, one in seven was missed.
         """
         vectors = np.asarray(embeddings, dtype=np.float32).reshape(-1, SIZE)
         to_mean = vectors @ self.mean
@@ -72,25 +77,15 @@ class Person:
         return np.maximum(to_mean, nearest.mean(axis=1, dtype=np.float32))
 
     def similarity(self, embedding: ArrayLike) -> float:
-        """The same of one vector."""
+        """The same for one vector."""
         return float(self.similarities(embedding)[0])
-
-    def matches(self, embedding: ArrayLike) -> bool:
-        """Whether a face with this vector is taken for this person's.
-
-        Measured on 37 persons in 15 clips and 29 photos, with eight or more references from
-        another clip than the face: no face was missed, profiles included, and 1 in 10 000 of
-        strangers passed. Of faces that were then blurred, covered or shrunk to 16 pixels, every
-        seventh was missed.
-        """
-        return self.similarity(embedding) >= self.threshold
 
 
 def default_threshold(count: int) -> float:
     """The threshold of a person made of `count` faces: 0.36 for one, 0.42 for eight and more.
 
-    At these, 1 in 10 000 faces of strangers passes: the more exemplars there are, the nearer one
-    of them comes to a stranger, and the nearer one of them is to every face of the person.
+    With these, 1 in 10 000 faces of strangers is accepted. The more exemplars there are, the closer
+    one of them comes to a stranger, and the closer one of them is to every face of the person.
     """
     return SAME_PERSON + 0.02 * math.log2(min(max(count, 1), 8))
 
@@ -100,16 +95,16 @@ def person_from_embeddings(
 ) -> Person:
     """The person whose faces have these unit vectors, n x 128.
 
-    Vectors that are NaN, blank (see `blankness`) or far from the others' mean are left out, as
-    long as any remain. Raises `InputError` when none is left or the name cannot be one.
+    Vectors that are NaN, blank (see `blankness`) or far from the mean of the others are left out as
+    long as any remain. Raises `InputError` when none is left or the name is not allowed.
     """
     check_name(name)
     vectors = np.asarray(embeddings, dtype=np.float32)
     if vectors.ndim != 2 or vectors.shape[1] != SIZE:
-        raise InputError(f"identity vectors are n x {SIZE} numbers, not {vectors.shape}")
+        raise InputError(f"identity vectors must have the shape (n, {SIZE}), not {vectors.shape}")
     vectors = vectors[np.isfinite(vectors).all(axis=1)]
     if not len(vectors):
-        raise InputError(f"no face to know {name!r} by")
+        raise InputError(f"no usable face of {name!r}")
     sharp = blankness(vectors) <= BLANK_LIMIT
     vectors = vectors[sharp] if sharp.any() else vectors
     limit = default_threshold(len(vectors)) if threshold is None else threshold
@@ -120,7 +115,7 @@ def person_from_embeddings(
 
 
 def _diverse(vectors: NDArray[np.float32], mean: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Up to 32 of the vectors, from the most typical on each the farthest from those before."""
+    """Up to 32 of the vectors: the most typical one, then always the farthest from the others."""
     chosen = [int(np.argmax(vectors @ mean))]
     nearest = vectors @ vectors[chosen[0]]
     while len(chosen) < MAX_EXEMPLARS:
@@ -132,45 +127,35 @@ def _diverse(vectors: NDArray[np.float32], mean: NDArray[np.float32]) -> NDArray
     return np.ascontiguousarray(vectors[chosen])
 
 
-def best_match(people: dict[str, Person], embedding: ArrayLike) -> tuple[str, float] | None:
-    """The name and similarity of the person whom a vector matches best; None when it is nobody."""
-    near = [(person.similarity(embedding), name) for name, person in people.items()]
-    fits = [(value, name) for value, name in near if value >= people[name].threshold]
-    if not fits:
-        return None
-    value, name = max(fits)
-    return name, value
-
-
-# --- files
-
-
 def people_folder(workspace: Path) -> Path:
     """Where a workspace keeps its people."""
     return workspace / "people"
 
 
 def check_name(name: str) -> str:
-    """`name` when it can be a person's; `InputError` when not.
+    """`name` if it is allowed for a person; otherwise `InputError`.
 
-    It is a file's name, and stands between commas and beside group numbers on the command line.
+    It becomes a file name, and on the command line it is used in lists with commas and next to
+    group numbers.
     """
     wrong = set(name) & _FORBIDDEN or any(sign < " " or sign == "\x7f" for sign in name)
     stem = name.split(".")[0].lower()
     if not name or name.isdecimal() or len(name) > _MAX_NAME or wrong or stem in _RESERVED:
         raise InputError(
-            f"{name[:_MAX_NAME]!r} cannot be a person's name: up to {_MAX_NAME} characters "
-            "that a file name may have, no comma, no =, not only digits"
+            f"{name[:_MAX_NAME]!r} cannot be a person's name: use up to {_MAX_NAME} characters "
+            "that are allowed in file names, no comma, no =, and not only digits"
         )
     if _TAKEN.fullmatch(name):
-        raise InputError(f"{name!r} cannot be a person's name: folders of faces are called so")
+        raise InputError(f"{name!r} cannot be a person's name: it is the name of a faceset folder")
     if name != name.strip() or name[0] in ".-" or name[-1] == ".":
-        raise InputError(f"{name!r}: a person's name neither begins with . or - nor ends with .")
+        raise InputError(
+            f"{name!r} cannot be a person's name: it must not start with . or -, nor end with ."
+        )
     return name
 
 
 def save_person(folder: Path, person: Person) -> Path:
-    """Write the person to `folder`, whole or not at all; return the file.
+    """Write the person to `folder` atomically; return the file.
 
     Raises `InputError` when it cannot be written.
     """
@@ -192,8 +177,8 @@ def save_person(folder: Path, person: Person) -> Path:
 
 
 def load_person(path: Path) -> Person:
-    """Read a person's file. Raises `InputError` when there is none, `FormatError` when it is
-    damaged, too large or of a later version."""
+    """Read a person's file. Raises `InputError` if there is none, and `FormatError` if it is
+    damaged, too large or of another version."""
     try:
         if path.stat().st_size > _MAX_FILE:
             raise FormatError(f"{path}: too large for a person's file")
@@ -201,20 +186,20 @@ def load_person(path: Path) -> Person:
     except OSError as error:
         raise InputError(f"{path}: no such person: {error.strerror or error}") from None
     except (ValueError, RecursionError):
-        raise FormatError(f"{path}: a damaged person's file: not JSON") from None
+        raise FormatError(f"{path}: damaged, not a JSON file") from None
     try:
         return _person(values, path.stem)
     except (KeyError, TypeError, ValueError, OverflowError, binascii.Error) as error:
         why = str(error) or type(error).__name__
         raise FormatError(
-            f"{path}: a damaged person's file ({why[:80]}); delete it and name the person again"
+            f"{path}: damaged ({why[:80]}); delete it and name the person again"
         ) from None
     except InputError as error:
         raise FormatError(f"{path}: {error}") from None
 
 
 def load_people(folder: Path) -> dict[str, Person]:
-    """Name → person, of all files in `folder`, sorted; none where there is no such folder.
+    """Name → person for all files in `folder`, sorted; empty if there is no such folder.
 
     Raises as `load_person`.
     """
@@ -232,23 +217,23 @@ def forget_person(folder: Path, name: str) -> None:
     try:
         path.unlink()
     except OSError:
-        known = ", ".join(load_people(folder)) or "nobody"
-        raise InputError(f"{folder}: no {name!r} there; known: {known}") from None
+        known = ", ".join(load_people(folder)) or "none"
+        raise InputError(f"{folder}: no person {name!r}; known people: {known}") from None
 
 
 def _person(values: Any, name: str) -> Person:
     if not isinstance(values, dict) or values.get("version") != VERSION:
-        raise ValueError("not of this version")
+        raise ValueError("another version")
     exemplars, count, threshold = values["exemplars"], values["count"], values["threshold"]
     made_from = values.get("made_from", "")
     if not isinstance(exemplars, list) or not 1 <= len(exemplars) <= MAX_EXEMPLARS:
-        raise ValueError("impossible exemplars")
+        raise ValueError("invalid exemplars")
     if type(count) is not int or not 1 <= count < 1 << 40:
-        raise ValueError("impossible count")
+        raise ValueError("invalid count")
     if type(threshold) not in (int, float) or not -1 <= threshold <= 1:
-        raise ValueError("impossible threshold")
+        raise ValueError("invalid threshold")
     if not isinstance(made_from, str) or len(made_from) > _MAX_TEXT:
-        raise ValueError("impossible made_from")
+        raise ValueError("invalid made_from")
     return Person(
         name=check_name(name),
         mean=_decode(values["mean"]),
@@ -265,7 +250,7 @@ def _encode(vector: NDArray[np.float32]) -> str:
 
 def _decode(text: Any) -> NDArray[np.float32]:
     if not isinstance(text, str):
-        raise TypeError("an identity vector is no text")
+        raise TypeError("an identity vector is not text")
     vector = np.frombuffer(base64.b64decode(text, validate=True), "<f4").astype(np.float32)
     if vector.shape != (SIZE,) or not abs(float(np.linalg.norm(vector)) - 1) < 1e-3:
         raise ValueError("an identity vector of the wrong size or length")

@@ -1,31 +1,17 @@
-"""Which encoder, pixel format, options and container a result gets."""
+"""Encoder, pixel format, options and container of a result."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Literal, get_args
+from typing import get_args
 
 from faceloom.core import InputError
+from faceloom.core.vocabulary import Preset, VideoCodec
 from faceloom.media.colorimetry import guess_matrix
 from faceloom.media.types import ColorTags, FootageInfo
 
-VideoCodec = Literal["h264", "h265", "prores", "ffv1", "h264-lossless"]
 CODECS: tuple[VideoCodec, ...] = get_args(VideoCodec)
-
-Preset = Literal[
-    "ultrafast",
-    "superfast",
-    "veryfast",
-    "faster",
-    "fast",
-    "medium",
-    "slow",
-    "slower",
-    "veryslow",
-    "placebo",
-]
-"""How long x264 and x265 think: slower makes smaller files."""
 
 CONTAINERS: dict[str, tuple[str, ...]] = {
     "h264": (".mp4", ".mov", ".m4v", ".mkv"),
@@ -34,7 +20,7 @@ CONTAINERS: dict[str, tuple[str, ...]] = {
     "ffv1": (".mkv",),
     "h264-lossless": (".mp4", ".mov", ".mkv"),
 }
-"""The suffixes that can hold a codec, the usual one first."""
+"""The file suffixes that support a codec, the usual one first."""
 
 DEFAULT_CRF = {"h264": 16, "h265": 18}
 """Visually lossless for practical purposes: the result is often encoded once more."""
@@ -56,14 +42,14 @@ class EncodePlan:
 
 
 def default_codec(like: FootageInfo) -> VideoCodec:
-    """H.264, which plays everywhere; H.265 where 8 bits would lose what the footage has."""
+    """H.264, which plays everywhere; H.265 for footage with more than 8 bits."""
     return "h265" if like.bit_depth > 8 else "h264"
 
 
 def default_suffix(codec: str, like: FootageInfo, audio: Sequence[str] | None = None) -> str:
-    """The container for a result: the codec's usual one, `.mkv` where the audio needs it.
+    """The container of a result: the usual one of the codec, or `.mkv` if the audio needs it.
 
-    `audio`: the tracks' codecs, the footage's own unless given.
+    `audio`: the codecs of the tracks, by default those of the footage.
     """
     tracks = [track.codec for track in like.audio] if audio is None else audio
     for suffix in CONTAINERS[codec]:
@@ -73,7 +59,7 @@ def default_suffix(codec: str, like: FootageInfo, audio: Sequence[str] | None = 
 
 
 def carries_audio(suffix: str, codec: str) -> bool:
-    """Whether a container can hold an audio codec as it is."""
+    """Whether a container supports an audio codec."""
     if suffix == ".mkv":
         return True
     if suffix == ".mov":
@@ -82,22 +68,22 @@ def carries_audio(suffix: str, codec: str) -> bool:
 
 
 def check_container(codec: str, suffix: str) -> None:
-    """Raise `InputError` when a codec and a file suffix do not go together."""
+    """Raise `InputError` if a codec and a file suffix do not go together."""
     if codec not in CONTAINERS:
         raise InputError(f"unknown codec {codec!r}; known: {', '.join(CODECS)}")
     if suffix not in CONTAINERS[codec]:
         raise InputError(
             f"{codec} does not go into a {suffix or 'file without a suffix'}; "
-            f"name the result {' or '.join(CONTAINERS[codec])}"
+            f"use {' or '.join(CONTAINERS[codec])}"
         )
 
 
 def check_encoding(
     codec: str, *, suffix: str | None = None, crf: float | None = None, bitrate: int | None = None
 ) -> None:
-    """Raise `InputError` when a codec, a file suffix and a rate do not go together.
+    """Raise `InputError` if a codec, a file suffix and a rate do not go together.
 
-    What is None is not looked at; so a mistake can be told before there are any frames.
+    None is not checked, so that a mistake can be reported before there are any frames.
     """
     if suffix is not None:
         check_container(codec, suffix.lower())
@@ -115,7 +101,7 @@ def plan_encoding(
 ) -> EncodePlan:
     """Decide how footage like `like` of `size` (h, w) is encoded.
 
-    Raises `InputError` when the rate options do not fit the codec.
+    Raises `InputError` if the rate options do not fit the codec.
     """
     _check_rate(codec, crf, bitrate)
     if codec == "ffv1":
@@ -129,13 +115,13 @@ def plan_encoding(
 
 def _check_rate(codec: str, crf: float | None, bitrate: int | None) -> None:
     if crf is not None and bitrate is not None:
-        raise InputError("give either a crf or a bitrate, not both")
+        raise InputError("use either crf or bitrate, not both")
     if codec not in DEFAULT_CRF and (crf is not None or bitrate is not None):
         raise InputError(f"{codec} has a fixed quality: leave crf and bitrate out")
     if crf is not None and not 0 <= crf <= 51:
-        raise InputError(f"crf {crf} is outside 0 to 51")
+        raise InputError(f"crf must be 0 to 51 (got {crf})")
     if bitrate is not None and bitrate < 1000:
-        raise InputError(f"a bitrate of {bitrate} bits a second is too low; 8 Mbit/s is 8000000")
+        raise InputError(f"a bitrate of {bitrate} bits per second is too low; 8 Mbit/s is 8000000")
 
 
 def _rate_options(codec: str, crf: float | None, bitrate: int | None) -> dict[str, str]:
@@ -145,14 +131,14 @@ def _rate_options(codec: str, crf: float | None, bitrate: int | None) -> dict[st
 
 
 def video_color(like: FootageInfo, size: tuple[int, int]) -> ColorTags:
-    """The tags of a YUV result: the footage's own; RGB footage becomes limited-range BT.709/601."""
+    """The tags of a YUV result: those of the footage; RGB becomes limited-range BT.709 or 601."""
     color = like.color
     if color.matrix != "gbr":
         return color
     primaries = "bt709" if color.primaries == "unknown" else color.primaries
     transfer = color.transfer
     if transfer in {"unknown", "iec61966-2-1"}:
-        # The code values stay; players show sRGB pictures right when they are called BT.709.
+        # Code values stay; players display sRGB pictures correctly if they are tagged BT.709.
         transfer = "bt709"
     return ColorTags(guess_matrix(size, color.primaries), "limited", primaries, transfer)
 
@@ -165,9 +151,11 @@ def _lossy(
     odd = size[0] % 2 or size[1] % 2
     pix_fmt = f"yuv{'444' if odd else '420'}p{'10le' if deep else ''}"
     if odd:
-        notes.append(f"odd size {size[1]}x{size[0]}: encoded as 4:4:4, which some players lack")
+        notes.append(
+            f"odd size {size[1]}x{size[0]}: encoded as 4:4:4, which some players do not support"
+        )
     if deep and codec == "h264":
-        notes.append("10 bits in H.264 play in few players; h265 is the usual choice")
+        notes.append("few players support 10-bit H.264; h265 is the usual choice")
     if codec == "h265":
         options |= {"x265-params": _x265_params(like)}
     encoder = "libx264" if codec == "h264" else "libx265"
@@ -189,7 +177,7 @@ def _x265_params(like: FootageInfo) -> str:
 def _prores(like: FootageInfo, size: tuple[int, int]) -> EncodePlan:
     full_chroma = "444" in like.pix_fmt or like.color.matrix == "gbr" or size[1] % 2 == 1
     pix_fmt, profile = ("yuv444p10le", "4444") if full_chroma else ("yuv422p10le", "hq")
-    # ProRes knows limited range only.
+    # ProRes has limited range only.
     color = replace(video_color(like, size), range="limited")
     options = {"profile": profile, "vendor": "apl0"}
     return EncodePlan("prores_ks", pix_fmt, color, False, options)
@@ -206,16 +194,18 @@ def _ffv1(like: FootageInfo) -> EncodePlan:
 
 
 def _h264_lossless(like: FootageInfo, preset: Preset) -> EncodePlan:
-    notes = ["lossless H.264 stores RGB (High 4:4:4): editors read it, many players do not"]
+    notes = [
+        "lossless H.264 stores RGB (High 4:4:4), which editors support but many players do not"
+    ]
     if like.bit_depth > 8:
-        notes.append("lossless H.264 holds 8 bits; use ffv1 to keep more")
+        notes.append("lossless H.264 stores 8 bits; use ffv1 to keep more")
     options = {"crf": "0", "preset": preset}
     return EncodePlan("libx264rgb", "rgb24", _stored_as_rgb(like), True, options, notes)
 
 
 def audio_problem(suffix: str, tracks: Sequence[str]) -> str | None:
-    """What to tell when a container cannot hold audio codecs as they are; None when it can."""
+    """A message if a container does not support audio codecs; None if it does."""
     unfit = sorted({codec for codec in tracks if not carries_audio(suffix, codec)})
     if not unfit:
         return None
-    return f"{suffix} cannot hold {', '.join(unfit)} audio as it is; name the result .mkv"
+    return f"{suffix} does not support {', '.join(unfit)} audio; use .mkv"

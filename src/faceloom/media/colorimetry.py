@@ -1,4 +1,4 @@
-"""Colour tags: FFmpeg's numbers and names, what to assume where a file is silent, matrices.
+"""Colour tags: FFmpeg's numbers and names, defaults for untagged files, matrices.
 
 Sources: ITU-T H.273 (code points), ITU-R BT.601, BT.709, BT.2020.
 """
@@ -85,9 +85,9 @@ def code_of(table: dict[int, str], name: str) -> int:
 def decide_tags(
     codes: tuple[int, int, int, int], *, size: tuple[int, int], pix_fmt: str, is_rgb: bool
 ) -> ColorTags:
-    """Tags from a frame's (matrix, range, primaries, transfer) code points.
+    """Tags from the (matrix, range, primaries, transfer) code points of a frame.
 
-    Untagged footage is taken as players take it: BT.709 from 720 lines or 1280 columns on, else
+    Untagged footage is interpreted as players do: BT.709 from 720 lines or 1280 columns on, else
     BT.601 (as 525 lines below 500, else 625); limited range unless the format says full.
     """
     matrix_code, range_code, primaries_code, transfer_code = codes

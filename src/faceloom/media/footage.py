@@ -12,13 +12,13 @@ from typing import Protocol
 
 from faceloom.core import MediaError
 from faceloom.core.paths import IMAGE_SUFFIXES, VIDEO_SUFFIXES
-from faceloom.media.losses import Losses
-from faceloom.media.pictures import ImagesPart
-from faceloom.media.timeline import Timeline
-from faceloom.media.types import FootageInfo, Frame
+from faceloom.media.images import read_picture
+from faceloom.media.timeline import Timeline, read_timeline
+from faceloom.media.types import ColorTags, FootageInfo, Frame, Losses
 from faceloom.media.video import VideoPart
 
 IMAGE_FPS = Fraction(25)
+_PICTURE_TAGS = ColorTags("gbr", "full", "bt709", "iec61966-2-1")
 
 
 class Part(Protocol):
@@ -34,9 +34,107 @@ class Part(Protocol):
     def name_of(self, index: int) -> str: ...
 
 
+class ImagesPart:
+    """Pictures in the given order; their sizes may differ.
+
+    Times come from `timeline`, or from the one in their folder, if it lists all of them; otherwise
+    there are `fps` pictures per second.
+    """
+
+    def __init__(
+        self, paths: Sequence[Path], fps: Fraction, timeline: Timeline | None = None
+    ) -> None:
+        self._paths = list(paths)
+        self.losses = Losses(len(self._paths))
+        self.timeline = timeline or _folder_timeline(self._paths)
+        times = self.timeline.times([path.stem for path in paths]) if self.timeline else None
+        if times is None:
+            self.timeline = None
+        self._times = times or [index / fps for index in range(len(self._paths))]
+        self.info = self._describe(fps)
+
+    def _describe(self, fps: Fraction) -> FootageInfo:
+        """Describe the first readable picture; `MediaError` if there is none."""
+        first_error: MediaError | None = None
+        for path in self._paths:
+            try:
+                picture = read_picture(path, native=True)
+            except MediaError as error:
+                first_error = first_error or error
+                continue
+            height, width = picture.image.shape[:2]
+            deep = picture.image.dtype.itemsize == 2
+            info = FootageInfo(
+                paths=tuple(self._paths),
+                kind="images",
+                size=(height, width),
+                fps=fps,
+                frame_count=len(self._paths),
+                duration_s=float(len(self._paths) / fps),
+                time_base=1 / fps,
+                codec=path.suffix.lower().lstrip("."),
+                pix_fmt="rgb48" if deep else "rgb24",
+                container="images",
+                bit_depth=16 if deep else 8,
+                color=_PICTURE_TAGS,
+                notes=[f"{path.name}: {note}" for note in picture.notes],
+            )
+            return _timed(info, self.timeline, self._times) if self.timeline else info
+        raise first_error or MediaError("no pictures given")
+
+    def __len__(self) -> int:
+        return len(self._paths)
+
+    def frames(self, start: int, stop: int, *, native: bool) -> Iterator[Frame]:
+        """Pictures `start` to `stop` (excluded), without unreadable ones."""
+        for index in range(start, stop):
+            try:
+                frame = self.frame(index, native=native)
+            except MediaError as error:
+                self.losses.say(str(error))
+                continue
+            yield frame
+
+    def frame(self, index: int, *, native: bool) -> Frame:
+        """Picture `index`. Raises `MediaError` if it cannot be read."""
+        path = self._paths[index]
+        picture = read_picture(path, native=native)
+        for note in picture.notes:
+            self.losses.say(f"{path}: {note}")
+        return Frame(index, self._times[index], picture.image, path.name, picture.alpha)
+
+    def time_of(self, index: int) -> Fraction:
+        """When picture `index` is shown, in seconds."""
+        return self._times[index]
+
+    def name_of(self, index: int) -> str:
+        """The file name of picture `index`."""
+        return self._paths[index].name
+
+
+def _folder_timeline(paths: Sequence[Path]) -> Timeline | None:
+    folders = {path.parent for path in paths}
+    return read_timeline(folders.pop()) if len(folders) == 1 else None
+
+
+def _timed(info: FootageInfo, timeline: Timeline, times: Sequence[Fraction]) -> FootageInfo:
+    last = timeline.last_frame_s or 1 / timeline.fps
+    return replace(
+        info,
+        fps=timeline.fps,
+        time_base=timeline.time_base,
+        sample_aspect=timeline.sample_aspect,
+        clock_zero=timeline.clock_zero,
+        start_time=times[0],
+        last_frame_s=last,
+        duration_s=float(times[-1] - times[0] + last),
+        vfr=timeline.vfr,
+    )
+
+
 @dataclass(frozen=True)
 class _Placed:
-    """A part at its place in a list: its first frame number, its time, how its frames are named."""
+    """A part and its position: first frame number, shift in time, prefix of its frame names."""
 
     part: Part
     first: int
@@ -45,9 +143,9 @@ class _Placed:
 
 
 class Footage:
-    """Frames in order or by number, from one source or several joined.
+    """Frames in order or by number, from one or several sources.
 
-    `info` describes it (of several sources: the first, with the counts of all).
+    `info` describes the first source, with the counts of all.
     """
 
     def __init__(self, parts: Sequence[Part]) -> None:
@@ -60,13 +158,13 @@ class Footage:
 
     @property
     def has_timeline(self) -> bool:
-        """Whether frames have time stamps of their own, not just a rate that was assumed."""
+        """Whether frames have their own time stamps, not just an assumed rate."""
         parts = [placed.part for placed in self._placed]
         return all(not isinstance(part, ImagesPart) or part.timeline is not None for part in parts)
 
     @property
     def losses(self) -> list[str]:
-        """What could not be decoded so far; complete once all frames were iterated."""
+        """What could not be decoded so far; complete after iterating over all frames."""
         return [line for placed in self._placed for line in placed.part.losses.lines()]
 
     def frames(
@@ -75,8 +173,8 @@ class Footage:
         """Frames `start` to `stop` (excluded, None: the end) in order.
 
         Images are uint8 RGB, HDR tone-mapped; with `native`, uint16 full-scale RGB code values
-        where the source has more than 8 bits. What cannot be decoded is left out, its number with
-        it, and told in `losses`.
+        if the source has more than 8 bits. Frames that cannot be decoded are skipped, as are their
+        numbers, and reported in `losses`.
         """
         end = self._count if stop is None else min(stop, self._count)
         for placed in self._placed:
@@ -87,7 +185,7 @@ class Footage:
                     yield _shifted(frame, placed)
 
     def frame(self, index: int, *, native: bool = False) -> Frame:
-        """Frame `index`. Raises `MediaError` when there is none or it cannot be decoded."""
+        """Frame `index`. Raises `MediaError` if it does not exist or cannot be decoded."""
         placed = self._find(index)
         return _shifted(placed.part.frame(index - placed.first, native=native), placed)
 
@@ -103,7 +201,7 @@ class Footage:
 
     def _find(self, index: int) -> _Placed:
         if not 0 <= index < self._count:
-            raise MediaError(f"{self.info.path}: no frame {index + 1}; it has {self._count}")
+            raise MediaError(f"{self.info.path}: there is no frame {index + 1}, only {self._count}")
         return next(placed for placed in reversed(self._placed) if placed.first <= index)
 
 
@@ -115,14 +213,14 @@ def open_footage(
 ) -> Footage:
     """Open a video, a picture, a folder of either, or a list of those.
 
-    Videos keep their own time stamps. Pictures take theirs from `timeline` (or the one that a dump
-    left beside them), else they are `fps` a second, 25 unless given. Raises `MediaError` in one
-    line when something named cannot be read at all.
+    Videos keep their own time stamps. Pictures take theirs from `timeline` (or from `frames.json`
+    in their folder); otherwise there are `fps` per second (25 by default). Raises `MediaError` if a
+    source cannot be read at all.
     """
     sources = [source] if isinstance(source, str | os.PathLike) else list(source)
     files = [file for one in sources for file in _expand(Path(one))]
     if not files:
-        raise MediaError("no footage given: name a video, a picture or a folder")
+        raise MediaError("no footage: pass a video, a picture or a folder")
     parts: list[Part] = []
     for is_picture, run in groupby(files, lambda file: file.suffix.lower() in IMAGE_SUFFIXES):
         if is_picture:
@@ -133,7 +231,7 @@ def open_footage(
 
 
 def _expand(source: Path) -> list[Path]:
-    """A file itself; of a folder, the pictures and videos directly in it, in name order."""
+    """A file itself; for a folder, the pictures and videos directly in it, by name."""
     if source.is_dir():
         known = IMAGE_SUFFIXES | VIDEO_SUFFIXES
         found = sorted(
@@ -176,7 +274,7 @@ def _shifted(frame: Frame, placed: _Placed) -> Frame:
 
 
 def _join(parts: Sequence[Part], count: int) -> FootageInfo:
-    """The first source's description with the files, counts and remarks of all."""
+    """The description of the first source with the files, counts and notes of all."""
     infos = [part.info for part in parts]
     notes = [f"{info.path.name}: {note}" for info in infos for note in info.notes]
     if len({info.size for info in infos}) > 1:

@@ -41,7 +41,7 @@ WHITE_D65 = (0.3127, 0.3290)
 
 
 class WorkingTransform(Protocol):
-    """Between the footage's code values and the SDR code values that networks know."""
+    """Converts between code values of the footage and the SDR code values that networks expect."""
 
     def to_working(self, codes: npt.NDArray[Any]) -> Floats:
         """`... 3` RGB code values in [0, 1] to SDR code values, float32; may leave [0, 1]."""
@@ -66,8 +66,7 @@ class IdentityTransform:
 class HdrTransform:
     """PQ or HLG in `primaries` to BT.709 SDR, and exactly back.
 
-    `peak` is the brightest value of the footage in units of reference white: it becomes SDR
-    white.
+    `peak` is the brightest value of the footage in units of reference white; it becomes SDR white.
     """
 
     transfer: str
@@ -99,19 +98,19 @@ class HdrTransform:
         return hlg_to_scene(codes)
 
     def gain(self, luminance: Floats) -> Floats:
-        """What `light` is multiplied by to be SDR light, by its luminance alone."""
+        """The factor from `light` to SDR light, a function of luminance only."""
         display = luminance
         if self.transfer != "smpte2084":
             display = np.float32(_HLG_SCALE) * luminance ** np.float32(HLG_GAMMA)
         return (_compress(display, self.peak) / np.maximum(luminance, 1e-7)).astype(np.float32)
 
     def to_bt709(self) -> Floats:
-        """3×3 on linear light from the footage's primaries to those of SDR."""
+        """3×3 for linear light, from the primaries of the footage to those of SDR."""
         return primaries_matrix(self.primaries, "bt709")
 
 
 def working_transform(info: FootageInfo) -> WorkingTransform:
-    """How this footage's code values become SDR working values: identity unless it is HDR."""
+    """The conversion of this footage to SDR working values: identity unless it is HDR."""
     if not info.hdr:
         return IdentityTransform()
     peak = HLG_PEAK
@@ -129,7 +128,7 @@ class ToneMapper:
         ramp = np.linspace(0.0, 1.0, 65536, dtype=np.float32)
         self._light = transform.light(ramp)
         self._top = float(self._light[-1])
-        # Tables are indexed by square roots, which spreads the dark end as eyes do.
+        # Tables are indexed by square roots, for more resolution in dark tones.
         self._gain = transform.gain(ramp * ramp * np.float32(self._top))
         self._codes = np.round(encode_sdr(ramp * ramp) * 255).astype(np.uint8)
         self._weights = _luminance_weights(transform.primaries).reshape(1, 3)
@@ -162,7 +161,7 @@ def is_hdr(transfer: str) -> bool:
 
 
 def pq_to_nits(codes: Floats) -> Floats:
-    """PQ code values in [0, 1] to cd/m². In float64 inside: dark codes differ by little light."""
+    """PQ code values in [0, 1] to cd/m². Computed in float64, since dark codes differ little."""
     power = codes.astype(np.float64) ** (1 / _M2)
     fraction = np.maximum(power - _C1, 0) / (_C2 - _C3 * power)
     return (fraction ** (1 / _M1) * PQ_PEAK).astype(np.float32)
@@ -197,7 +196,7 @@ def _compress(light: Floats, peak: float) -> Floats:
 def _expand(light: Floats, peak: float) -> Floats:
     white = (peak - KNEE) / (1 - KNEE)
     y = (light - KNEE) / (1 - KNEE)
-    # x²/w² + x(1 - y) - y = 0, its positive root, in the form that does not cancel.
+    # The positive root of x²/w² + x(1 - y) - y = 0, in the form without cancellation.
     root = np.sqrt((1 - y) ** 2 + 4 * np.maximum(y, 0) / white**2)
     x = 2 * y / np.maximum(root + (1 - y), 1e-7)
     return np.where(light <= KNEE, light, KNEE + (1 - KNEE) * x).astype(np.float32)

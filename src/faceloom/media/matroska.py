@@ -1,7 +1,7 @@
-"""Writing the display size into a finished Matroska file.
+"""Write the display size into a finished Matroska file.
 
-FFmpeg takes a track's pixel shape from a field that PyAV does not reach, and FFV1 does not carry
-it. A spare track name leaves room in the header; it is replaced by the display size in place.
+FFmpeg takes the pixel shape of a track from a field that PyAV does not expose, and FFV1 does not
+store it. A placeholder track name reserves space in the header, and the display size replaces it.
 Source: RFC 9559 (Matroska), RFC 8794 (EBML).
 """
 
@@ -25,9 +25,9 @@ Element = tuple[int, int, int, int]
 
 
 def set_pixel_aspect(path: Path, size: tuple[int, int], aspect: Fraction) -> bool:
-    """Give the video track of `path`, muxed with `SPARE_NAME` as its name, its pixel aspect.
+    """Set the pixel aspect of the video track of `path`, which must have the name `SPARE_NAME`.
 
-    `size` is (h, w). Returns False, leaving the file as it is, when its header is not as expected.
+    `size` is (h, w). Returns False, without changes, if the header is not as expected.
     """
     with path.open("r+b") as file:
         head = file.read(_HEAD_BYTES)
@@ -44,7 +44,7 @@ def set_pixel_aspect(path: Path, size: tuple[int, int], aspect: Fraction) -> boo
 
 
 def _display_size(size: tuple[int, int], aspect: Fraction) -> tuple[int, int, int]:
-    """(width, height, unit): in pixels where that is exact, else as a ratio."""
+    """(width, height, unit): in pixels if that is exact, otherwise a ratio."""
     height, width = size
     shown = width * aspect
     if shown.denominator == 1:
@@ -72,7 +72,7 @@ def _video_entry(head: bytes) -> tuple[int, int] | None:
 
 
 def _with_display(head: bytes, start: int, end: int, display: tuple[int, int, int]) -> bytes | None:
-    """The entry's payload with the display size in, the spare name out, at the same length."""
+    """The payload with the display size instead of the placeholder name, of equal length."""
     parts: list[bytes] = []
     had_name = False
     for kind, element_start, payload_start, element_end in _elements(head, start, end):
@@ -96,7 +96,7 @@ def _with_display(head: bytes, start: int, end: int, display: tuple[int, int, in
 
 
 def _elements(data: bytes, at: int, end: int) -> Iterator[Element]:
-    """The elements side by side in `data[at:end]`; stops at what is not one."""
+    """The consecutive elements in `data[at:end]`, up to the first invalid one."""
     while at < end:
         first = data[at] if at < len(data) else 0
         width = 9 - first.bit_length()

@@ -1,4 +1,4 @@
-"""Turning pictures upright: EXIF orientations and the display matrix of videos."""
+"""Rotate pictures upright: EXIF orientations and the display matrix of videos."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ UPRIGHT = 1
 
 
 def apply_orientation(image: Image, orientation: int) -> Image:
-    """A stored picture turned upright by its EXIF orientation (1 to 8; others count as 1)."""
+    """A stored picture rotated upright by its EXIF orientation (1 to 8; others count as 1)."""
     if orientation == 2:
         return cv2.flip(image, 1)
     if orientation == 3:
@@ -37,13 +37,13 @@ def swaps_sides(orientation: int) -> bool:
 
 
 def exif_orientation(exif: bytes) -> int:
-    """The orientation in an EXIF block (with or without its `Exif` prefix), 1 when absent."""
+    """The orientation in an EXIF block (with or without its `Exif` prefix), 1 if there is none."""
     tiff = exif[6:] if exif.startswith(b"Exif\0\0") else exif
     return tiff_tags(tiff, {0x0112}).get(0x0112, UPRIGHT)
 
 
 def tiff_tags(tiff: bytes, wanted: set[int]) -> dict[int, int]:
-    """Integer tags of the first directory of a TIFF structure; empty when it is malformed."""
+    """Integer tags of the first directory of a TIFF structure; empty if it is malformed."""
     order = {b"II": "<", b"MM": ">"}.get(tiff[:2])
     if order is None or len(tiff) < 8:
         return {}
@@ -69,9 +69,9 @@ def display_matrix_orientation(matrix: bytes) -> int:
     a, b, _, c, d = struct.unpack_from("=5i", matrix)
     mirrored = a * d - b * c < 0
     if mirrored:
-        # A mirrored matrix is a left-right flip followed by a turn.
+        # A mirrored matrix is a left-right flip followed by a rotation.
         a, b = -a, -b
-    # The stored picture is turned clockwise by this angle to stand upright.
+    # Rotating the stored picture clockwise by this angle makes it upright.
     turns = round(math.degrees(math.atan2(b, a)) / 90) % 4
     plain = {0: 1, 1: 6, 2: 3, 3: 8}
     flipped = {0: 2, 1: 7, 2: 4, 3: 5}

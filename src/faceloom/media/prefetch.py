@@ -1,4 +1,4 @@
-"""Letting a producer run ahead of its consumer in a thread of its own."""
+"""Let a producer run ahead of its consumer in a thread."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ T = TypeVar("T")
 
 
 class _End:
-    """Marks the end of the items, and carries the producer's error if there was one."""
+    """Marks the end of the items, with the error of the producer if there was one."""
 
     def __init__(self, error: BaseException | None = None) -> None:
         self.error = error
 
 
 def prefetch(items: Iterable[T], depth: int = 4) -> Generator[T]:
-    """Yield `items`, up to `depth` of them made ahead in a background thread.
+    """Yield `items`, up to `depth` of them produced ahead in a background thread.
 
-    An error of the producer is raised where its item would have come. Closing the generator (or
-    leaving its loop) stops the producer and closes it.
+    An error of the producer is raised in place of its item. Closing the generator (or leaving its
+    loop) stops the producer and closes it.
     """
     ready: queue.Queue[T | _End] = queue.Queue(maxsize=max(depth, 1))
     stopped = threading.Event()

@@ -1,8 +1,7 @@
-"""When each dumped picture of a video is shown: a small file beside the pictures.
+"""The time of each exported picture of a video: a small file next to the pictures.
 
-Pictures alone know neither their time stamps nor the shape of their pixels. `frames.json` keeps
-both, so that a folder of dumped frames is as good as the video itself. Without the file the
-pictures are simply shown one after another.
+Picture files store neither time stamps nor the shape of pixels. `frames.json` stores both, so that
+a folder of exported frames is equivalent to the video. Without it, pictures have a constant rate.
 """
 
 from __future__ import annotations
@@ -24,10 +23,10 @@ _MOST_BYTES = 256 << 20
 
 @dataclass(frozen=True)
 class Timeline:
-    """Time stamps of pictures by their stems, and what else of their video a picture lacks.
+    """Time stamps of pictures by their stems, and other data of their video.
 
-    `stamps` count `time_base` seconds on the video's clock. `made_from` is for whoever dumps: it
-    tells whether a folder holds the dump that is asked for.
+    `stamps` are in units of `time_base` seconds on the clock of the video. `made_from` identifies
+    the video and the settings of the export.
     """
 
     fps: Fraction
@@ -40,7 +39,7 @@ class Timeline:
     made_from: dict[str, Any] = field(default_factory=dict[str, Any])
 
     def times(self, stems: list[str]) -> list[Fraction] | None:
-        """The seconds of pictures in order; None unless all are known and rise."""
+        """The times of pictures in seconds; None unless all are known and increasing."""
         stamps = [self.stamps.get(stem) for stem in stems]
         known = [stamp for stamp in stamps if stamp is not None]
         rises = all(a < b for a, b in pairwise(known))
@@ -66,7 +65,7 @@ def write_timeline(folder: Path, timeline: Timeline) -> None:
 
 
 def read_timeline(folder: Path) -> Timeline | None:
-    """The timeline of the pictures in `folder`; None when there is none that can be used."""
+    """The timeline of the pictures in `folder`; None if there is no valid one."""
     file = folder / TIMELINE_NAME
     try:
         if file.stat().st_size > _MOST_BYTES:

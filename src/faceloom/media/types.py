@@ -1,7 +1,8 @@
-"""What footage is: its description, and a frame of it."""
+"""Types of footage: its description, its frames, size limits, and a count of losses."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
@@ -9,6 +10,12 @@ from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
+
+from faceloom.core import MediaError
+
+# Limits for files from others.
+MAX_MEGAPIXELS = 300
+MAX_PICTURE_BYTES = 1 << 30
 
 Image = npt.NDArray[Any]
 """`h w 3` RGB, uint8 or uint16 (full scale: 65535 is white)."""
@@ -19,10 +26,10 @@ Siting = Literal["left", "center"]
 
 @dataclass(frozen=True)
 class ColorTags:
-    """How code values mean colours, in FFmpeg's words; `unknown` where the file does not say.
+    """How code values encode colours, in FFmpeg's words; `unknown` if the file does not say.
 
-    `matrix` and `range` are always decided: where the file is silent they are guessed once
-    (`guessed`), and the same guess serves decoding, encoding and the tags of the result.
+    `matrix` and `range` are always known: if the file does not state them they are guessed once
+    (`guessed`), and the same guess is used for decoding, encoding and the tags of the result.
     """
 
     matrix: str = "bt709"
@@ -34,7 +41,7 @@ class ColorTags:
 
 @dataclass(frozen=True)
 class HdrMetadata:
-    """Static HDR metadata (SMPTE ST 2086, CTA-861.3), as x265's options spell them."""
+    """Static HDR metadata (SMPTE ST 2086, CTA-861.3) in the format of x265 options."""
 
     master_display: str | None = None
     max_cll: tuple[int, int] | None = None
@@ -55,15 +62,15 @@ class AudioInfo:
 
 @dataclass(frozen=True)
 class FootageInfo:
-    """What is known of footage before its frames are read.
+    """What is known about footage before its frames are read.
 
     `size` is (h, w) of the upright storage pixels: the rotation flag is applied, the sample
     aspect ratio is not. `fps` is the average. `frame_count` is the number of frames in the file;
-    damaged ones among them may be missing when iterated. `start_time` is the first frame's time
-    stamp in seconds on the container's timeline, where the audio lies too. `clock_zero` is where
-    that timeline begins: 0, except in transport streams, whose clock runs from anywhere.
-    `last_frame_s` is how long the last frame stands (0: unknown). `rotation_deg` is the clockwise
-    turn that was applied.
+    damaged ones may be missing when iterated. `start_time` is the time stamp of the first frame in
+    seconds on the timeline of the container, which the audio shares. `clock_zero` is where that
+    timeline begins: 0, except in transport streams, whose clock starts anywhere. `last_frame_s` is
+    the duration of the last frame (0: unknown). `rotation_deg` is the clockwise rotation that was
+    applied.
     """
 
     paths: tuple[Path, ...]
@@ -93,12 +100,12 @@ class FootageInfo:
 
     @property
     def path(self) -> Path:
-        """The first (mostly the only) file."""
+        """The first, and usually only, file."""
         return self.paths[0]
 
     @property
     def pixel_aspect(self) -> float:
-        """Width of a pixel by its height, for everything geometric."""
+        """Width of a pixel divided by its height, for geometry."""
         return float(self.sample_aspect)
 
 
@@ -106,9 +113,9 @@ class FootageInfo:
 class Frame:
     """One upright picture of footage.
 
-    `index` counts from 0 and names the same frame however it is reached; `time` is in seconds on
-    the container's timeline. `name` is the file name of a picture, or `00001.png` for the first
-    frame of a video, as DFL names dumped frames.
+    `index` counts from 0 and does not depend on how the frame was reached; `time` is in seconds on
+    the timeline of the container. `name` is the file name of a picture, or `00001.png` for the
+    first frame of a video, as in DFL.
     """
 
     index: int
@@ -116,3 +123,65 @@ class Frame:
     image: Image
     name: str
     alpha: npt.NDArray[np.uint8] | None = None
+
+
+def check_size(height: int, width: int, path: Path) -> None:
+    """Raise `MediaError` for pictures that would not fit in memory or have no size."""
+    if height * width > MAX_MEGAPIXELS * 1_000_000:
+        raise MediaError(
+            f"{path}: {width}x{height} pixels; the limit is {MAX_MEGAPIXELS} megapixels, "
+            "scale it down first"
+        )
+    if height < 1 or width < 1:
+        raise MediaError(f"{path}: a picture without a size; the file is damaged")
+
+
+class Losses:
+    """Frames that are missing or damaged, each counted once."""
+
+    def __init__(self, total: int) -> None:
+        self._total = total
+        self._said: list[str] = []
+        self._lost: set[int] = set()
+        self._damaged: set[int] = set()
+
+    def say(self, line: str) -> None:
+        """Add a message, once."""
+        if line not in self._said:
+            self._said.append(line)
+
+    def lost(self, indices: Iterable[int]) -> None:
+        """Add frames that could not be decoded."""
+        self._lost.update(indices)
+
+    def damaged(self, index: int) -> None:
+        """Add a frame that decoded with errors."""
+        self._damaged.add(index)
+
+    def lines(self) -> list[str]:
+        """One line per kind of loss; empty if there was none."""
+        lines = list(self._said)
+        if self._lost:
+            lines.append(
+                f"{len(self._lost)} of {self._total} frames could not be decoded and are skipped: "
+                f"{spell_ranges(self._lost)}"
+            )
+        if self._damaged:
+            lines.append(
+                f"{len(self._damaged)} of {self._total} frames decoded with errors: "
+                f"{spell_ranges(self._damaged)}"
+            )
+        return lines
+
+
+def spell_ranges(indices: Iterable[int], most: int = 8) -> str:
+    """Frame numbers, counted from 1, as `3, 7-9`; at most `most` ranges."""
+    runs: list[list[int]] = []
+    for index in sorted(indices):
+        if runs and index == runs[-1][1] + 1:
+            runs[-1][1] = index
+        else:
+            runs.append([index, index])
+    words = [f"{a + 1}" if a == b else f"{a + 1}-{b + 1}" for a, b in runs[:most]]
+    more = f" and {len(runs) - most} more ranges" if len(runs) > most else ""
+    return ", ".join(words) + more

@@ -1,4 +1,4 @@
-"""Reading a video's frames: in order with threaded decoding, or one by its number."""
+"""Read the frames of a video: in order with threaded decoding, or one by number."""
 
 from __future__ import annotations
 
@@ -13,21 +13,25 @@ from av import VideoFrame
 
 from faceloom.core import MediaError
 from faceloom.media.hdr import HdrTransform, ToneMapper, working_transform
-from faceloom.media.index import FrameIndex, demux_safely
-from faceloom.media.losses import Losses
 from faceloom.media.orientation import apply_orientation
-from faceloom.media.probe import open_container, probe_video, video_stream
-from faceloom.media.types import FootageInfo, Frame, Image
+from faceloom.media.probe import (
+    FrameIndex,
+    demux_safely,
+    open_container,
+    probe_video,
+    video_stream,
+)
+from faceloom.media.types import FootageInfo, Frame, Image, Losses
 from faceloom.media.yuv import FrameConverter
 
 Decoded = tuple[int, VideoFrame]
 
+# Random access decodes on instead of seeking if the frame is at most this far ahead.
 SHORT_WALK = 12
-"""Random access decodes on, instead of seeking, when the frame is at most this far ahead."""
 
 
 class VideoPart:
-    """A video file. Raises `MediaError` when it cannot be read."""
+    """A video file. Raises `MediaError` if it cannot be read."""
 
     def __init__(self, path: Path) -> None:
         self.info: FootageInfo
@@ -47,7 +51,7 @@ class VideoPart:
         return self._index.count
 
     def frames(self, start: int, stop: int, *, native: bool) -> Iterator[Frame]:
-        """Frames `start` to `stop` (excluded) in order, those left out that do not decode."""
+        """Frames `start` to `stop` (excluded) in order, without those that do not decode."""
         converter = FrameConverter(self.info.color, self.info.siting)
         expected = start
         decoded = self._decode(start)
@@ -67,7 +71,7 @@ class VideoPart:
             decoded.close()
 
     def frame(self, index: int, *, native: bool) -> Frame:
-        """Frame `index` alone. Raises `MediaError` when it cannot be decoded."""
+        """Frame `index` alone. Raises `MediaError` if it cannot be decoded."""
         with self._lock:
             for fresh in (False, True):
                 frame = self._fetch(index, fresh)
@@ -113,11 +117,11 @@ class VideoPart:
         return self._index.pts[index] * self._index.time_base
 
     def name_of(self, index: int) -> str:
-        """What frame `index` is called when it is dumped."""
+        """The name of frame `index` as a picture."""
         return f"{index + 1:05d}.png"
 
     def _decode(self, start: int, thread_type: str = "AUTO") -> Generator[Decoded]:
-        """Numbered frames from `start` on, each number once and rising."""
+        """Numbered frames from `start` on, with increasing numbers."""
         target = self._index.seek_target(start)
         if target is not None:
             run = self._run(target, thread_type)

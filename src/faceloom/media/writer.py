@@ -1,8 +1,9 @@
-"""Writing a video like the footage: its time stamps, colours and audio; whole or not at all."""
+"""Write a video with the time stamps, colours and audio of the footage."""
 
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
@@ -13,34 +14,39 @@ import cv2
 import numpy as np
 from av import VideoFrame
 from av.container import OutputContainer
+from av.packet import Packet
 from av.video.reformatter import VideoReformatter
 from av.video.stream import VideoStream
 
 from faceloom.core import MediaError, atomic_path
-from faceloom.media.audio import AudioCopy
 from faceloom.media.codecs import (
     EncodePlan,
     Preset,
     VideoCodec,
+    audio_problem,
     check_container,
     plan_encoding,
 )
 from faceloom.media.colorimetry import MATRICES, PRIMARIES, TRANSFERS, code_of
 from faceloom.media.matroska import SPARE_NAME, set_pixel_aspect
+from faceloom.media.probe import demux_safely, open_container
 from faceloom.media.types import FootageInfo, Image
 from faceloom.media.yuv import planes_of, rgb_to_frame, to_uint8
 
+# Seconds that audio is written ahead of the video, so that players find both close together.
+_AUDIO_LEAD = Fraction(1, 2)
+
 
 class VideoWriter:
-    """Encodes frames into a file that appears at `path` only when all went well.
+    """Encodes frames into a file that appears at `path` only if everything succeeds.
 
-    The result has the footage's (`like`) time base, colour tags, sample aspect ratio and, from
-    `audio_from`, its audio packets as they are. `size` (h, w) is the footage's unless given.
-    Give `crf` or `bitrate` (bits a second) for h264 and h265; prores, ffv1 and h264-lossless have
-    neither. FFV1 and lossless H.264 keep RGB bit for bit. Use it as a context manager; leaving it
-    by an error removes what was written.
+    The result has the time base, colour tags and sample aspect ratio of the footage (`like`) and
+    unchanged audio packets from `audio_from`. `size` (h, w) defaults to that of the footage. `crf`
+    or `bitrate` (bits per second) apply to h264 and h265; prores, ffv1 and h264-lossless have
+    neither. FFV1 and lossless H.264 keep RGB bit for bit. This is a context manager; an error
+    removes what was written.
 
-    Raises `InputError` for options that do not fit, `MediaError` when the file cannot be made.
+    Raises `InputError` for options that do not fit, `MediaError` if the file cannot be written.
     """
 
     def __init__(
@@ -72,11 +78,11 @@ class VideoWriter:
         self._temporary: Path
         self._output: OutputContainer
         self._stream: VideoStream
-        self._audio: AudioCopy | None = None
+        self._audio: _AudioCopy | None = None
 
     @property
     def notes(self) -> list[str]:
-        """What the user should know about the result."""
+        """Notes for the user about the result."""
         return self._plan.notes + (self._audio.problems if self._audio else [])
 
     def __enter__(self) -> Self:
@@ -97,7 +103,7 @@ class VideoWriter:
             self._cleanup.callback(self._close_quietly)
             self._stream = self._add_stream()
             if self._audio_from is not None:
-                self._audio = AudioCopy(self._audio_from, self._output, self.path, self._zero)
+                self._audio = _AudioCopy(self._audio_from, self._output, self.path, self._zero)
                 self._cleanup.callback(self._audio.close)
 
     def _add_stream(self) -> VideoStream:
@@ -122,7 +128,7 @@ class VideoWriter:
         if self._suffix == ".mkv" and like.sample_aspect != 1:
             stream.metadata["title"] = SPARE_NAME
         if plan.encoder == "libx265" and self._suffix != ".mkv":
-            context.codec_tag = "hvc1"  # what Apple's players look for
+            context.codec_tag = "hvc1"  # the tag that Apple players expect
         if "b" in plan.options:
             context.bit_rate = int(plan.options["b"])
         return stream
@@ -130,8 +136,8 @@ class VideoWriter:
     def write(self, image: Image, time: Fraction) -> None:
         """Append a frame: RGB `h w 3` (or grey `h w`), uint8 or uint16 full scale, at `time` s.
 
-        `time` is on the footage's timeline and must rise from frame to frame.
-        Raises `MediaError` when the size differs or the encoder fails.
+        `time` is on the timeline of the footage and must increase from frame to frame.
+        Raises `MediaError` if the size differs or the encoder fails.
         """
         if image.shape[:2] != self.size:
             raise MediaError(
@@ -153,7 +159,7 @@ class VideoWriter:
         self.frames_written += 1
 
     def _encode_held(self, next_pts: int) -> None:
-        """Encode the frame before, now that it is known how long it stands."""
+        """Encode the previous frame, now that its duration is known."""
         frame = self._held
         if frame is None or frame.pts is None:
             return
@@ -183,7 +189,7 @@ class VideoWriter:
 
     def _mux(self, frame: VideoFrame | None) -> None:
         for packet in self._stream.encode(frame):
-            # Encoders guess durations from the average rate; the file's length hangs on them.
+            # Encoders guess durations from the average rate; the file length depends on them.
             duration = self._durations.pop(packet.pts or 0, None)
             if duration is not None:
                 packet.duration = duration
@@ -209,7 +215,7 @@ class VideoWriter:
 
     def _finish(self) -> None:
         if not self.frames_written:
-            raise MediaError(f"{self.path}: there was no frame to write")
+            raise MediaError(f"{self.path}: no frames to write")
         last = self._like.last_frame_s or 1 / self._like.fps
         with self._as_media_error():
             ticks = max(1, round(last / self._like.time_base))
@@ -244,16 +250,88 @@ def _tagged(frame: VideoFrame, plan: EncodePlan) -> VideoFrame:
 
 def _muxer_options(suffix: str, like: FootageInfo) -> dict[str, str]:
     if suffix == ".mkv":
-        # Audio may begin a little before zero (priming samples): shifting everything to make
-        # that positive would move the picture's time stamps. Without checksums the header can be
-        # completed in place.
+        # Audio may begin slightly before zero (priming samples); shifting everything to avoid that
+        # would change the time stamps of the video. Without checksums the header can be edited in
+        # place.
         return {"avoid_negative_ts": "disabled", "write_crc32": "0"}
     scale = like.time_base.denominator
-    # The movie's clock counts the offset of a late start: as fine as the track's, it is exact.
+    # The clock of the movie stores the offset of a late start, exactly if it is this fine.
     clock = {"movie_timescale": str(scale)} if 1000 < scale <= 1_000_000 else {}
     return {"movflags": "+faststart"} | clock
 
 
 def _sane_rate(fps: Fraction) -> Fraction:
-    """Encoders take rates of modest terms only."""
+    """A frame rate with small terms, as encoders require."""
     return fps.limit_denominator(100_000) if fps.numerator > 1_000_000 else fps
+
+
+class _AudioCopy:
+    """Copies the audio packets of a file into an output, in step with its video.
+
+    `zero` (seconds) is subtracted from every time stamp, as in the video.
+    Raises `MediaError` if the container of the output does not support the audio.
+    """
+
+    def __init__(self, source: Path, output: OutputContainer, target: Path, zero: Fraction) -> None:
+        self.problems: list[str] = []
+        self._input = open_container(source)
+        self._output = output
+        self._zero = zero
+        try:
+            self._tracks = self._add_tracks(target)
+        except BaseException:
+            self._input.close()
+            raise
+        inputs = [track for track in self._input.streams.audio if track.index in self._tracks]
+        self._packets: Iterator[Packet[Any]] = (
+            demux_safely(self._input, inputs, self.problems) if inputs else iter(())
+        )
+        self._waiting: Packet[Any] | None = None
+
+    def _add_tracks(self, target: Path) -> dict[int, Any]:
+        tracks: dict[int, Any] = {}
+        for track in self._input.streams.audio:
+            context: Any = track.codec_context
+            if context is None:
+                self.problems.append(f"skipped audio track {track.index}: unknown codec")
+                continue
+            problem = audio_problem(target.suffix.lower(), [context.codec.canonical_name])
+            if problem:
+                raise MediaError(f"{target}: {problem}")
+            try:
+                copy = self._output.add_stream_from_template(track)
+            except ValueError as error:
+                raise MediaError(f"{target}: {error}; name the result .mkv") from None
+            copy.metadata.update(track.metadata)
+            copy.disposition = track.disposition
+            tracks[track.index] = copy
+        return tracks
+
+    def feed(self, until: Fraction | None) -> None:
+        """Copy the packets up to `until` seconds of output time; None: all the rest."""
+        while True:
+            packet = self._waiting or next(self._packets, None)
+            self._waiting = None
+            if packet is None:
+                return
+            if packet.dts is None or not packet.size:
+                continue
+            time = packet.dts * packet.time_base - self._zero
+            if until is not None and time > until + _AUDIO_LEAD:
+                self._waiting = packet
+                return
+            self._pass_on(packet)
+
+    def _pass_on(self, packet: Packet[Any]) -> None:
+        shift = round(self._zero / packet.time_base)
+        packet.dts = None if packet.dts is None else packet.dts - shift
+        packet.pts = None if packet.pts is None else packet.pts - shift
+        packet.stream = self._tracks[packet.stream_index]
+        try:
+            self._output.mux(packet)
+        except av.error.InvalidDataError:
+            self.problems.append("skipped a damaged audio packet")
+
+    def close(self) -> None:
+        """Close the source."""
+        self._input.close()

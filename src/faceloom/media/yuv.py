@@ -1,7 +1,7 @@
 """Exact conversion between decoded video frames and RGB arrays.
 
-FFmpeg's scaler shifts colours: its fast paths by up to a code value, its full-range paths by half
-a chroma code, and its 16-bit output ends at 65283. One matrix through OpenCV is exact to the
+The scaler of FFmpeg shifts colours: its fast paths by up to one code value, its full-range paths
+by half a chroma code, and its 16-bit output ends at 65283. One matrix in OpenCV is exact up to
 rounding and four times faster than the scaler's accurate mode, so the scaler only unpacks formats.
 """
 
@@ -78,7 +78,7 @@ def planes_of(frame: VideoFrame) -> list[Plane]:
 
 
 class FrameConverter:
-    """Turns decoded frames into RGB. Holds the unpacking context; one for each thread."""
+    """Converts decoded frames to RGB. Not thread-safe: use one per thread."""
 
     def __init__(self, color: ColorTags, siting: Siting = "left") -> None:
         self._color = color
@@ -86,7 +86,7 @@ class FrameConverter:
         self._reformatter = VideoReformatter()
 
     def to_rgb(self, frame: VideoFrame, *, deep: bool) -> Image:
-        """`h w 3` RGB in storage orientation: uint16 full scale when `deep`, else uint8."""
+        """`h w 3` RGB in storage orientation: uint16 full scale if `deep`, else uint8."""
         layout = layout_of(frame.format.name)
         if layout.kind == "rgb":
             return self._from_rgb(frame, layout, deep)
@@ -132,7 +132,7 @@ class FrameConverter:
 
 
 def _packed(frame: VideoFrame) -> Image:
-    """The `h w 3` array of an rgb24 frame; a view of its memory where that has no padding."""
+    """The `h w 3` array of an rgb24 frame; a view of its memory if that has no padding."""
     plane = frame.planes[0]
     rows = np.frombuffer(cast(Any, plane), np.uint8).reshape(plane.height, plane.line_size)
     return np.ascontiguousarray(rows[:, : plane.width * 3]).reshape(plane.height, plane.width, 3)
@@ -163,14 +163,14 @@ def _scaled_up(image: Image) -> Image:
 
 
 def to_uint8(image: Image) -> Image:
-    """uint16 full scale to uint8, rounded; uint8 is returned as it is."""
+    """uint16 full scale to uint8, rounded; uint8 is returned unchanged."""
     if image.dtype == np.uint8:
         return image
     return cv2.convertScaleAbs(image, alpha=1 / 257)
 
 
 def upsample(plane: Plane, size: tuple[int, int], layout: Layout, siting: Siting) -> Plane:
-    """A chroma plane at the luma plane's `size` (h, w), linearly, honouring where samples lie."""
+    """A chroma plane at the luma plane's `size` (h, w), linear, respecting the sample siting."""
     height, width = size
     if layout.step_x == 1 and layout.step_y == 1:
         return plane
@@ -181,7 +181,7 @@ def upsample(plane: Plane, size: tuple[int, int], layout: Layout, siting: Siting
         right = np.concatenate([plane[:, 1:], plane[:, -1:]], axis=1)
         wide[:, 1::2] = cv2.addWeighted(plane, 0.5, right, 0.5, 0.0)
         plane = wide
-    # A subsampled plane covers whole steps: it may reach one pixel past an odd width or height.
+    # A subsampled plane covers whole steps: one pixel more than an odd width or height.
     covered = (
         plane.shape[1] * (1 if plane.shape[1] >= width else layout.step_x),
         plane.shape[0] * layout.step_y,
@@ -192,7 +192,7 @@ def upsample(plane: Plane, size: tuple[int, int], layout: Layout, siting: Siting
 
 
 def downsample(plane: Plane, step_x: int, step_y: int, siting: Siting) -> Plane:
-    """A chroma plane averaged down by the steps (each 1 or 2), its sides being multiples."""
+    """A chroma plane averaged by the steps (each 1 or 2); its sides must be multiples."""
     height, width = plane.shape
     small = (width // step_x, height // step_y)
     if (step_x, step_y) == (1, 1):
@@ -209,7 +209,7 @@ def downsample(plane: Plane, step_x: int, step_y: int, siting: Siting) -> Plane:
 def rgb_to_frame(image: Image, pix_fmt: str, color: ColorTags, siting: Siting) -> VideoFrame:
     """A video frame of the planar YUV format `pix_fmt` from RGB uint8 or uint16 full scale.
 
-    Sides must be multiples of the chroma steps. Exact to the rounding of the codes.
+    Sides must be multiples of the chroma steps. Exact up to the rounding of the codes.
     """
     layout = layout_of(pix_fmt)
     scale, offset = code_scale(layout.bits, color.range == "full")

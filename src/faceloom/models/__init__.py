@@ -1,7 +1,5 @@
 """Models: SAEHD, AMP and Quick96 for faces, XSeg for masks; settings, networks, training step."""
 
-from faceloom.models.amp.settings import AmpSettings
-from faceloom.models.archi import Archi, Ledger, ledger, parse_archi
 from faceloom.models.base import (
     FaceModel,
     MaskBatch,
@@ -14,13 +12,18 @@ from faceloom.models.base import (
     TrainableModel,
 )
 from faceloom.models.build import MODELS, ModelClass, build_model, preferred_precision
-from faceloom.models.settings import (
+from faceloom.settings.models import (
+    AmpSettings,
+    Archi,
+    Ledger,
     ModelFaceType,
     ModelSettings,
     Quick96Settings,
     SaehdSettings,
+    XsegSettings,
+    ledger,
+    parse_archi,
 )
-from faceloom.models.xseg.settings import XsegSettings
 
 __all__ = [
     "MODELS",

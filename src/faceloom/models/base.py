@@ -1,4 +1,4 @@
-"""What every face model takes, gives and promises."""
+"""What every model takes and returns: batches, predictions, and the protocols of models."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from faceloom.color import TransferName, TransferStatistics
-from faceloom.models.settings import ModelSettings
 from faceloom.nn.batch import MaskBatch, SampleBatch
+from faceloom.settings.models import ModelSettings
 
 Precision = Literal["fp32", "bf16"]
 
@@ -146,6 +146,16 @@ class FaceModel(TrainableModel, Protocol):
         """
         ...
 
+    def losses(
+        self, src: SampleBatch, dst: SampleBatch, *, iteration: int = 0
+    ) -> dict[str, Tensor]:
+        """The losses that `train_step` would report for these batches, without training.
+
+        No gradients, no optimizer, and no change to the model. `iteration` matters to AMP alone,
+        which chooses channels by it.
+        """
+        ...
+
     def predict(self, faces: Tensor, *, morph: float = 1.0) -> Prediction:
         """Swap dst faces, `b 3 r r` RGB in [0, 1]; no gradients.
 
@@ -163,6 +173,10 @@ class MaskModel(TrainableModel, Protocol):
 
     def train_step(self, batch: MaskBatch, *, iteration: int) -> dict[str, Tensor]:
         """One optimizer step; the loss "mask", a detached scalar on the device."""
+        ...
+
+    def losses(self, batch: MaskBatch, *, iteration: int = 0) -> dict[str, Tensor]:
+        """The loss that `train_step` would report for this batch, without training."""
         ...
 
     def predict_mask(self, faces: Tensor) -> Tensor:

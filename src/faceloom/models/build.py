@@ -9,14 +9,18 @@ from typing import Any
 import torch
 
 from faceloom.core import InputError, Registry
-from faceloom.models.amp.model import build_amp
-from faceloom.models.amp.settings import AmpSettings
+from faceloom.models.amp import build_amp
 from faceloom.models.base import Precision, TrainableModel
 from faceloom.models.quick96 import build_quick96
-from faceloom.models.saehd.model import build_saehd
-from faceloom.models.settings import ModelSettings, Quick96Settings, SaehdSettings
-from faceloom.models.xseg.model import build_xseg
-from faceloom.models.xseg.settings import XsegSettings
+from faceloom.models.saehd import build_saehd
+from faceloom.models.xseg import build_xseg
+from faceloom.settings.models import (
+    AmpSettings,
+    ModelSettings,
+    Quick96Settings,
+    SaehdSettings,
+    XsegSettings,
+)
 
 
 @dataclass(frozen=True)

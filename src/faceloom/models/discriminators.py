@@ -1,63 +1,27 @@
-"""The networks that judge pictures and codes in adversarial training (reference: training.md 1.11).
+"""Discriminators of pictures and codes, and their part in adversarial training.
 
-They return logits: above 0 is "real". Attribute names are DFL's tensor names.
+They return logits: above 0 means real. Attribute names are DFL's tensor names. The layers are
+described in docs/internals/networks.md.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from itertools import product
-from typing import cast
+from dataclasses import dataclass
+from typing import NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from faceloom.core import InputError
-from faceloom.nn import conv, convolve
+from faceloom.models.stepping import judged
+from faceloom.nn import bce_logits, conv, convolve
+from faceloom.settings.models import patch_step, patch_strides
 
-MAX_LAYERS = 9
 MAX_CHANNELS = 512
 PATCH_SLOPE = 0.2
 CODE_SLOPE = 0.1
-
-
-def receptive_field(strides: tuple[int, ...]) -> int:
-    """Pixels along one axis that a stack of 3×3 convolutions with these strides looks at."""
-    field, jump = 3, 1
-    for stride in strides[:-1]:
-        jump *= stride
-        field += 2 * jump
-    return field
-
-
-def patch_strides(patch_size: int) -> tuple[int, ...]:
-    """The strides of the stack whose receptive field is nearest `patch_size`, in pixels, ≥ 1.
-
-    Up to nine layers, the first with stride 2, the others with 1 or 2. Of two fields as near, the
-    smaller; of stacks with one field, the one with fewest layers, then with most strides of 2.
-    """
-    if patch_size < 1:
-        raise InputError(f"gan_patch_size {patch_size}: a patch has at least one pixel")
-    stacks = _stacks()
-    return stacks[min(stacks, key=lambda field: (abs(field - patch_size), field))]
-
-
-def patch_step(patch_size: int) -> int:
-    """What a picture's side must be a multiple of for a discriminator of `patch_size`."""
-    return 2 ** patch_strides(patch_size).count(2)
-
-
-def _stacks() -> dict[int, tuple[int, ...]]:
-    """The best stack for each receptive field."""
-    best: dict[int, tuple[int, ...]] = {}
-    for count in range(1, MAX_LAYERS + 1):
-        for rest in product((1, 2), repeat=count - 1):
-            strides = (2, *rest)
-            known = best.setdefault(receptive_field(strides), strides)
-            if len(known) == count and sum(strides) > sum(known):
-                best[receptive_field(strides)] = strides
-    return best
 
 
 class UpConv(nn.ConvTranspose2d):
@@ -138,3 +102,42 @@ def _code_layers(in_channels: int, side: int) -> Iterator[nn.Conv2d]:
         after = 256 * min(2**i, 8)
         yield conv(before, after, 3 if i else 4, 2)
         before = after
+
+
+class Evidence(NamedTuple):
+    """What a discriminator judges: pictures `b 3 r r` or codes `b c s s`, without gradients."""
+
+    real: Tensor
+    """What it should call real."""
+    fake: Tensor
+    """What it should call false, and the model would have it call real."""
+
+
+@dataclass(frozen=True)
+class Adversary:
+    """A network whose logits tell real from false, in one map or several."""
+
+    network: nn.Module
+    optimizer_name: str
+    """DFL's name of its optimizer."""
+
+    def fooling(self, fake: Tensor) -> Tensor:
+        """The model's loss: how far from real `fake` is judged, sum over the maps → `b`.
+
+        Gradients reach `fake` and not the network's weights.
+        """
+        return torch.stack(
+            [bce_logits(logits, 1.0) for logits in _maps(judged(self.network, fake))]
+        ).sum(0)
+
+    def judging(self, evidence: Evidence) -> Tensor:
+        """The network's own loss: how far it errs, half for each kind, sum over the maps → `b`."""
+        maps = _maps(self.network(torch.cat(evidence)))
+        sizes = [len(evidence.real), len(evidence.fake)]
+        halves = [logits.split(sizes) for logits in maps]
+        errors = [bce_logits(real, 1.0) + bce_logits(fake, 0.0) for real, fake in halves]
+        return torch.stack(errors).sum(0) / 2
+
+
+def _maps(logits: Tensor | tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    return (logits,) if isinstance(logits, Tensor) else logits

@@ -7,9 +7,8 @@ from typing import Final
 from torch import nn
 from torch.optim import Optimizer
 
-from faceloom.models.amp.settings import AmpSettings
-from faceloom.models.settings import SaehdSettings
 from faceloom.nn import AdaBelief, RMSprop
+from faceloom.settings.models import AmpSettings, SaehdSettings
 
 CLIP_NORM: Final = 1.0
 KEEP: Final = 0.3

@@ -12,7 +12,6 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from faceloom.core import InputError
-from faceloom.models.adversary import Adversary, Evidence
 from faceloom.models.base import (
     Precision,
     Prediction,
@@ -20,15 +19,16 @@ from faceloom.models.base import (
     SampleBatch,
     SampleNeeds,
 )
-from faceloom.models.settings import ModelSettings
-from faceloom.models.stepping import autocast, checked_pictures, compiled_for
-from faceloom.models.wiring import Graph
+from faceloom.models.discriminators import Adversary, Evidence
+from faceloom.models.networks import Graph
+from faceloom.models.stepping import autocast, begin_step, checked_pictures, compiled_for
+from faceloom.settings.models import ModelSettings
 
 MAIN_OPTIMIZER = "src_dst_opt"
 
 
 class StepLosses(NamedTuple):
-    """What a step's losses are, and what its discriminators are to judge."""
+    """The losses of a step, and the input of its discriminators."""
 
     total: Tensor
     """The sum of all losses over both batches, a scalar: what is differentiated."""
@@ -41,19 +41,19 @@ class StepLosses(NamedTuple):
 
 
 Objective = Callable[[Graph, SampleBatch, SampleBatch], StepLosses]
-"""The losses of the networks on a batch of src and one of dst, as many samples in each: a function
-of tensors alone, which can be compiled. Runs inside the model's autocast."""
+"""The losses of the networks on a batch of src and one of dst with equally many samples: a function
+of tensors only, which can be compiled. Runs inside the model's autocast."""
 
 
 @dataclass(frozen=True)
-class Recipe:
-    """What sets one class of models apart from another."""
+class PairSpec:
+    """What distinguishes one class of pair models from another."""
 
     class_name: str
     settings: ModelSettings
     sample_needs: SampleNeeds
     make_objective: Callable[[], Objective]
-    """Called before the first step: a merge needs none of what it loads."""
+    """Called before the first step: merging does not need what it loads."""
     make_optimizer: Callable[[list[nn.Parameter], int], Optimizer]
     """An optimizer over parameters, from a seed."""
     adversaries: Mapping[str, Adversary] = field(default_factory=dict)
@@ -61,16 +61,16 @@ class Recipe:
 
 
 class PairModel:
-    """A `FaceModel` whose src and dst go through one graph in one pass.
+    """A `FaceModel` whose src and dst pass through one graph together.
 
-    After each step the discriminators train on what that step's pass made, from before the update
-    of its weights. (The reference makes it again with the new weights, two more passes an
-    iteration: its oddity 26. What is real for them is the same.)
+    After each step the discriminators train on the pictures of that step, made before the weights
+    were updated. (DeepFaceLab makes them again with the new weights, two more passes per
+    iteration.)
     """
 
     def __init__(
         self,
-        recipe: Recipe,
+        spec: PairSpec,
         graph: Graph,
         *,
         device: torch.device,
@@ -78,28 +78,29 @@ class PairModel:
         precision: Precision,
         compiled: bool = False,
     ) -> None:
-        """Take over `graph` and the recipe's discriminators, which are on `device` already."""
-        self._recipe = recipe
+        """`graph` and the discriminators of `spec` must be on `device` already."""
+        self._spec = spec
         self._graph = graph
         self._seed = seed
         self._precision: Precision = precision
         self._compiled = compiled
         self._optimizers: dict[str, Optimizer] = {}
         self._objective: Objective | None = None
+        self._step_objective: Objective | None = None
         self._judge = compiled_for(device, self._judging) if compiled else self._judging
         self.device = device
 
     @property
     def class_name(self) -> str:
-        return self._recipe.class_name
+        return self._spec.class_name
 
     @property
     def settings(self) -> ModelSettings:
-        return self._recipe.settings
+        return self._spec.settings
 
     @property
     def sample_needs(self) -> SampleNeeds:
-        return self._recipe.sample_needs
+        return self._spec.sample_needs
 
     @property
     def loss_names(self) -> tuple[str, ...]:
@@ -107,30 +108,28 @@ class PairModel:
 
     @property
     def optional_networks(self) -> frozenset[str]:
-        return frozenset(self._recipe.adversaries)
+        return frozenset(self._spec.adversaries)
 
     @property
     def pretrain_resets(self) -> tuple[str, ...]:
         return tuple(name for name in self.networks() if name.startswith("inter"))
 
     def networks(self) -> Mapping[str, nn.Module]:
-        judges = {name: one.network for name, one in self._recipe.adversaries.items()}
+        judges = {name: one.network for name, one in self._spec.adversaries.items()}
         return {**dict(self._graph.named_children()), **judges}
 
     def optimizers(self) -> Mapping[str, Optimizer]:
         if not self._optimizers:
             networks = {MAIN_OPTIMIZER: self._graph}
-            networks |= {
-                one.optimizer_name: one.network for one in self._recipe.adversaries.values()
-            }
+            networks |= {one.optimizer_name: one.network for one in self._spec.adversaries.values()}
             self._optimizers = {
-                name: self._recipe.make_optimizer(list(network.parameters()), self._seed + number)
+                name: self._spec.make_optimizer(list(network.parameters()), self._seed + number)
                 for number, (name, network) in enumerate(networks.items())
             }
         return self._optimizers
 
     def freeze(self, network: str) -> None:
-        """Leave a network out of training; its optimizer slots stay."""
+        """Exclude a network from training; its optimizer slots stay."""
         self._graph.get_submodule(network).requires_grad_(False)
 
     def train_step(
@@ -141,14 +140,22 @@ class PairModel:
         optimizers = self.optimizers()
         for optimizer in optimizers.values():
             optimizer.zero_grad(set_to_none=True)
-        losses = self._losses()(self._graph, src, dst)
+        losses = self._step_losses()(self._graph, src, dst)
         losses.total.backward()
         optimizers[MAIN_OPTIMIZER].step()
         reported = {"src": losses.src.mean(), "dst": losses.dst.mean()}
-        for name, adversary in self._recipe.adversaries.items():
+        for name, adversary in self._spec.adversaries.items():
             self._judge(name, losses.seen[name]).backward()
             optimizers[adversary.optimizer_name].step()
         return reported
+
+    @torch.no_grad()
+    def losses(
+        self, src: SampleBatch, dst: SampleBatch, *, iteration: int = 0
+    ) -> dict[str, Tensor]:
+        del iteration
+        losses = self._eager_objective()(self._graph, *self._checked(src, dst))
+        return {"src": losses.src.mean(), "dst": losses.dst.mean()}
 
     @torch.inference_mode()
     def predict(self, faces: Tensor, *, morph: float = 1.0) -> Prediction:
@@ -166,35 +173,42 @@ class PairModel:
         src_mask, dst_mask = decoded.mask.split([len(src), len(dst)])
         return Reconstruction(src_src, src_mask, dst_dst, dst_mask, swapped, swapped_mask)
 
-    def _losses(self) -> Objective:
-        """The objective, made when first asked for; a new step of compiled graphs begins."""
+    def _eager_objective(self) -> Objective:
+        """The objective, created when first needed."""
         if self._objective is None:
-            objective = self._recipe.make_objective()
+            objective = self._spec.make_objective()
 
             def losses(graph: Graph, src: SampleBatch, dst: SampleBatch) -> StepLosses:
                 with autocast(self.device, self._precision):
                     return objective(graph, src, dst)
 
-            self._objective = compiled_for(self.device, losses) if self._compiled else losses
-        if self._compiled and self.device.type == "cuda":
-            torch.compiler.cudagraph_mark_step_begin()
+            self._objective = losses
         return self._objective
+
+    def _step_losses(self) -> Objective:
+        """The objective of a training step, compiled if asked for; begins a new step then."""
+        if not self._compiled:
+            return self._eager_objective()
+        if self._step_objective is None:
+            self._step_objective = compiled_for(self.device, self._eager_objective())
+        begin_step(self.device)
+        return self._step_objective
 
     def _judging(self, name: str, evidence: Evidence) -> Tensor:
         """The sum over the batch of a discriminator's own loss."""
         with autocast(self.device, self._precision):
-            return self._recipe.adversaries[name].judging(evidence).sum()
+            return self._spec.adversaries[name].judging(evidence).sum()
 
     def _checked(self, src: SampleBatch, dst: SampleBatch) -> tuple[SampleBatch, SampleBatch]:
-        """Both batches, ready for the graph; `InputError` when they are not what is needed."""
+        """Both batches, ready for the graph; `InputError` when they do not fit the model."""
         if len(src.target) != len(dst.target):
             raise InputError(
-                f"{self.class_name}: {len(src.target)} src samples and {len(dst.target)} of dst"
-                " given, a step takes as many of each"
+                f"{self.class_name}: got {len(src.target)} src samples and {len(dst.target)} dst"
+                " samples; a step needs equally many"
             )
         if self.sample_needs.eyes_mouth and (src.eyes_mouth is None or dst.eyes_mouth is None):
             raise InputError(
-                f"{self.class_name}: eyes_mouth_prio is on, but the samples have no such mask"
+                f"{self.class_name}: eyes_mouth_prio is on, but the samples have no eyes_mouth mask"
             )
         return (
             replace(src, warped=self._input(src.warped)),
@@ -204,14 +218,14 @@ class PairModel:
     def _input(self, faces: Tensor) -> Tensor:
         return checked_pictures(
             faces,
-            side=self._recipe.settings.resolution,
+            side=self._spec.settings.resolution,
             class_name=self.class_name,
             precision=self._precision,
         )
 
 
 def stacked(src: SampleBatch, dst: SampleBatch) -> SampleBatch:
-    """Both sides as one batch, src first; `warped`, which no loss reads, stays src's."""
+    """Both sides as one batch, src first; `warped`, which no loss uses, is src's."""
     eyes_mouth = None
     if src.eyes_mouth is not None and dst.eyes_mouth is not None:
         eyes_mouth = torch.cat([src.eyes_mouth, dst.eyes_mouth])

@@ -8,13 +8,12 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from faceloom.models.archi import parse_archi
 from faceloom.models.base import Precision, SampleBatch, SampleNeeds
-from faceloom.models.pair import Objective, PairModel, Recipe, StepLosses, stacked
-from faceloom.models.settings import Quick96Settings
+from faceloom.models.networks import Decoded, Dims, Graph, make_graph
+from faceloom.models.pair import Objective, PairModel, PairSpec, StepLosses, stacked
 from faceloom.models.stepping import drawn
-from faceloom.models.wiring import Decoded, Dims, Graph, make_graph
 from faceloom.nn import RMSprop, blurred_mask, squared_error, structural_loss
+from faceloom.settings.models import Quick96Settings, parse_archi
 
 DIMS = Dims(resolution=96, ae=128, e=64, d=64, d_mask=16)
 CLIP_NORM = 1.0
@@ -32,7 +31,7 @@ def build_quick96(
     compiled: bool = False,
 ) -> PairModel:
     """A freshly initialised Quick96 model; `compiled` turns its losses into a compiled graph."""
-    recipe = Recipe(
+    spec = PairSpec(
         class_name="Quick96",
         settings=settings,
         sample_needs=SampleNeeds(
@@ -51,9 +50,7 @@ def build_quick96(
     make = partial(make_graph, parse_archi(settings.archi), DIMS)
     graph = drawn(make, device=device, seed=seed, precision=precision)
     graph.checkpointing = settings.checkpointing
-    return PairModel(
-        recipe, graph, device=device, seed=seed, precision=precision, compiled=compiled
-    )
+    return PairModel(spec, graph, device=device, seed=seed, precision=precision, compiled=compiled)
 
 
 def quick96_losses(decoded: Decoded, batch: SampleBatch) -> Tensor:

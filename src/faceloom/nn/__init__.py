@@ -1,6 +1,5 @@
-"""Blocks, losses and optimizers of the training networks; pure, on tensors only."""
+"""Blocks, losses and optimizers of the networks that are trained: functions of tensors only."""
 
-from faceloom.nn.adversarial import bce_logits, total_variation
 from faceloom.nn.blocks import (
     Activation,
     Downscale,
@@ -17,6 +16,7 @@ from faceloom.nn.blocks import (
 )
 from faceloom.nn.losses import (
     absolute_error,
+    bce_logits,
     blur_outside,
     blurred_mask,
     dssim,
@@ -25,11 +25,12 @@ from faceloom.nn.losses import (
     mask_weight,
     squared_error,
     structural_loss,
+    style_loss,
+    total_variation,
 )
 from faceloom.nn.memory import kept_memory
 from faceloom.nn.optim import AdaBelief, RMSprop
 from faceloom.nn.recompute import recomputed
-from faceloom.nn.style import style_loss
 
 __all__ = [
     "Activation",

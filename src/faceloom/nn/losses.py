@@ -1,23 +1,27 @@
-"""The losses' building stones: blurs, windowed structural similarity, mask weights.
+"""The parts that losses are made of: blurs, structural similarity, mask weights, styles.
 
-Reference: training.md 2.3. Images are `b c r r` float32; every function returns float32 and keeps
-the batch axis, since the totals are sums over the batch (see `faceloom.models`).
+Images are `b c r r` float32; every function returns float32 and keeps the batch axis, since the
+totals are sums over the batch (see `faceloom.models`). What the models make of them is described in
+docs/internals/losses.md.
 
-Blurs are separable, and each pass is a product with a banded matrix: on the sizes of this field a
-matrix product outruns a depthwise convolution on CPU and GPU alike, and it stays in true float32
-where a GPU's convolution would round to TF32, which E[x²] − μ² does not forgive.
+Blurs are separable, and each pass is a product with a banded matrix: at the sizes used here a
+matrix product is faster than a depthwise convolution on CPUs and GPUs alike, and it stays in true
+float32 where a GPU's convolution would round to TF32, which is too coarse for E[x²] − μ².
 """
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
+# The window's σ, whatever its size: odd, but DeepFaceLab's loss is defined by it.
 SSIM_SIGMA = 1.5
-"""The window's σ, whatever its size: the reference's oddity 16, kept because it is the loss."""
 
 SSIM_C1 = 0.01**2
 SSIM_C2 = 0.03**2
+# Added to a variance before its root, whose gradient would be infinite at 0.
+VARIANCE_FLOOR = 1e-5
 
 
 def gaussian_window(size: int, sigma: float, center: float, device: torch.device) -> Tensor:
@@ -104,7 +108,7 @@ def mask_weight(mask: Tensor) -> Tensor:
 
 
 def blurred_mask(mask: Tensor) -> Tensor:
-    """Quick96's weight of `b 1 r r`: the blurred mask as it is, 0.5 on the edge."""
+    """Quick96's weight of `b 1 r r`: the plain blurred mask, 0.5 on the edge."""
     return gaussian_blur(mask, mask_blur_sigma(mask.shape[-1]))
 
 
@@ -122,11 +126,50 @@ def blur_outside(target: Tensor, mask: Tensor) -> Tensor:
     """`target` with everything outside `mask` replaced by a blur of that outside, σ = R/128.
 
     The blur is normalised by the blur of (1 − mask), both with the same padding, so that a flat
-    outside stays flat up to the frame's border. (The reference normalises by 1 − G(mask), which
-    darkens the border: oddity 19.)
+    outside stays flat up to the frame's border. (DeepFaceLab normalises by 1 − G(mask), which
+    darkens the border.)
     """
     sigma = target.shape[-1] / 128
     outside = 1 - mask
     weight = gaussian_blur(outside, sigma)
     blurred = gaussian_blur(target * outside, sigma) / torch.where(weight == 0, 1.0, weight)
     return target * mask + blurred * outside
+
+
+def bce_logits(logits: Tensor, target: float) -> Tensor:
+    """Sigmoid cross-entropy of logits `b …` and a `target` in [0, 1], mean over all but b → `b`."""
+    wide = logits.float()
+    losses = F.binary_cross_entropy_with_logits(
+        wide, torch.full_like(wide, target), reduction="none"
+    )
+    return losses.flatten(1).mean(1)
+
+
+def total_variation(x: Tensor) -> Tensor:
+    """Sum of the squared forward differences along h and w of `b c h w` → `b`.
+
+    (On a GPU, DeepFaceLab takes them along colour and height instead.)
+    """
+    wide = x.float()
+    down = (wide[:, :, 1:] - wide[:, :, :-1]).square().flatten(1).sum(1)
+    across = (wide[..., 1:] - wide[..., :-1]).square().flatten(1).sum(1)
+    return down + across
+
+
+def style_loss(x: Tensor, y: Tensor, sigma: float, weight: float) -> Tensor:
+    """`weight` · mean over c of (difference of means)² + (difference of spreads)² → `b`, float32.
+
+    After Huang and Belongie, "Arbitrary style transfer in real-time with adaptive instance
+    normalization" (ICCV 2017): style is the mean and the spread of each channel.
+
+    `x` and `y` are `b c h w`; both are blurred first, with `sigma` in pixels and zero padding.
+    """
+    mean_x, spread_x = _style(gaussian_blur(x, sigma))
+    mean_y, spread_y = _style(gaussian_blur(y, sigma))
+    return weight * ((mean_x - mean_y).square() + (spread_x - spread_y).square()).mean(1)
+
+
+def _style(x: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and spread of each channel, `b c`."""
+    variance, mean = torch.var_mean(x, (-2, -1), correction=0)
+    return mean, (variance + VARIANCE_FLOOR).sqrt()

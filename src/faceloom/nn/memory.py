@@ -1,4 +1,4 @@
-"""How the C library hands memory back: what a training step on a CPU pays for it."""
+"""Keeping freed memory in the process, which speeds up training on a CPU."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ _NEVER_TRIM = 2**31 - 1
 
 @contextlib.contextmanager
 def kept_memory() -> Generator[None]:
-    """While inside, freed memory stays with the process; afterwards it goes back to the system.
+    """Keep freed memory in the process inside the block; return it to the system afterwards.
 
-    glibc returns large blocks to the kernel when they are freed, and each training step then pays
-    for getting the same pages again, zeroed: about a tenth of its time. This is a setting of the
-    whole process, to be entered around a training loop on a CPU. Does nothing without glibc.
+    glibc returns large blocks to the kernel when they are freed, and each training step then waits
+    for the same pages again, zeroed: about a tenth of its time. The setting applies to the whole
+    process; use it around a training loop on a CPU. Does nothing without glibc.
     """
     if platform.libc_ver()[0] != "glibc":
         yield

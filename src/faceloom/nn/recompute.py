@@ -13,9 +13,9 @@ from torch.utils.checkpoint import checkpoint
 
 
 def recomputed(part: Callable[[Tensor], Tensor], x: Tensor, *, when: bool) -> Tensor:
-    """`part(x)`; `when` true, the backward pass computes its inside again instead of keeping it.
+    """`part(x)`; if `when`, its activations are recomputed in the backward pass, not stored.
 
-    `part` must draw nothing at random. The gradients are the same to the last bit.
+    `part` must not use random numbers. The gradients are bit for bit the same.
     """
     if not (when and torch.is_grad_enabled()):
         return part(x)

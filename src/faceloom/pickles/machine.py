@@ -1,6 +1,9 @@
-"""The machine behind `pickle_safe`: a stack, a memo, and the operations that plain data needs.
+"""The interpreter behind `loads`: a stack, a memo, and the operations that plain data needs.
 
-Nothing here imports or calls anything by name; what is no operation below is refused.
+Nothing here imports or calls anything by name; any other operation is refused. We do not use
+`pickle.Unpickler.find_class`: its C code allocates 1 GB for ten bytes (a memo index of 2**26),
+hashes nested tuple keys for minutes, lets a pickle set attributes of allowed functions, and has no
+limit on operations or nesting and no way to read a large list piece by piece.
 """
 
 from __future__ import annotations
@@ -27,15 +30,15 @@ _WINDOW_BYTES: Final = 4096
 
 
 class Sink:
-    """Stands for the outermost container where its content is wanted piece by piece."""
+    """Stands for the outermost container when its content is read piece by piece."""
 
     __slots__ = ("items", "kind")
 
     def __init__(self) -> None:
         self.items: list[Any] = []
-        """What has come since somebody took it away; of a dictionary keys and values in turn."""
+        """What arrived since it was last taken; keys and values of a dictionary alternate."""
         self.kind: type | None = None
-        """`list` or `dict`, once it is known."""
+        """`list` or `dict`, once known."""
 
 
 class Machine:
@@ -64,7 +67,7 @@ class Machine:
         self.marks: list[list[Any]] = []
         self.memo: dict[int, Any] = {}
         self.forgotten = 0
-        """Entries that were taken out of the memo and still count in its numbering."""
+        """Entries that were removed from the memo but still count in its numbering."""
         self.sink: Sink | None = None
 
     def take(self, count: int) -> bytes:
@@ -76,7 +79,7 @@ class Machine:
         return piece
 
     def content(self, count: int) -> bytes | memoryview:
-        """As `take`; a window on the data, not a copy, where that is wanted and worth it."""
+        """As `take`; for long content read in place, a view of the data rather than a copy."""
         if self.window is None or not _WINDOW_BYTES <= count <= len(self.data) - self.position:
             return self.take(count)
         self.position += count
@@ -85,7 +88,7 @@ class Machine:
     def line(self) -> bytes:
         end = self.data.find(b"\n", self.position)
         if end < 0:
-            raise refused("a line without an end")
+            raise refused("an unterminated line")
         return self.take(end + 1 - self.position)[:-1]
 
     def since_mark(self) -> list[Any]:
@@ -109,7 +112,7 @@ def _fixed(layout: str) -> Operation:
 
 
 def _counted(layout: str, convert: Callable[[bytes], Any]) -> Operation:
-    """Push what `convert` makes of bytes that follow their own length."""
+    """Push what `convert` makes of length-prefixed bytes."""
     form = struct.Struct(layout)
 
     def operation(m: Machine) -> None:
@@ -121,7 +124,7 @@ def _counted(layout: str, convert: Callable[[bytes], Any]) -> Operation:
 
 
 def _content(layout: str) -> Operation:
-    """Push bytes that follow their own length."""
+    """Push length-prefixed bytes."""
     form = struct.Struct(layout)
 
     def operation(m: Machine) -> None:
@@ -152,7 +155,7 @@ def _long(raw: bytes) -> int:
 
 def _parse_int(text: str) -> int:
     if not re.fullmatch(r"-?\d{1,38}", text):
-        raise refused("a number that is none")
+        raise refused("an invalid number")
     return int(text)
 
 
@@ -200,7 +203,7 @@ def _set_items(target: Any, items: list[Any]) -> None:
     elif isinstance(target, Sink) and target.kind is dict:
         target.items += items
     else:
-        raise refused("items for something that is no dictionary")
+        raise refused("items for something other than a dictionary")
 
 
 def _op_dict(m: Machine) -> None:
@@ -226,7 +229,7 @@ def _extend(target: Any, items: list[Any]) -> None:
     elif isinstance(target, Sink) and target.kind is list:
         target.items += items
     else:
-        raise refused("items for something that is no list")
+        raise refused("items for something other than a list")
 
 
 def _op_list(m: Machine) -> None:
@@ -321,7 +324,7 @@ def _op_stack_global(m: Machine) -> None:
 def _op_reduce(m: Machine) -> None:
     args, function = m.stack.pop(), m.stack.pop()
     if not isinstance(function, Global) or type(args) is not tuple:
-        raise refused("a call of something that cannot be called")
+        raise refused("a call of something other than a function")
     m.stack.append(function.build(args))
 
 

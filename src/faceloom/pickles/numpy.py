@@ -1,7 +1,7 @@
-"""What pickles may contain beside plain data: NumPy's numbers and arrays, built by hand.
+"""What pickles may contain besides plain data: NumPy's numbers and arrays.
 
-The globals of a pickle (names of functions and classes) are looked up in a table of builders
-here, never imported.
+The globals of a pickle (names of functions and classes) are looked up in a table of builders and
+never imported.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import numpy as np
 from faceloom.core import FormatError
 
 _MAX_DIMENSIONS = 8
-# A length that an array without content may still have in some dimension.
+# The longest dimension of an array without content.
 _MAX_EMPTY = 4096
 
 Builder = Callable[[tuple[Any, ...]], Any]
@@ -42,7 +42,7 @@ class PendingDType:
 
 
 class PendingArray:
-    """An array that exists, as pickles have it, before its content arrives."""
+    """An array whose content has not been read yet; pickles create it first."""
 
     __slots__ = ("value",)
 
@@ -76,7 +76,7 @@ def _build_scalar(args: tuple[Any, ...]) -> Any:
         raise refused("a number without a type")
     kind, raw = args[0].value, args[1]
     if type(raw) is bytes and len(raw) == kind.itemsize:
-        # A file of losses has millions of these; an array of each would take four times as long.
+        # A file of losses has millions of these; making an array of each takes four times as long.
         return np.frombuffer(raw, kind)[0]
     return _array(args[0], (), raw, "C")[()]
 
@@ -118,11 +118,11 @@ def _numpy_globals() -> dict[tuple[str, str], Builder]:
 
 
 FACE_GLOBALS: Final[Mapping[tuple[str, str], Builder]] = MappingProxyType(_numpy_globals())
-"""(module, name) → builder, for what face pictures contain. Packs add their enumerations."""
+"""(module, name) → builder, for the globals in face pictures. Packs add their enumerations."""
 
 
 def _array(dtype: PendingDType, shape: tuple[Any, ...], raw: object, order: object) -> Any:
-    """An array from raw bytes, when size and shape agree: a new one, of a window a view on it."""
+    """An array from raw bytes whose length fits the shape; a view if `raw` is a memoryview."""
     if isinstance(raw, str):
         raw = raw.encode("latin-1")
     if (

@@ -1,9 +1,8 @@
-"""Reading pickles that came from outside, without ever running what they ask for.
+"""Reading foreign pickles without running code from them.
 
-DFL keeps a face's metadata as a pickle inside the picture (pipeline.md 2.3). What is here reads
-the part of the pickle language that plain data and NumPy arrays need. It imports nothing, calls
-nothing by name, and a global outside the allow-list is an error. `dumps` (in `pickle_writer`) is
-the other direction.
+DFL stores a face's metadata as a pickle inside the picture (docs/internals/formats.md). `loads`
+understands the part of the pickle language that plain data and NumPy arrays need; a global outside
+the allow-list is an error. `faceloom.pickles.writer` is the other direction.
 """
 
 from __future__ import annotations
@@ -31,7 +30,7 @@ MAX_DEPTH: Final = 32
 _STOP = 0x2E
 _DAMAGE = (LookupError, ValueError, TypeError, struct.error, OverflowError)
 
-# Between two hand-overs of a stream: a thousand faces, as CPython batches them, of any kind.
+# Limits of one batch of a stream: a thousand faces, as CPython batches them, of any kind.
 _BATCH_OPERATIONS = 4_000_000
 _BATCH_BYTES = 128 << 20
 
@@ -49,17 +48,15 @@ def loads(
 ) -> Any:
     """The plain data (dict, list, tuple, str, bytes, numbers, NumPy arrays) in a pickle.
 
-    Protocols 0 to 5. `allow` maps (module, name) to a builder for every global that may occur,
-    `operations` the bytes of the pickle language to what they do, where more than the usual ones
-    may occur.
-    `in_place`: arrays of 4 KB and more are read-only windows on `data`, which they keep alive;
-    long bytes outside of arrays are then refused.
-    Raises `FormatError`, and runs nothing, on any other global, on operations that plain data
-    does not need, on damage, nesting deeper than 32, more than `max_bytes`, or more than
-    `max_operations` of the pickle language.
+    Protocols 0 to 5. `allow` maps (module, name) to a builder for every global that may occur;
+    `operations` maps opcodes to functions, for pickles that need more than the usual ones. With
+    `in_place`, arrays of 4 KB and more are read-only views of `data`, which they keep alive, and
+    long bytes outside of arrays are refused. Raises `FormatError` on any other global, on
+    operations that plain data does not need, on damage, nesting deeper than 32, more than
+    `max_bytes`, or more than `max_operations` opcodes; nothing is run then.
     """
     if len(data) > max_bytes:
-        raise refused(f"{len(data)} bytes, where at most {max_bytes} are expected")
+        raise refused(f"{len(data)} bytes, at most {max_bytes} expected")
     try:
         machine = Machine(data if in_place else bytes(data), allow, in_place=in_place)
         most = len(data) + 1 if max_operations is None else max_operations
@@ -84,7 +81,7 @@ def _run(machine: Machine, max_operations: int, operations: Mapping[int, Operati
 
 
 def _resolve(value: Any, depth: int, budget: list[int]) -> Any:
-    """A copy without placeholders; bounded, since a memo can fold a huge tree into few bytes."""
+    """A copy without placeholders; bounded, because a memo can pack a huge tree into few bytes."""
     kind = type(value)
     if kind in _LEAVES:
         return value
@@ -93,7 +90,7 @@ def _resolve(value: Any, depth: int, budget: list[int]) -> Any:
     if kind in (list, tuple, dict):
         budget[0] -= len(value)
         if budget[0] < 0:
-            raise refused("it unfolds to far more than its size")
+            raise refused("it expands to far more than its size")
     if kind is list:
         pairs = _resolve_lists(value, budget) if depth < MAX_DEPTH else None
         return pairs or [
@@ -107,11 +104,11 @@ def _resolve(value: Any, depth: int, budget: list[int]) -> Any:
         return value.value
     if isinstance(value, (np.ndarray, np.generic)):
         return value
-    raise refused("it holds something that is no plain data")
+    raise refused("it contains something other than plain data")
 
 
 def _resolve_lists(value: list[Any], budget: list[int]) -> list[Any] | None:
-    """`_resolve` for lists of leaves, as points are, in a tenth of the time; None for others."""
+    """`_resolve` for lists of leaves, such as points, in a tenth of the time; None for others."""
     if set(map(type, value)) != {list}:
         return None
     total = sum(map(len, value))
@@ -131,12 +128,12 @@ def stream(
     allow: Mapping[tuple[str, str], Builder] = FACE_GLOBALS,
     only: Collection[str] | None = None,
 ) -> Iterator[Any]:
-    """The items of the list that a pickle holds, or (key, value) pairs of its dictionary, in turn.
+    """The items of a pickled list, or the (key, value) pairs of a pickled dictionary, one by one.
 
-    For pickles of any length: memory holds no more than what Python's pickler writes together, a
-    thousand items. Items may share text and numbers, not lists, dictionaries or arrays. `start`:
-    where the pickle begins. `only`: of items that are dictionaries, what is under these keys.
-    Raises `FormatError` as `loads`, after the items that came before the damage.
+    For pickles of any length: at most a thousand items, one batch of Python's pickler, are in
+    memory. Items may share text and numbers, but not lists, dictionaries or arrays. The pickle
+    begins at `start`; of items that are dictionaries, `only` these keys are kept. Raises
+    `FormatError` as `loads`, after the items that precede the damage.
     """
     machine = Machine(data, allow, in_place=False)
     machine.position = start
@@ -154,7 +151,7 @@ def stream(
         except _DAMAGE as error:
             raise FormatError(f"unsafe or damaged pickle: {type(error).__name__}") from None
         yield from zip(items[::2], items[1::2], strict=True) if sink.kind is dict else items
-        del items  # before the next batch, not with it
+        del items  # before the next batch is read
 
 
 def _part(item: Any, only: Collection[str] | None) -> Any:
@@ -164,7 +161,7 @@ def _part(item: Any, only: Collection[str] | None) -> Any:
 
 
 class _Memo(dict[int, Any]):
-    """A memo that keeps, of what was handed over, only what later items may refer to."""
+    """A memo that keeps of earlier batches only what later items may refer to."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -177,9 +174,9 @@ class _Memo(dict[int, Any]):
         self._kept.update((number, value) for number, value in self.items() if _is_shared(value))
         machine.forgotten += len(self)
         self.clear()
-        # Eight bytes is less than any text, or call, that a later item has a reason to refer to.
+        # Eight bytes is less than any text or call that a later item has a reason to refer to.
         if len(self._kept) > 4096 + machine.position // 8:
-            raise refused("it remembers more than its size gives reason for")
+            raise refused("it memoizes more than its size explains")
 
 
 def _is_shared(value: Any) -> bool:
@@ -191,7 +188,7 @@ def _is_shared(value: Any) -> bool:
 
 
 def _run_to_batch(machine: Machine, sink: Sink) -> bool:
-    """Go on until items have come; True at the end of the pickle."""
+    """Continue until items have arrived; True at the end of the pickle."""
     data, operation_of = machine.data, _STREAM_OPERATIONS.get
     last = machine.position + _BATCH_BYTES
     for _ in range(_BATCH_OPERATIONS):
@@ -199,7 +196,7 @@ def _run_to_batch(machine: Machine, sink: Sink) -> bool:
         machine.position += 1
         if code == _STOP:
             if len(machine.stack) != 1 or machine.stack[0] is not sink:
-                raise refused("it holds something other than one list or dictionary")
+                raise refused("it is not one list or dictionary")
             return True
         operation = operation_of(code)
         if operation is None:
@@ -213,7 +210,7 @@ def _run_to_batch(machine: Machine, sink: Sink) -> bool:
 
 
 def _outermost(kind: type, code: int) -> Operation:
-    """Make the first container of its kind the sink; any other as always."""
+    """Make the outermost container the sink; treat any other as usual."""
     usual = OPERATIONS[code]
 
     def operation(m: Machine) -> None:

@@ -1,7 +1,8 @@
-"""Writing plain data as the pickle that DFL's reader expects (pipeline.md 2.4).
+"""Writing plain data as the pickle that DFL's reader expects.
 
-Protocol 3 with NumPy's globals in their old spelling `numpy.core`, whatever Python and NumPy run
-here: any Python from 3.6 with any NumPy reads it. Byte for byte what CPython's pickler emits.
+Protocol 3 with NumPy's globals under their old name `numpy.core`, whatever the versions of Python
+and NumPy here: any Python from 3.6 with any NumPy can read it. Byte for byte what CPython's pickler
+writes.
 """
 
 from __future__ import annotations
@@ -19,13 +20,13 @@ from faceloom.core import FormatError
 T = TypeVar("T")
 
 _LARGE = 1 << 16
+# CPython's pickler writes this many items per batch; readers need not hold more of a stream.
 _BATCH = 1000
-"""As many items CPython's pickler writes together; readers hold no more of a stream."""
 
 
 @dataclass(frozen=True)
 class Called:
-    """What a global makes of one number: a member of an enumeration."""
+    """A global called with one number: a member of an enumeration."""
 
     module: str
     name: str
@@ -33,7 +34,7 @@ class Called:
 
 
 class _Writer:
-    """The bytes so far, and what was already written and can be referred to."""
+    """The bytes so far, and which values were written and can be referred to."""
 
     __slots__ = ("file", "memo", "out", "puts")
 
@@ -44,7 +45,7 @@ class _Writer:
         self.puts = 0
 
     def put(self, key: tuple[str, Any] | None = None) -> None:
-        """Number the value just written; under `key` it can be referred to again."""
+        """Memoize the value just written; `key` refers to it later."""
         if self.puts < 256:
             self.out += b"q" + bytes([self.puts])
         else:
@@ -54,7 +55,7 @@ class _Writer:
         self.puts += 1
 
     def get(self, key: tuple[str, Any]) -> bool:
-        """Refer to what was written under `key`; False when nothing was."""
+        """Refer to the value written under `key`; False if there is none."""
         number = self.memo.get(key)
         if number is None:
             return False
@@ -62,7 +63,7 @@ class _Writer:
         return True
 
     def content(self, data: bytes | memoryview) -> None:
-        """Write bytes, large ones past the buffer where there is a file to write to."""
+        """Write bytes; large ones bypass the buffer if there is a file."""
         if self.file is None or len(data) < _LARGE:
             self.out += data
             return
@@ -88,8 +89,8 @@ def dumps(value: Any) -> bytes:
 def dump_arrays(items: Iterable[tuple[str, Any]], file: BinaryIO) -> None:
     """Write a dict of names and NumPy arrays or numbers into `file`, as a protocol 4 pickle.
 
-    Takes one item at a time and copies no large array: `items` may make them as they are needed.
-    Arrays may be larger than 4 GB, which protocol 3 does not know.
+    Takes one item at a time and copies no large array, so `items` may be a generator. Arrays may be
+    larger than 4 GB, which protocol 3 does not support.
     """
     writer = _Writer(4, file)
     writer.out += b"}"

@@ -1,7 +1,6 @@
 """Rights, ledger and content credentials: where a result comes from and who answers for it."""
 
 from faceloom.provenance.credentials import EMBEDDABLE, sidecar_path, sign_file
-from faceloom.provenance.hashes import file_sha256
 from faceloom.provenance.inspection import InspectReport, find_workspace, inspect_file
 from faceloom.provenance.keys import WorkspaceKey, read_workspace_key, workspace_key
 from faceloom.provenance.ledger import LedgerEntry, append_ledger, read_ledger
@@ -13,12 +12,12 @@ from faceloom.provenance.rights import (
     Statement,
     describe_footage,
     make_record,
-    parse_ground,
     read_rights,
     require_rights,
     rights_digest,
     write_rights,
 )
+from faceloom.provenance.state import file_sha256
 
 __all__ = [
     "EMBEDDABLE",
@@ -36,7 +35,6 @@ __all__ = [
     "find_workspace",
     "inspect_file",
     "make_record",
-    "parse_ground",
     "read_ledger",
     "read_rights",
     "read_workspace_key",

@@ -1,9 +1,9 @@
-"""Signed content credentials (C2PA): what a result says about how it was made.
+"""Signed content credentials (C2PA): what a result states about how it was made.
 
-The claim: the dst footage was opened (`c2pa.opened`, `parentOf`), and edited with a trained
+The claim: the dst footage was opened (`c2pa.opened`, `parentOf`), then edited with a trained
 algorithm (`c2pa.edited`, IPTC `compositeWithTrainedAlgorithmicMedia`). An assertion of our own
-carries the rights record's digest and the footage's hash. Nothing is sent anywhere: no time-stamp
-server, no remote manifest. Facts about the library: reference/stack.md, credentials.
+contains the digest of the rights record and the hash of the footage. Nothing is sent anywhere: no
+time-stamp server, no remote manifest.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from typing import Any
 
 from faceloom.core.errors import InputError, MediaError, RightsError
 from faceloom.core.paths import atomic_path, atomic_write
-from faceloom.provenance.hashes import file_sha256
 from faceloom.provenance.keys import ALGORITHM, WorkspaceKey, workspace_key
 from faceloom.provenance.ledger import append_ledger
 from faceloom.provenance.rights import Footage, FootageFile, describe_footage, read_rights
+from faceloom.provenance.state import file_sha256
 
 SOURCE_TYPE = "http://cv.iptc.org/newscodes/digitalsourcetype/compositeWithTrainedAlgorithmicMedia"
 ASSERTION = "org.faceloom.provenance"
@@ -38,12 +38,12 @@ EMBEDDABLE = {
     ".tiff": "image/tiff",
     ".gif": "image/gif",
 }
-"""Suffixes whose files can carry a manifest inside. Others (mkv, webm, mxf) get a sidecar."""
+"""Suffixes of files that can embed a manifest. Others (mkv, webm, mxf) get a sidecar file."""
 _PARENT = "dst-footage"
 
 
 def sidecar_path(path: Path) -> Path:
-    """Where the manifest of a file that cannot embed one lies: `result.mkv.c2pa`."""
+    """The manifest of a file that cannot embed one: `result.mkv.c2pa`."""
     return path.with_name(path.name + ".c2pa")
 
 
@@ -56,33 +56,35 @@ def sign_file(
     destination: Path | None = None,
     title: str | None = None,
 ) -> Path:
-    """Sign a finished file with the workspace's key; return what carries the manifest.
+    """Sign a finished file with the workspace key; return the file that contains the manifest.
 
-    The ledger gets a line with the signed file's hash.
+    The ledger gets an entry with the hash of the signed file.
 
-    The signed file takes the place of `path`, or goes to `destination` (same suffix; `path` is
-    then left as it is). Either is whole at any instant. Sign last: a later remux strips it.
+    The signed file replaces `path`, or goes to `destination` (same suffix; `path` then stays
+    unchanged). Either is complete at any instant. Sign last: a later remux strips the manifest.
 
     Args:
         path: the file to sign.
-        workspace_dir: its key is used, and made when there is none.
+        workspace_dir: its key is used, and created if there is none.
         rights_digest: what `require_rights` returned.
         parent: the dst footage: a file, a folder of pictures, or a list.
-        title: the name in the claim; the file's own otherwise.
+        title: the name in the claim; None: the name of the file.
 
     Raises:
-        RightsError: the digest is not that of the workspace's rights record.
+        RightsError: the workspace has another rights record.
         InputError: the file is missing.
-        MediaError: the file cannot be signed, since it is damaged or not what its suffix says.
+        MediaError: the file cannot be signed: it is damaged, or its suffix is wrong.
     """
     target = destination or path
     if not path.is_file():
         raise InputError(f"{path}: no such file to sign")
     if target.suffix.lower() != path.suffix.lower():
-        raise InputError(f"{target}: must end in {path.suffix}, like the file that is signed")
+        raise InputError(f"{target}: must end in {path.suffix}, like the file to sign")
     rights = read_rights(workspace_dir)
     if rights is None or rights[1] != rights_digest:
-        raise RightsError(f"{workspace_dir}: the rights record changed while this was made")
+        raise RightsError(
+            f"{workspace_dir}: the rights record changed during the work; run it again"
+        )
     grounds = {"src": rights[0].src.ground, "dst": rights[0].dst.ground}
     files = describe_footage(workspace_dir, parent) if parent is not None else ()
     claim = _claim(title or target.name, files, rights_digest, grounds)
@@ -139,7 +141,7 @@ def _sign_beside(
     files: Sequence[FootageFile],
     key: WorkspaceKey,
 ) -> Path:
-    """Write the sidecar, then move or copy the file to its place."""
+    """Write the sidecar, then copy the file to its destination."""
     manifest = _sign(path, Path(os.devnull), None, claim, parent, files, key)
     sidecar = sidecar_path(target)
     atomic_write(sidecar, manifest)
@@ -158,7 +160,7 @@ def _sign(
     files: Sequence[FootageFile],
     key: WorkspaceKey,
 ) -> bytes:
-    """Let the library sign `source` into `target`; without a media type nothing is embedded."""
+    """Sign `source` into `target`; without a media type nothing is embedded."""
     import c2pa
 
     settings = {"builder": {"thumbnail": {"enabled": False}}}
@@ -178,7 +180,7 @@ def _sign(
 
 
 def _add_parent(builder: Any, parent: Footage, files: Sequence[FootageFile]) -> None:
-    """Add the dst footage as `parentOf`, with the credentials it carries itself, if any."""
+    """Add the dst footage as `parentOf`, with its own credentials, if it has any."""
     import c2pa
 
     single = parent if isinstance(parent, Path) and parent.is_file() else None
@@ -193,7 +195,7 @@ def _add_parent(builder: Any, parent: Footage, files: Sequence[FootageFile]) -> 
                 builder.add_ingredient(ingredient, media_type, stream)
             return
         except c2pa.C2paError:
-            # Damaged footage that we decoded all the same: named and hashed, without its claims.
+            # Damaged footage that could still be decoded: named and hashed, without its claims.
             pass
     listing = "".join(f"{file.sha256}  {file.name}\n" for file in files).encode()
     builder.add_ingredient(ingredient, "application/octet-stream", io.BytesIO(listing))

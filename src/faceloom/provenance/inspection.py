@@ -1,24 +1,25 @@
-"""Reading content credentials back: what a file says about itself, and whether it still holds."""
+"""Read content credentials: what a file states about itself, and whether it is still valid."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, cast
 
 from faceloom.core.errors import InputError
+from faceloom.core.result import Result
 from faceloom.provenance.credentials import ASSERTION, EMBEDDABLE, sidecar_path
 from faceloom.provenance.keys import read_workspace_key
 
 State = Literal["unsigned", "valid", "altered", "invalid", "damaged"]
 STATES: dict[State, str] = {
-    "unsigned": "carries no content credentials",
-    "valid": "signed, and unchanged since",
-    "altered": "was altered after it was signed",
-    "invalid": "signed with a certificate or claim that does not hold",
-    "damaged": "carries credentials that cannot be read; it was cut or altered after signing",
+    "unsigned": "none",
+    "valid": "valid: signed, and unchanged since",
+    "altered": "altered after signing",
+    "invalid": "invalid certificate or claim",
+    "damaged": "unreadable: the file was truncated or altered after signing",
 }
 """What a file's state means."""
 
@@ -27,7 +28,7 @@ _EDGE_BYTES = 4 << 20
 
 @dataclass(frozen=True)
 class ClaimedAction:
-    """One step that the signer states."""
+    """One step claimed by the signer."""
 
     action: str
     """`c2pa.opened`, `c2pa.edited`, …"""
@@ -40,25 +41,25 @@ class ClaimedAction:
 
 @dataclass(frozen=True)
 class Ingredient:
-    """What went into the file."""
+    """A file that this file was made from."""
 
     title: str
     relationship: str
     """`parentOf`, `componentOf` or `inputTo`."""
     signed: bool
-    """Whether it carried credentials of its own."""
+    """Whether it had credentials of its own."""
 
 
 @dataclass(frozen=True)
-class InspectReport:
-    """What a file's credentials say; everything but `path` and `state` is empty without any."""
+class InspectReport(Result):
+    """The credentials of a file; without any, all but `path` and `state` are empty."""
 
     path: Path
     state: State
     sidecar: Path | None = None
-    """The manifest's file, when it lies beside."""
+    """The sidecar file with the manifest, if there is one."""
     known_key: bool = False
-    """The signer is the key of the workspace that was named or found."""
+    """Signed with the key of the given or containing workspace."""
     signer: str | None = None
     generator: str | None = None
     """The program that made the claim."""
@@ -66,56 +67,53 @@ class InspectReport:
     actions: tuple[ClaimedAction, ...] = ()
     ingredients: tuple[Ingredient, ...] = ()
     rights_digest: str | None = None
-    """SHA-256 of the rights record, as `rights.json` has it."""
+    """SHA-256 of the rights record, as in `rights.json`."""
     grounds: dict[str, str] = field(default_factory=dict[str, str])
     footage: tuple[dict[str, Any], ...] = ()
     """Name, size and SHA-256 of the dst footage."""
     failures: tuple[str, ...] = ()
-    """What did not hold."""
+    """Checks that failed."""
 
     @property
     def signed(self) -> bool:
-        """Whether there are credentials, good or bad."""
+        """Whether there are credentials, valid or not."""
         return self.state != "unsigned"
 
     @property
     def trusted(self) -> bool:
-        """Whether everything holds, and the workspace's own key vouches for it."""
+        """Whether all checks pass and the signer is the workspace's own key."""
         return self.known_key and self.state == "valid"
 
     @property
     def made_by_ai(self) -> bool:
-        """Whether a step states that a trained algorithm made the picture or part of it."""
+        """Whether a step names a trained algorithm as a source of the picture or a part of it."""
         kinds = (action.source_type or "" for action in self.actions)
         return any("trainedAlgorithmicMedia" in kind or "WithTrained" in kind for kind in kinds)
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain data; paths as text."""
-        values = asdict(self)
-        values["path"] = str(self.path)
-        values["sidecar"] = str(self.sidecar) if self.sidecar else None
-        judged = {"signed": self.signed, "trusted": self.trusted, "made_by_ai": self.made_by_ai}
-        return {**values, **judged}
+        """Plain data, with the verdicts."""
+        verdicts = {"signed": self.signed, "trusted": self.trusted, "made_by_ai": self.made_by_ai}
+        return {**super().as_dict(), **verdicts}
 
     def lines(self) -> list[str]:
         """The report for people."""
         lines = [f"credentials: {STATES[self.state]}"]
         if not self.signed:
             return lines
-        lines += [f"does not hold: {failure}" for failure in self.failures]
+        lines += [f"check failed: {failure}" for failure in self.failures]
         if self.sidecar:
             lines.append(f"manifest: {self.sidecar}")
         if self.signer:
-            known = "this workspace's key" if self.known_key else "a key not known here"
+            known = "the key of this workspace" if self.known_key else "an unknown key"
             lines.append(f"signed by: {self.signer} ({known})")
         if self.generator:
-            lines.append(f"claim by: {self.generator}, about {self.title!r}")
+            lines.append(f"claim by: {self.generator}, title {self.title!r}")
         lines += [_action_line(action) for action in self.actions]
         for item in self.ingredients:
             own = ", with credentials of its own" if item.signed else ""
             lines.append(f"ingredient: {item.title} ({item.relationship}{own})")
         if self.rights_digest:
-            # The manifest keeps a table's keys in alphabetical order; src comes first with us.
+            # Manifests sort keys alphabetically; show src first.
             sides = sorted(self.grounds.items(), reverse=True)
             grounds = ", ".join(f"{side}: {ground}" for side, ground in sides)
             lines.append(f"rights record: {self.rights_digest[:16]}… ({grounds})")
@@ -123,10 +121,10 @@ class InspectReport:
 
 
 def inspect_file(path: Path, *, workspace_dir: Path | None = None) -> InspectReport:
-    """Read and check a file's credentials, embedded or in the sidecar `NAME.c2pa`.
+    """Read and check the credentials of a file, embedded or in the sidecar `NAME.c2pa`.
 
-    `workspace_dir` names the workspace whose key is to be recognised. Nothing is fetched.
-    Raises `InputError` when the file is missing or cannot be read.
+    `workspace_dir`: the workspace whose key is recognised. Nothing is downloaded.
+    Raises `InputError` if the file is missing or unreadable.
     """
     import c2pa
 
@@ -156,7 +154,7 @@ def inspect_file(path: Path, *, workspace_dir: Path | None = None) -> InspectRep
 
 
 def find_workspace(path: Path) -> Path | None:
-    """The nearest folder above `path` that holds a workspace's key or rights record."""
+    """The nearest folder above `path` with a workspace key or rights record."""
     for folder in path.resolve().parents:
         if (folder / ".faceloom" / "signing.pem").is_file() or (folder / "rights.json").is_file():
             return folder
@@ -173,7 +171,7 @@ def _reader_settings(root_pem: bytes | None) -> dict[str, Any]:
 
 
 def _mentions_manifest(path: Path) -> bool:
-    """Whether the file's beginning or end holds a JUMBF box of C2PA, readable or not."""
+    """Whether the first or last part of the file contains a C2PA box, readable or not."""
     with path.open("rb") as stream:
         head = stream.read(_EDGE_BYTES)
         stream.seek(max(len(head), path.stat().st_size - _EDGE_BYTES))
@@ -186,7 +184,7 @@ def _report(path: Path, sidecar: Path | None, content: dict[str, Any]) -> Inspec
     results = content.get("validation_results", {}).get("activeManifest", {})
     failures: list[dict[str, Any]] = results.get("failure", [])
     known = any(one["code"] == "signingCredential.trusted" for one in results.get("success", []))
-    # An unknown signer is no fault of the file; whether to trust it is said apart.
+    # An unknown signer is not a fault of the file; trust is reported separately.
     faults = [one for one in failures if one["code"] != "signingCredential.untrusted"]
     own = _assertion(manifest, ASSERTION)
     generators = manifest.get("claim_generator_info") or [{}]
@@ -223,7 +221,7 @@ def _assertion(manifest: dict[str, Any], label: str) -> dict[str, Any]:
 
 
 def _table(value: Any) -> dict[str, Any]:
-    """A foreign value as a table; anyone may write an assertion with our label."""
+    """A value as a table, or an empty one: anyone can write an assertion with our label."""
     return cast("dict[str, Any]", value) if isinstance(value, dict) else {}
 
 

@@ -1,7 +1,7 @@
-"""The key that signs a workspace's results: made on first use, never leaves the workspace.
+"""The signing key of a workspace: created on first use, never leaves the workspace.
 
-C2PA wants a chain, not a bare key: a root made for the workspace, and under it the certificate that
-signs. The root's private key is thrown away once it has signed that one certificate.
+C2PA requires a certificate chain: a root made for the workspace, and the signing certificate under
+it. The private key of the root is discarded after it has signed that one certificate.
 """
 
 from __future__ import annotations
@@ -37,16 +37,16 @@ class WorkspaceKey:
     chain_pem: bytes
     """The signing certificate, then the root."""
     root_pem: bytes
-    """The root alone: the trust anchor when a result is inspected."""
+    """The root alone: the trust anchor for inspecting results."""
     name: str
-    """The signing certificate's common name."""
+    """Common name of the signing certificate."""
 
 
 def workspace_key(workspace_dir: Path) -> WorkspaceKey:
-    """The workspace's key, made when there is none or its certificate has run out.
+    """The workspace key, created if there is none or its certificate has expired.
 
-    Stored in `.faceloom/signing.pem`, readable by the user alone (mode 0600).
-    Raises `FormatError` when the file there is not one of ours.
+    Stored in `.faceloom/signing.pem`, readable only by the user (mode 0600).
+    Raises `FormatError` if the file is not one of ours.
     """
     with locked(workspace_dir, "key"):
         found = read_workspace_key(workspace_dir)
@@ -61,7 +61,7 @@ def workspace_key(workspace_dir: Path) -> WorkspaceKey:
 
 
 def read_workspace_key(workspace_dir: Path) -> WorkspaceKey | None:
-    """The key as it is stored, or None. Raises `FormatError` when the file is not one of ours."""
+    """The stored key, or None. Raises `FormatError` if the file is not one of ours."""
     file = workspace_dir / STATE_DIR / FILE_NAME
     try:
         return _parse(file.read_bytes(), file)
@@ -79,13 +79,13 @@ def _parse(content: bytes, file: Path) -> WorkspaceKey:
         name = names.get_attributes_for_oid(NameOID.COMMON_NAME)[0].value
     except (ValueError, IndexError):
         raise FormatError(
-            f"{file}: not a Faceloom signing key; move it away and a new one is made"
+            f"{file}: not a Faceloom signing key; move it away to create a new one"
         ) from None
     return WorkspaceKey(private_pem=key, chain_pem=leaf + root, root_pem=root, name=str(name))
 
 
 def _write_private(file: Path, content: bytes) -> None:
-    """Write atomically with mode 0600 from the first byte on."""
+    """Write atomically, with mode 0600 from the first byte."""
     with atomic_path(file) as temporary:
         handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(handle, "wb") as stream:
@@ -93,10 +93,10 @@ def _write_private(file: Path, content: bytes) -> None:
 
 
 def _make_chain() -> tuple[bytes, Sequence[bytes]]:
-    """A fresh signing key (PEM) and its certificates (PEM): signer, root.
+    """A new signing key (PEM) and its certificates (PEM): signer, root.
 
-    By the C2PA certificate profile: v3, ES256, digitalSignature as the only (critical) key usage,
-    emailProtection as extended key usage, and not a CA.
+    They follow the C2PA certificate profile: v3, ES256, digitalSignature as the only (critical) key
+    usage, emailProtection as extended key usage, and not a CA.
     """
     root_key = ec.generate_private_key(ec.SECP256R1())
     leaf_key = ec.generate_private_key(ec.SECP256R1())
@@ -141,7 +141,7 @@ def _certificate(
         .issuer_name(issuer)
         .public_key(key)
         .serial_number(serial)
-        # A clock that runs a little ahead must not make a fresh file invalid elsewhere.
+        # A clock that is slightly fast must not make a new file invalid elsewhere.
         .not_valid_before(now - timedelta(days=1))
         .not_valid_after(now + _VALID_FOR)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key), critical=False)
@@ -158,7 +158,7 @@ def _name(common_name: str) -> x509.Name:
 
 
 def _usage(*, certificates: bool) -> x509.KeyUsage:
-    """Sign certificates (a root) or content (everyone else), nothing besides."""
+    """Permission to sign certificates (a root) or content (others), nothing else."""
     return x509.KeyUsage(
         digital_signature=not certificates,
         content_commitment=False,

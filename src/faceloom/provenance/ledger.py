@@ -1,7 +1,7 @@
-"""The ledger: a line for each result a workspace made, each line sealed by the one before.
+"""The ledger: a line per result of a workspace, chained by digests.
 
-`ledger.jsonl` holds one JSON object a line: number, UTC time, event, data, the digest of the line
-before, and its own digest. Changing or removing a line breaks the chain after it.
+`ledger.jsonl` has one JSON object per line: number, UTC time, event, data, the digest of the
+previous line, and its own digest. Changing or removing a line breaks the chain after it.
 """
 
 from __future__ import annotations
@@ -35,9 +35,9 @@ class LedgerEntry:
 
 
 def append_ledger(workspace_dir: Path, event: str, data: Mapping[str, Any]) -> str:
-    """Add a line; return its digest (SHA-256, hex). Safe against a kill and a second process.
+    """Add a line; return its digest (SHA-256, hex). Safe with kills and concurrent processes.
 
-    `data` must be plain JSON data. Raises `FormatError` when the ledger there does not verify.
+    `data` must be plain JSON data. Raises `FormatError` if the existing ledger is not intact.
     """
     file = workspace_dir / FILE_NAME
     with locked(workspace_dir, "ledger"):
@@ -52,20 +52,20 @@ def append_ledger(workspace_dir: Path, event: str, data: Mapping[str, Any]) -> s
         }
         entry = LedgerEntry(**fields, digest=_digest(fields))
         lines = [*(asdict(old) for old in entries), asdict(entry)]
-        # Written whole, not appended: a kill half-way would leave a torn line.
+        # Rewritten, not appended to: a kill could leave a torn line.
         atomic_write(file, "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines))
     return entry.digest
 
 
 def read_ledger(workspace_dir: Path) -> list[LedgerEntry]:
-    """All lines, verified. Raises `FormatError` naming the first line that breaks the chain."""
+    """All lines, verified. Raises `FormatError` with the first line that breaks the chain."""
     file = workspace_dir / FILE_NAME
     try:
         text = file.read_text("utf-8")
     except FileNotFoundError:
         return []
     except UnicodeDecodeError:
-        raise FormatError(f"{file}: not UTF-8 text; move it away to begin a new ledger") from None
+        raise FormatError(f"{file}: not UTF-8 text; move it away to start a new ledger") from None
     entries: list[LedgerEntry] = []
     for number, line in enumerate(text.splitlines(), start=1):
         previous = entries[-1].digest if entries else _FIRST
@@ -79,8 +79,8 @@ def read_ledger(workspace_dir: Path) -> list[LedgerEntry]:
             intact, entry = False, None
         if not intact or entry is None:
             raise FormatError(
-                f"{file}: line {number} was altered or is missing; move the file away to begin "
-                "a new ledger"
+                f"{file}: line {number} was altered or is missing; move the file away to "
+                "start a new ledger"
             )
         entries.append(entry)
     return entries

@@ -1,7 +1,7 @@
-"""The rights record: whose face is used, on whose footage, and on what ground.
+"""The rights record: whose face is used on whose footage, and on what ground.
 
-It lies in the workspace as `rights.json`. Its digest (SHA-256 of its canonical JSON) goes into the
-ledger and into every result's credentials, so that a result can be traced to the statement.
+It is stored as `rights.json` in the workspace. Its digest (SHA-256 of its canonical JSON) goes into
+the ledger and into the credentials of every result, which links a result to the statement.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal, cast, get_args
+from typing import Any, Literal, cast
 
 from pydantic import ValidationError
 
@@ -19,9 +19,9 @@ from faceloom.core.config import Settings
 from faceloom.core.errors import InputError, RightsError
 from faceloom.core.events import Cancel, NullProgress, Progress
 from faceloom.core.paths import IMAGE_SUFFIXES, atomic_write
-from faceloom.provenance.hashes import HashCache
+from faceloom.core.vocabulary import Ground
+from faceloom.provenance.state import HashCache
 
-Ground = Literal["own", "consent", "licence", "public-domain", "synthetic"]
 GROUNDS: dict[Ground, str] = {
     "own": "it is your own likeness",
     "consent": "the person shown has consented in writing",
@@ -29,52 +29,52 @@ GROUNDS: dict[Ground, str] = {
     "public-domain": "the picture is in the public domain and the use harms nobody's rights",
     "synthetic": "the person does not exist: generated or drawn",
 }
-"""Each ground and what stating it means."""
+"""Each ground and its meaning."""
 
 FILE_NAME = "rights.json"
 VERSION = 1
-_MISSING_HINT = "state it with `faceloom new DIR --src-rights GROUND --dst-rights GROUND`"
+_MISSING_HINT = "create one with `faceloom new DIR --src-rights GROUND --dst-rights GROUND`"
 
 Footage = Path | Sequence[Path]
 
 
 class FootageFile(Settings):
-    """One file of the footage, or a folder of pictures taken as one."""
+    """One file of the footage, or a folder of pictures."""
 
     name: str
-    """File or folder name, without its place."""
+    """File or folder name, without its path."""
     count: int = 1
-    """Number of files: 1, or the pictures of the folder."""
+    """Number of files: 1, or the pictures in the folder."""
     size_bytes: int
-    """Size of all of them."""
+    """Total size."""
     sha256: str
-    """Of the file; of a folder, over its sorted `sha256  name` lines."""
+    """Of the file; for a folder, of its sorted `sha256  name` lines."""
 
 
 class Statement(Settings):
-    """Whose likeness one side shows, and why it may be used."""
+    """Whose likeness a side shows, and why it may be used."""
 
     ground: Ground
     """One of own, consent, licence, public-domain, synthetic."""
     subject: str = ""
-    """The person's name, when one wants to record it."""
+    """Name of the person, if it should be recorded."""
     note: str = ""
-    """Where the consent or licence lies, or anything else worth keeping."""
+    """Where the consent or licence is kept, or any other remark."""
     files: tuple[FootageFile, ...]
-    """The footage that the statement is about."""
+    """The footage that the statement covers."""
 
 
 class RightsRecord(Settings):
-    """Both sides' statements, who made them and when."""
+    """The statements about both sides, who made them and when."""
 
     version: Literal[1] = VERSION
-    """Of this format."""
+    """Version of the format."""
     src: Statement
-    """The person whose face is taken."""
+    """The person whose face is used."""
     dst: Statement
-    """The person on whose footage it is put."""
+    """The person in the footage that gets the face."""
     stated_by: str = ""
-    """Who answers for this record."""
+    """Who is responsible for this record."""
     stated_at: str
     """UTC, ISO 8601."""
 
@@ -82,7 +82,7 @@ class RightsRecord(Settings):
 def make_record(
     src: Statement, dst: Statement, *, stated_by: str = "", now: datetime | None = None
 ) -> RightsRecord:
-    """A record of both statements, stamped with the time."""
+    """A record of both statements with the current time."""
     moment = (now or datetime.now(UTC)).astimezone(UTC)
     stamp = moment.replace(microsecond=0).isoformat().replace("+00:00", "Z")
     return RightsRecord(src=src, dst=dst, stated_by=stated_by, stated_at=stamp)
@@ -105,9 +105,9 @@ def write_rights(workspace_dir: Path, record: RightsRecord) -> str:
 
 
 def read_rights(workspace_dir: Path) -> tuple[RightsRecord, str] | None:
-    """The record and its digest, or None when none was made.
+    """The record and its digest, or None if there is none.
 
-    Raises `RightsError` when the file is broken, incomplete, or was altered after it was written.
+    Raises `RightsError` if the file is broken, incomplete, or was altered after it was written.
     """
     file = workspace_dir / FILE_NAME
     try:
@@ -139,11 +139,11 @@ def require_rights(
     progress: Progress | None = None,
     cancel: Cancel | None = None,
 ) -> str:
-    """The digest of the workspace's rights record; stages call this before they make anything.
+    """The digest of the rights record; stages call this before they write anything.
 
-    With `footage` ("src" and/or "dst" → what `Workspace.footage` returns), the files must be those
-    that the record was made about. Raises `RightsError` in one line when the record is missing,
-    incomplete, altered, or about other footage.
+    With `footage` ("src" and/or "dst" → what `Workspace.footage` returns), the record must cover
+    these files. Raises `RightsError` if the record is missing, incomplete, altered, or about other
+    footage.
     """
     found = read_rights(workspace_dir)
     if found is None:
@@ -156,7 +156,7 @@ def require_rights(
         for file in files:
             if (file.count, file.size_bytes, file.sha256) not in known:
                 raise RightsError(
-                    f"{workspace_dir}: the rights record is not about the {side} footage "
+                    f"{workspace_dir}: the rights record does not cover the {side} footage "
                     f"{file.name!r}, or the file has changed; {_MISSING_HINT}"
                 )
     return digest
@@ -171,8 +171,8 @@ def describe_footage(
 ) -> tuple[FootageFile, ...]:
     """Names, sizes and hashes of footage: a file, a folder of pictures, or a list of files.
 
-    Hashes are kept in the workspace by path, size and time, so a second look costs nothing.
-    Raises `InputError` when something is missing or cannot be read.
+    Hashes are cached in the workspace by path, size and modification time. Raises `InputError` if a
+    file is missing or unreadable.
     """
     progress, cancel = progress or NullProgress(), cancel or Cancel()
     paths = [footage] if isinstance(footage, Path) else list(footage)
@@ -193,7 +193,7 @@ def describe_footage(
 
 
 def _members(path: Path) -> list[Path]:
-    """The files that a path stands for: itself, or the pictures directly in a folder."""
+    """The files of a path: itself, or the pictures directly in a folder."""
     if path.is_dir():
         files = sorted(
             entry
@@ -201,7 +201,7 @@ def _members(path: Path) -> list[Path]:
             if entry.suffix.lower() in IMAGE_SUFFIXES and not entry.name.startswith(".")
         )
         if not files:
-            raise InputError(f"{path}: holds no pictures")
+            raise InputError(f"{path}: no pictures in this folder")
         return files
     if not path.is_file():
         raise InputError(f"{path}: no such file or folder")
@@ -223,13 +223,5 @@ def _describe(path: Path, files: Iterable[Path], cache: HashCache) -> FootageFil
 
 
 def _name(path: Path) -> str:
-    """The file's name; bytes that are not Unicode shown as escapes, since JSON cannot hold them."""
+    """The name of the file; bytes that are not Unicode as escapes, since JSON cannot store them."""
     return path.resolve().name.encode("utf-8", "backslashreplace").decode()
-
-
-def parse_ground(text: str, *, where: str) -> Ground:
-    """A ground by its word; `InputError` that lists them when there is no such one."""
-    word = text.strip().lower()
-    if word not in get_args(Ground):
-        raise InputError(f"{where}: unknown ground {text!r}; known: {', '.join(GROUNDS)}")
-    return cast("Ground", word)

@@ -6,13 +6,16 @@ this list, so a new stage appears everywhere by being declared here. Importing i
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import import_module
-from typing import Any, Final, Protocol, cast
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Final, Protocol, cast, get_args, get_type_hints
 
-from faceloom.core.config import Settings
-from faceloom.core.events import Cancel, Progress
-from faceloom.core.result import Result
+if TYPE_CHECKING:
+    from faceloom.core.config import Settings
+    from faceloom.core.events import Cancel, Progress
+    from faceloom.core.result import Result
 
 _ROOT: Final = "faceloom.stages."
 
@@ -46,6 +49,27 @@ class Stage:
         """The stage's `run`; loads all that the stage needs."""
         return cast("Run", _load(self.run))
 
+    def results(self) -> tuple[type[Result], ...]:
+        """The classes of what `run` may return; loads all that the stage needs."""
+        result = get_type_hints(self.function())["return"]
+        return get_args(result) or (result,)
+
+    @property
+    def python_name(self) -> str:
+        """Its function in the Python API: `faceset pack` is `faceset_pack`."""
+        # `faceloom.settings` is a package.
+        return "list_settings" if self.name == "settings" else self.name.replace(" ", "_")
+
+
+@dataclass(frozen=True)
+class Group:
+    """A group of stages whose commands share their first words."""
+
+    summary: str
+    """One line for the list of commands."""
+    help: str
+    """What `faceloom GROUP --help` says, in Markdown."""
+
 
 def _load(place: str) -> Any:
     module, _, name = place.partition(":")
@@ -53,7 +77,27 @@ def _load(place: str) -> Any:
 
 
 _START: Final = (
-    # new, run, demo, frames
+    Stage(
+        "demo",
+        "demo.config:DemoConfig",
+        "demo.run:run",
+        "Run the whole pipeline on two public-domain portraits.",
+    ),
+    Stage("new", "config:NewConfig", "new:run", "Create a workspace and its rights record."),
+    Stage(
+        "run",
+        "config:RunConfig",
+        "run:run",
+        "Run every stage that is not done yet, in order.",
+        table="run",
+    ),
+    Stage(
+        "frames",
+        "config:FramesConfig",
+        "frames:run",
+        "Write a video out as pictures.",
+        table="frames",
+    ),
 )
 
 _EXTRACT: Final = (
@@ -67,11 +111,142 @@ _EXTRACT: Final = (
 )
 
 _FACESET: Final = (
-    # faceset list, rename, undo, masks, debug, pack …
+    Stage(
+        "faceset list",
+        "faceset.config:ListConfig",
+        "faceset.list:run",
+        "Show what is in a faceset.",
+    ),
+    Stage(
+        "faceset rename",
+        "faceset.config:RenameConfig",
+        "faceset.rename:run",
+        "Name faces after their source files again.",
+    ),
+    Stage(
+        "faceset undo",
+        "faceset.config:UndoConfig",
+        "faceset.undo:run",
+        "Undo the last operation that moved or renamed faces.",
+    ),
+    Stage(
+        "faceset masks",
+        "faceset.config:MasksConfig",
+        "faceset.masks:run",
+        "Write the mask of every face as a picture.",
+    ),
+    Stage(
+        "faceset debug",
+        "faceset.config:DebugConfig",
+        "faceset.debug:run",
+        "Draw landmarks and hull on a copy of every face.",
+    ),
+    Stage(
+        "faceset pack",
+        "faceset.config:PackConfig",
+        "faceset.pack:run_pack",
+        "Put a faceset into one file.",
+    ),
+    Stage(
+        "faceset unpack",
+        "faceset.config:UnpackConfig",
+        "faceset.pack:run_unpack",
+        "Turn a packed faceset into files again.",
+    ),
+    Stage(
+        "faceset metadata save",
+        "faceset.config:SaveMetadataConfig",
+        "faceset.metadata:run_save",
+        "Save the metadata of every face.",
+    ),
+    Stage(
+        "faceset metadata restore",
+        "faceset.config:RestoreMetadataConfig",
+        "faceset.metadata:run_restore",
+        "Put saved metadata back into edited pictures.",
+    ),
+    Stage(
+        "faceset import",
+        "faceset.config:ImportFacesConfig",
+        "faceset.transfer:run_import",
+        "Copy the faces of another faceset.",
+    ),
+    Stage(
+        "faceset export",
+        "faceset.config:ExportFacesConfig",
+        "faceset.transfer:run_export",
+        "Write a faceset for DeepFaceLab and others.",
+    ),
+    Stage(
+        "faceset resize",
+        "faceset.config:ResizeConfig",
+        "faceset.resize:run",
+        "Change the size or face type of a faceset.",
+        table="resize",
+    ),
+    Stage(
+        "faceset tracks",
+        "faceset.config:TracksConfig",
+        "faceset.tracks:run",
+        "List, keep or drop the tracks of a faceset.",
+        table="tracks",
+    ),
+    Stage(
+        "faceset enhance",
+        "faceset.config:EnhanceConfig",
+        "faceset.enhance:run",
+        "Sharpen blurred or small faces.",
+        table="enhance",
+    ),
+    Stage(
+        "faceset people list",
+        "faceset.config:ListPeopleConfig",
+        "faceset.people:run_list",
+        "List the people a workspace knows.",
+    ),
+    Stage(
+        "faceset people add",
+        "faceset.config:AddPersonConfig",
+        "faceset.people:run_add",
+        "Learn a person from pictures.",
+    ),
+    Stage(
+        "faceset people forget",
+        "faceset.config:ForgetPersonConfig",
+        "faceset.people:run_forget",
+        "Delete what is known about a person.",
+    ),
 )
 
 _CURATE: Final = (
-    # sort, dedupe, cluster, coverage
+    Stage(
+        "sort",
+        "curate.config:SortConfig",
+        "curate.sort:run",
+        "Sort a faceset by pose, sharpness, identity …; keep the best faces.",
+        table="sort",
+    ),
+    Stage(
+        "dedupe",
+        "curate.config:DedupeConfig",
+        "curate.dedupe:run",
+        "Move near-duplicates out of a faceset.",
+        table="dedupe",
+    ),
+    Stage(
+        "cluster",
+        "curate.config:ClusterConfig",
+        "curate.cluster:run",
+        "Group faces by person; name, keep or move the groups.",
+        table="cluster",
+    ),
+    Stage(
+        "coverage",
+        "curate.config:CoverageConfig",
+        "curate.coverage:run",
+        "Find what dst shows that src lacks, and what to film.",
+        table="coverage",
+    ),
 )
 
 _TRAIN: Final = (
@@ -92,15 +267,164 @@ _TRAIN: Final = (
 )
 
 _MERGE: Final = (
-    # merge, encode
+    Stage(
+        "merge",
+        "merge.config:MergeConfig",
+        "merge.run:run",
+        "Put the trained face on the footage of dst.",
+        table="merge",
+    ),
+    Stage(
+        "encode",
+        "config:EncodeConfig",
+        "encode:run",
+        "Encode the merged frames as a signed video with audio.",
+        table="encode",
+    ),
 )
 
 _MODEL: Final = (
-    # model list, summary, rename …, export dfm, export xseg
+    Stage(
+        "model list",
+        "model.config:ModelListConfig",
+        "model.manage:list_all",
+        "List the models of a workspace.",
+    ),
+    Stage(
+        "model summary",
+        "model.config:SummaryConfig",
+        "model.summary:summary",
+        "Show everything about a model.",
+    ),
+    Stage(
+        "model rename",
+        "model.config:RenameConfig",
+        "model.manage:rename",
+        "Give a model another name.",
+    ),
+    Stage(
+        "model copy",
+        "model.config:CopyConfig",
+        "model.manage:copy",
+        "Copy a model's saved state to a new model.",
+    ),
+    Stage(
+        "model delete",
+        "model.config:DeleteConfig",
+        "model.manage:delete",
+        "Delete a model with its backups and snapshots.",
+    ),
+    Stage(
+        "model snapshot",
+        "model.config:SnapshotConfig",
+        "model.states:snapshot",
+        "Keep a model's state under a label.",
+    ),
+    Stage(
+        "model snapshots",
+        "model.config:SnapshotsConfig",
+        "model.states:snapshots",
+        "List a model's snapshots.",
+    ),
+    Stage(
+        "model backup",
+        "model.config:BackupConfig",
+        "model.states:backup",
+        "Add a model's state to its backups.",
+    ),
+    Stage(
+        "model backups",
+        "model.config:BackupsConfig",
+        "model.states:backups",
+        "List a model's backups.",
+    ),
+    Stage(
+        "model restore",
+        "model.config:RestoreConfig",
+        "model.states:restore",
+        "Go back to a snapshot or backup.",
+    ),
+    Stage(
+        "model forget",
+        "model.config:ForgetConfig",
+        "model.states:forget",
+        "Delete a snapshot or backup.",
+    ),
+    Stage(
+        "model reset",
+        "model.config:ResetConfig",
+        "model.states:reset",
+        "Reinitialise networks of a model.",
+    ),
+    Stage(
+        "model timelapse",
+        "model.config:TimelapseConfig",
+        "model.timelapse:timelapse",
+        "Make a video of a model's previews.",
+    ),
+    Stage(
+        "model import",
+        "model.config:ImportConfig",
+        "model.dfl:import_model",
+        "Import a DeepFaceLab model.",
+    ),
+    Stage(
+        "model export",
+        "model.config:ExportConfig",
+        "model.dfl:export_model",
+        "Export a model to DeepFaceLab.",
+    ),
+    Stage(
+        "export dfm",
+        "model.config:ExportDfmConfig",
+        "model.export:export_dfm",
+        "Write a model as a DFM file for DeepFaceLive.",
+    ),
+    Stage(
+        "export xseg",
+        "model.config:ExportXsegConfig",
+        "model.export:export_xseg",
+        "Write an XSeg mask model as ONNX.",
+    ),
 )
 
 _OTHER: Final = (
-    # inspect, doctor, weights list …
+    Stage(
+        "inspect",
+        "config:InspectConfig",
+        "inspect:run",
+        "Show what a file says about itself.",
+    ),
+    Stage(
+        "doctor",
+        "config:DoctorConfig",
+        "doctor:run",
+        "Check that this machine has what the stages need.",
+    ),
+    Stage(
+        "weights list",
+        "config:WeightsListConfig",
+        "weights:run_list",
+        "List the network files.",
+    ),
+    Stage(
+        "weights fetch",
+        "config:WeightsFetchConfig",
+        "weights:run_fetch",
+        "Download network files into the cache.",
+    ),
+    Stage(
+        "weights add",
+        "config:WeightsAddConfig",
+        "weights:run_add",
+        "Add a network file to the cache.",
+    ),
+    Stage(
+        "settings",
+        "settings:SettingsConfig",
+        "settings:run",
+        "List the settings of stages and models.",
+    ),
 )
 
 STAGES: Final[tuple[Stage, ...]] = (
@@ -115,6 +439,86 @@ STAGES: Final[tuple[Stage, ...]] = (
 )
 
 
+# Groups of commands by their words.
+GROUPS: Final[Mapping[str, Group]] = MappingProxyType(
+    {
+        "faceset": Group(
+            "List, pack, unpack, rename, resize, enhance, import and export facesets.",
+            """Show what is in a faceset, and work on its files.
+
+A faceset is `src`, `dst`, or the path of any folder of faces.
+
+**Example**
+
+    faceloom faceset list src
+
+    faceloom faceset undo src
+""",
+        ),
+        "faceset metadata": Group(
+            "Save the faces' metadata before you edit the pictures, and restore it.",
+            """Save the metadata of faces before you edit the pictures elsewhere, and restore it.
+
+Most image editors drop metadata they do not know, and a face without it is only a picture.
+
+**Example**
+
+    faceloom faceset metadata save src
+""",
+        ),
+        "faceset people": Group(
+            "List, add and forget the people that a workspace knows by name.",
+            """List, add and forget the people that a workspace knows by name.
+
+`faceloom cluster --name` learns them from a faceset, `add` from pictures.
+
+**Example**
+
+    faceloom faceset people list
+""",
+        ),
+        "model": Group(
+            "List, copy, reset, import and export models; snapshots and backups.",
+            """List, describe, rename, copy, delete, restore, reset, import and export models.
+
+A model is given by its name, or by name and class as its folder is called (`main_SAEHD`). No name
+is needed when the workspace has one model.
+
+**Example**
+
+    faceloom model list
+
+    faceloom model summary main
+""",
+        ),
+        "export": Group(
+            "Write trained models as files: DFM for DeepFaceLive, XSeg as ONNX.",
+            """Write trained models as files for other programs.
+
+A model contains a face, so the workspace needs its rights record; the record's digest goes into
+the file and the ledger. For DeepFaceLab itself use `faceloom model export`.
+
+**Example**
+
+    faceloom export dfm --name main --output DeepFaceLive/dfm_models/
+""",
+        ),
+        "weights": Group(
+            "List, download or add the face networks.",
+            """List, download or add the pretrained face networks.
+
+Stages download them when they first need them. `fetch` downloads them in advance, and `add` takes
+a file on a machine without network access. A file is identified by its hash.
+
+**Example**
+
+    faceloom weights fetch
+""",
+        ),
+    }
+)
+
+
 def find_stage(name: str) -> Stage | None:
     """The stage whose command is `name`, such as `extract` or `faceset pack`."""
     return next((one for one in STAGES if one.name == name), None)
@@ -123,3 +527,20 @@ def find_stage(name: str) -> Stage | None:
 def stages_of(group: str) -> tuple[Stage, ...]:
     """The stages of a group of commands, such as `faceset`."""
     return tuple(one for one in STAGES if one.name.startswith(f"{group} "))
+
+
+def commands_of(group: str = "") -> dict[str, str]:
+    """The commands and groups directly in a group, in order, with their summaries.
+
+    With an empty name those of the whole program: `extract`, `faceset`; of `faceset` then `pack`,
+    `metadata`.
+    """
+    found: dict[str, str] = {}
+    for stage in STAGES:
+        if group and not stage.name.startswith(f"{group} "):
+            continue
+        rest = stage.name.removeprefix(group).strip()
+        word, deeper, _ = rest.partition(" ")
+        summary = GROUPS[f"{group} {word}".strip()].summary if deeper else stage.summary
+        found.setdefault(word, summary)
+    return found

@@ -1,4 +1,4 @@
-"""Check that this machine has what every stage needs, by trying it."""
+"""Check that this machine has what every stage needs, by using it."""
 
 from __future__ import annotations
 
@@ -8,15 +8,16 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from importlib import import_module, metadata
 from pathlib import Path
 from typing import Any, Literal
 
-from faceloom.core.config import Settings
 from faceloom.core.errors import InputError
 from faceloom.core.events import Cancel, Progress
 from faceloom.core.paths import cache_dir
+from faceloom.core.result import Result
+from faceloom.stages.config import DoctorConfig
 
 Verdict = Literal["ok", "warning", "failed"]
 ENCODERS = {
@@ -26,21 +27,14 @@ ENCODERS = {
     "prores_ks": "prores",
     "ffv1": "ffv1",
 }
-"""FFmpeg's encoder → the codec of `faceloom encode` that needs it."""
+"""FFmpeg encoders, and the codec of `faceloom encode` that uses each."""
 _LOW_DISK_BYTES = 5 << 30
 _LOW_MEMORY_BYTES = 4 << 30
 
 
-class DoctorConfig(Settings):
-    """What to check besides this machine."""
-
-    workspace: Path = Path()
-    """The folder whose disk is looked at."""
-
-
 @dataclass(frozen=True)
 class Check:
-    """One thing that was tried."""
+    """One check and its outcome."""
 
     name: str
     verdict: Verdict
@@ -48,29 +42,33 @@ class Check:
 
 
 @dataclass(frozen=True)
-class DoctorResult:
+class DoctorResult(Result):
     """All checks, in order."""
 
     checks: tuple[Check, ...]
 
     @property
     def failed(self) -> list[str]:
-        """Names of what does not work."""
+        """Names of the failed checks."""
         return [check.name for check in self.checks if check.verdict == "failed"]
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain data."""
-        return {"ok": not self.failed, "checks": [asdict(check) for check in self.checks]}
+        """The checks, and whether all succeeded."""
+        return {"ok": not self.failed, **super().as_dict()}
 
     def lines(self) -> list[str]:
-        """One line a check."""
+        """One line per check."""
         return [f"{check.verdict:8}{check.name}: {check.detail}" for check in self.checks]
+
+    def failure(self) -> str | None:
+        """The failed checks."""
+        return f"checks failed: {', '.join(self.failed)}" if self.failed else None
 
 
 def run(config: DoctorConfig, *, progress: Progress, cancel: Cancel) -> DoctorResult:
-    """Try everything; a failed check is part of the result, not an error.
+    """Run all checks; a failed check is part of the result, not an error.
 
-    Raises `InputError` when the workspace is no folder.
+    Raises `InputError` if the workspace does not exist.
     """
     del progress
     if not config.workspace.expanduser().is_dir():
@@ -96,7 +94,7 @@ def run(config: DoctorConfig, *, progress: Progress, cancel: Cancel) -> DoctorRe
 
 
 def _try(part: Callable[[], Check]) -> Check:
-    """A check that breaks has failed, whatever it raised: that is what is being asked."""
+    """The check's outcome; a check that raises has failed."""
     try:
         return part()
     except Exception as error:
@@ -118,7 +116,7 @@ def _memory() -> Check:
     try:
         total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     except (AttributeError, ValueError, OSError):
-        return Check("memory", "ok", "size not known on this system")
+        return Check("memory", "ok", "size unknown on this system")
     verdict: Verdict = "ok" if total >= _LOW_MEMORY_BYTES else "warning"
     return Check("memory", verdict, f"{total / 2**30:.1f} GiB")
 
@@ -142,7 +140,7 @@ def _devices() -> Check:
             names.append(f"cuda:{index} {torch.cuda.get_device_name(index)} {memory:.0f} GiB")
     if torch.backends.mps.is_available():
         names.append("mps")
-    hint = "" if len(names) > 1 else "; no GPU: training takes hours, small models are advised"
+    hint = "" if len(names) > 1 else "; no GPU: training takes hours, use small models"
     return Check("devices", "ok", ", ".join(names) + hint)
 
 
@@ -151,7 +149,9 @@ def _video() -> Check:
 
     missing = [codec for encoder, codec in ENCODERS.items() if encoder not in av.codecs_available]
     if missing:
-        return Check("video", "warning", f"PyAV {av.__version__}, cannot encode {missing}")
+        return Check(
+            "video", "warning", f"PyAV {av.__version__}, cannot encode {', '.join(missing)}"
+        )
     return Check("video", "ok", f"PyAV {av.__version__}, encodes {', '.join(ENCODERS.values())}")
 
 
@@ -162,7 +162,7 @@ def _pictures() -> Check:
 
 
 def _networks() -> Check:
-    """The runtimes of the face networks. LiteRT has no wheel for every system; ONNX Runtime has."""
+    """The runtimes of the face networks. LiteRT has wheels for some systems only."""
     found: list[str] = []
     for module, package in (("ai_edge_litert", "ai-edge-litert"), ("onnxruntime", "onnxruntime")):
         try:
@@ -182,16 +182,16 @@ def _weights() -> Check:
     altered = [one.weight.name for one in states if one.state == "altered"]
     missing = [one.weight.name for one in states if one.state == "missing"]
     if altered:
-        detail = f"altered: {', '.join(altered)}; delete and `faceloom weights fetch`"
+        detail = f"altered files: {', '.join(altered)}; run `faceloom weights fetch`"
         return Check("weights", "failed", detail)
     if missing:
-        detail = f"not fetched yet: {', '.join(missing)}; `faceloom weights fetch`"
+        detail = f"not downloaded yet: {', '.join(missing)}; run `faceloom weights fetch`"
         return Check("weights", "warning", detail)
     return Check("weights", "ok", f"{len(states)} present")
 
 
 def _credentials() -> Check:
-    """Sign a picture with a throw-away key and read it back."""
+    """Sign a picture with a temporary key and read it back."""
     import c2pa
     import cv2
     import numpy as np

@@ -1,26 +1,22 @@
-"""The encode stage: merged frames and dst's sound, times and colours to a labelled video."""
+"""The encode stage: merged frames to a signed video with the audio, timing and colours of dst."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path, PurePath
-from typing import Any, Self
 
-from pydantic import Field, model_validator
-
-from faceloom.core import Cancel, InputError, MediaError, Progress, Settings, list_images
-from faceloom.core.vocabulary import SIDES
+from faceloom.core import Cancel, InputError, MediaError, Progress, list_images
+from faceloom.core.result import Result
+from faceloom.core.vocabulary import SIDES, VideoCodec
+from faceloom.core.words import counted
 from faceloom.media import (
-    AudioInfo,
     ColorTags,
     Footage,
     FootageInfo,
     Image,
-    Preset,
-    VideoCodec,
     VideoWriter,
     default_codec,
     default_suffix,
@@ -28,11 +24,11 @@ from faceloom.media import (
     read_image,
 )
 from faceloom.provenance import append_ledger, require_rights, sign_file
+from faceloom.stages.config import EncodeConfig
 from faceloom.workspace.footage import open_side
 from faceloom.workspace.layout import Workspace
 from faceloom.workspace.result_video import (
     mask_like,
-    refuse_misfits,
     refuse_sources,
     sound_of,
     unsigned_path,
@@ -41,32 +37,8 @@ from faceloom.workspace.result_video import (
 Timed = tuple[Path, Fraction]
 
 
-class EncodeConfig(Settings):
-    """How the merged frames become a video."""
-
-    workspace: Path = Path()
-    """The workspace, whose merged frames and dst footage are used."""
-    output: Path | None = None
-    """The video; unset: `result.mp4` (or `.mkv`, `.mov`) in the workspace."""
-    codec: VideoCodec | None = None
-    """The codec; unset: h264, or h265 for footage of more than 8 bits."""
-    crf: float | None = Field(default=None, ge=0, le=51)
-    """Constant quality for h264 and h265, lower is better; unset: 16 and 18."""
-    bitrate: int | None = Field(default=None, ge=1000)
-    """Bits a second for h264 and h265, instead of `crf`."""
-    preset: Preset = "medium"
-    """The encoder's preset for h264 and h265: slower makes smaller files."""
-    masks: bool = True
-    """Make a (lossless) video of the masks, too."""
-
-    @model_validator(mode="after")
-    def _check(self) -> Self:
-        refuse_misfits(self.codec, self.output, self.crf, self.bitrate)
-        return self
-
-
 @dataclass(frozen=True)
-class EncodeResult:
+class EncodeResult(Result):
     """What was encoded."""
 
     output: Path
@@ -77,24 +49,24 @@ class EncodeResult:
     seconds: float
     notes: list[str] = field(default_factory=list[str])
 
-    def as_dict(self) -> dict[str, Any]:
-        """Plain data for `--json`."""
-        mask = str(self.mask_output) if self.mask_output else None
-        return {**asdict(self), "output": str(self.output), "mask_output": mask}
-
     def lines(self) -> list[str]:
         """For people."""
         masks = [f"masks: {self.mask_output}"] if self.mask_output else []
-        frames = f"{self.frames} frame{'s' if self.frames != 1 else ''}"
-        what = f"{frames}, {self.duration_s:.2f} s, {self.codec}, signed"
-        return [f"{self.output}: {what}", *masks, *self.notes]
+        what = f"{counted(self.frames, 'frame')}, {self.duration_s:.2f} s, {self.codec}, signed"
+        rate = f"; encoded in {self.seconds:.0f} s"
+        return [
+            f"{self.output}: {what}{rate}",
+            *masks,
+            *self.notes,
+            f"next: faceloom inspect {self.output}",
+        ]
 
 
 def run(config: EncodeConfig, *, progress: Progress, cancel: Cancel) -> EncodeResult:
-    """Encode the merged frames with dst's time stamps, colour tags and audio, and sign the result.
+    """Encode the merged frames with the timing, colour tags and audio of dst, and sign the result.
 
-    Raises `RightsError` when the workspace's rights record does not cover its footage,
-    `InputError` when nothing is merged, `CancelledError` when asked to stop (nothing is left then).
+    Raises `RightsError` if the rights record does not cover the footage, `InputError` if there
+    are no merged frames, `CancelledError` when asked to stop (nothing is left behind then).
     """
     began = time.monotonic()
     workspace = Workspace.open(config.workspace)
@@ -106,10 +78,17 @@ def run(config: EncodeConfig, *, progress: Progress, cancel: Cancel) -> EncodeRe
     like = _like_pictures(footage.info, frames[0][0], progress)
     audio_from, audio = sound_of(workspace, footage.info)
     codec = config.codec or default_codec(like)
-    target = config.output or workspace.result(_suffix(codec, like, audio))
+    suffix = default_suffix(codec, like, [track.codec for track in audio])
+    target = config.output or workspace.result(suffix)
     mask_target = target.with_name(f"{target.stem}_mask.mp4") if masks else None
     for path in filter(None, (target, mask_target)):
         refuse_sources(path, footage.info)
+    length = frames[-1][1] - frames[0][1] + (footage.info.last_frame_s or 1 / footage.info.fps)
+    height, width = like.size
+    progress.note(
+        f"encoding {counted(len(frames), 'frame')} ({float(length):.2f} s) of {width}x{height} "
+        f"as {codec} to {target}" + (f", and the masks to {mask_target}" if mask_target else "")
+    )
     progress.start("encode", len(frames) + len(masks), "frames")
     with unsigned_path(target) as unsigned:
         notes = encode_frames(
@@ -125,16 +104,16 @@ def run(config: EncodeConfig, *, progress: Progress, cancel: Cancel) -> EncodeRe
             destination=target,
         )
     progress.finish()
-    _record(workspace, digest, target, codec, len(frames))
-    length = frames[-1][1] - frames[0][1] + (footage.info.last_frame_s or 1 / footage.info.fps)
+    data = {"rights_sha256": digest, "output": target.name, "codec": codec, "frames": len(frames)}
+    append_ledger(workspace.folder, "encode", data)
     seconds = time.monotonic() - began
     return EncodeResult(target, mask_target, len(frames), codec, float(length), seconds, notes)
 
 
 def merged_frames(folder: Path, footage: Footage, progress: Progress) -> list[Timed]:
-    """The pictures in `folder` in the footage's order, each with its frame's time.
+    """The pictures in `folder` in the order of the footage, each with the time of its frame.
 
-    Raises `InputError` when there are none, or none is named after a frame of the footage.
+    Raises `InputError` if there are none, or if none has the name of a frame of the footage.
     """
     pictures = {path.stem: path for path in list_images(folder)} if folder.is_dir() else {}
     if not pictures:
@@ -146,24 +125,26 @@ def merged_frames(folder: Path, footage: Footage, progress: Progress) -> list[Ti
             found.append((path, footage.time_of(index)))
     if not found:
         raise InputError(
-            f"{folder}: its pictures are not named after the footage's frames "
+            f"{folder}: no picture has the name of a frame of the footage "
             f"({footage.name_of(0)} …); merge again"
         )
     if len(found) < len(footage):
         progress.note(
-            f"{len(footage) - len(found)} of {len(footage)} frames are not in {folder.name}: the "
-            "frame before each stands longer (finish `faceloom merge` first if it was stopped)"
+            f"{len(footage) - len(found)} of {len(footage)} frames are missing from {folder.name}: "
+            "the frame before each is shown longer (finish `faceloom merge` if it was stopped)"
         )
     if pictures:
-        progress.note(f"{len(pictures)} pictures in {folder.name} are no frames of the footage")
+        progress.note(
+            f"ignoring {counted(len(pictures), 'picture')} in {folder.name} with other names"
+        )
     return found
 
 
 def _like_pictures(info: FootageInfo, first: Path, progress: Progress) -> FootageInfo:
-    """The footage as the merged pictures are: 8-bit pictures of HDR footage can only be SDR."""
+    """The description of the merged pictures: with 8 bits they are SDR, whatever the footage is."""
     if not info.hdr or read_image(first, native=True)[0].dtype.itemsize > 1:
         return info
-    progress.note("the merged pictures have 8 bits: the result is SDR, though the footage is HDR")
+    progress.note("the merged pictures have 8 bits: the result is SDR although the footage is HDR")
     tags = ColorTags("bt709", "limited", "bt709", "bt709")
     return replace(info, hdr=False, hdr_metadata=None, bit_depth=8, color=tags)
 
@@ -171,10 +152,6 @@ def _like_pictures(info: FootageInfo, first: Path, progress: Progress) -> Footag
 def _masks_of(frames: Sequence[Timed], folder: Path) -> list[Timed]:
     masks = {path.stem: path for path in list_images(folder)} if folder.is_dir() else {}
     return [(masks[path.stem], at) for path, at in frames if path.stem in masks]
-
-
-def _suffix(codec: VideoCodec, info: FootageInfo, audio: list[AudioInfo]) -> str:
-    return default_suffix(codec, info, [track.codec for track in audio])
 
 
 def encode_frames(
@@ -188,10 +165,10 @@ def encode_frames(
     *,
     audio_from: Path | None = None,
 ) -> list[str]:
-    """Encode pictures at their times into `target`; return what the user should know.
+    """Encode pictures at their times into `target`; return notes for the user.
 
-    The video has the size of the first picture; all must have it. It appears when it is whole.
-    Raises `MediaError` for a picture that cannot be read or differs in size.
+    The size of the video is that of the first picture. The file appears when it is complete.
+    Raises `MediaError` for a picture that cannot be read or has another size.
     """
     first, _ = read_image(frames[0][0])
     options = config or EncodeConfig()
@@ -212,8 +189,8 @@ def encode_frames(
                 if image.shape[:2] != writer.size:
                     height, width = writer.size
                     raise MediaError(
-                        f"{path}: {image.shape[1]}x{image.shape[0]} pixels, where the frames "
-                        f"before have {width}x{height}; a video needs one size"
+                        f"{path}: {image.shape[1]}x{image.shape[0]} pixels, but the first "
+                        f"frame has {width}x{height}; all must have the same size"
                     )
                 writer.write(image, at)
                 progress.advance()
@@ -225,8 +202,3 @@ def encode_frames(
 def _read(frames: Sequence[Timed]) -> Iterator[tuple[Path, Image, Fraction]]:
     for path, at in frames:
         yield path, read_image(path, native=True)[0], at
-
-
-def _record(workspace: Workspace, digest: str, target: Path, codec: str, frames: int) -> None:
-    data = {"rights_sha256": digest, "output": target.name, "codec": codec, "frames": frames}
-    append_ledger(workspace.folder, "encode", data)

@@ -1,20 +1,20 @@
-"""The frames stage: a video written out as pictures, for those who want to see or touch them."""
+"""The frames stage: write a video out as pictures."""
 
 from __future__ import annotations
 
-import os
+import contextlib
 import time
 from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor, wait
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path, PurePath
-from typing import Any, Literal
+from typing import Any
 
-from pydantic import Field
-
-from faceloom.core import Cancel, InputError, Progress, Settings
+from faceloom.core import Cancel, InputError, Progress
 from faceloom.core.paths import IMAGE_SUFFIXES, sweep_temporary
+from faceloom.core.pool import ordered_map, worker_count
+from faceloom.core.result import Result
+from faceloom.core.words import counted
 from faceloom.media import (
     TIMELINE_NAME,
     Footage,
@@ -25,61 +25,37 @@ from faceloom.media import (
     write_image,
     write_timeline,
 )
+from faceloom.stages.config import FramesConfig
 from faceloom.workspace.footage import timeline_like
 from faceloom.workspace.layout import Workspace, footage_in
 
 
-class FramesConfig(Settings):
-    """Which side's video is written out, and how."""
-
-    workspace: Path = Path()
-    """The workspace."""
-    side: Literal["src", "dst"]
-    """Whose video."""
-    format: Literal["png", "jpg"] = "png"
-    """png (lossless) or jpg (small)."""
-    jpeg_quality: int = Field(default=95, ge=1, le=100)
-    """JPEG quality."""
-    fps: float = Field(default=0, ge=0)
-    """Pictures a second; 0 takes every frame."""
-    deep: bool = False
-    """Keep more than 8 bits, in 16-bit PNG, where the video has them."""
-    output: Path | None = None
-    """The folder; unset: data_src or data_dst in the workspace."""
-    redo: bool = False
-    """Delete the pictures of another dump in that folder and begin anew."""
-
-
 @dataclass(frozen=True)
-class FramesResult:
-    """What a dump left."""
+class FramesResult(Result):
+    """Pictures that were written."""
 
     output: Path
     frames: int
-    """Pictures that are there now."""
+    """All pictures of the video in the folder."""
     written: int
-    """Pictures that were made now."""
+    """Pictures written by this run."""
     seconds: float
     losses: list[str] = field(default_factory=list[str])
-    """What of the video could not be decoded."""
-
-    def as_dict(self) -> dict[str, Any]:
-        """Plain data for `--json`."""
-        return {**asdict(self), "output": str(self.output)}
+    """What could not be decoded."""
 
     def lines(self) -> list[str]:
         """For people."""
-        there = self.frames - self.written
-        before = f" ({there} were there before)" if there else ""
-        rate = f", {self.written / self.seconds:.0f} a second" if self.written else ""
-        return [f"{self.output}: {self.frames} pictures{before}{rate}", *self.losses]
+        existing = self.frames - self.written
+        before = f" ({existing} existed already)" if existing else ""
+        rate = f", {self.written / self.seconds:.0f} per second" if self.written else ""
+        return [f"{self.output}: {counted(self.frames, 'picture')}{before}{rate}", *self.losses]
 
 
 def run(config: FramesConfig, *, progress: Progress, cancel: Cancel) -> FramesResult:
     """Write the chosen frames as `00001.png` … and their times as `frames.json`.
 
-    Pictures that are there already are kept. Raises `InputError` when the side has no video, or
-    the folder holds pictures that are not of this dump; `CancelledError` when asked to stop.
+    Existing pictures are kept. Raises `InputError` if the side has no video, or if the folder
+    contains pictures of another export; `CancelledError` when asked to stop.
     """
     began = time.monotonic()
     workspace = Workspace.open(config.workspace)
@@ -94,7 +70,10 @@ def run(config: FramesConfig, *, progress: Progress, cancel: Cancel) -> FramesRe
         for index, path in _targets(folder, footage, config, wanted)
         if not path.is_file()
     }
-    _tell(footage, config, progress)
+    progress.note(
+        f"writing {counted(len(missing), f'{config.format.upper()} picture')} to {folder}"
+    )
+    _note_losses_of_depth(footage, config, progress)
     progress.start("frames", len(wanted), "frames", done=len(wanted) - len(missing))
     written = _write(footage, missing, config, progress, cancel)
     progress.finish()
@@ -111,25 +90,25 @@ def _open_video(workspace: Workspace, config: FramesConfig) -> Footage:
         found = footage_in(referenced)
         source = found if isinstance(found, list) else None
     if source is None:
-        raise InputError(f"{workspace.folder}: the {side} footage is pictures already")
+        raise InputError(f"{workspace.folder}: the {side} footage consists of pictures already")
     footage = open_footage(source)
     if footage.info.kind != "video":
-        raise InputError(f"{footage.info.path}: the {side} footage is a picture already")
+        raise InputError(f"{footage.info.path}: the {side} footage is a picture, not a video")
     if config.deep and footage.info.hdr:
         raise InputError(
-            f"{footage.info.path}: HDR pictures would lose their meaning in PNG; merge from the "
-            "video itself, or leave deep out for tone-mapped ones"
+            f"{footage.info.path}: PNG cannot mark pictures as HDR; merge from the video itself, "
+            "or leave out --deep to get tone-mapped pictures"
         )
     if config.deep and config.format == "jpg":
-        raise InputError("JPEG holds 8 bits only: deep needs --format png")
+        raise InputError("JPEG stores 8 bits only: --deep needs --format png")
     return footage
 
 
 def choose_frames(footage: Footage, fps: Fraction) -> list[int]:
     """The numbers of the frames to take for `fps` pictures a second (0: all).
 
-    Time is cut into slots of 1/fps; the first frame of each slot is taken. Frames count as in a
-    slot from a quarter of a frame before it, since stamps may be rounded to milliseconds.
+    Time is divided into slots of 1/fps, and the first frame of each slot is taken. A slot begins a
+    quarter of a frame early, since time stamps may be rounded to milliseconds.
     """
     if fps <= 0:
         return list(range(len(footage)))
@@ -147,14 +126,14 @@ def choose_frames(footage: Footage, fps: Fraction) -> list[int]:
 def _targets(
     folder: Path, footage: Footage, config: FramesConfig, wanted: list[int]
 ) -> Iterator[tuple[int, Path]]:
-    """Frame numbers and their files. A thinned dump is numbered on its own, as DFL does."""
+    """Frame numbers and their files; with `fps`, files are numbered consecutively, as in DFL."""
     for position, index in enumerate(wanted):
         stem = f"{position + 1:05d}" if config.fps else PurePath(footage.name_of(index)).stem
         yield index, folder / f"{stem}.{config.format}"
 
 
 def _claim_folder(folder: Path, footage: Footage, config: FramesConfig, wanted: list[int]) -> None:
-    """Make sure that the folder's pictures are of this very dump, and write its timeline."""
+    """Check that the pictures in the folder belong to this export, and write its timeline."""
     made_from = _identity(footage, config)
     known = read_timeline(folder)
     pictures = [
@@ -166,8 +145,8 @@ def _claim_folder(folder: Path, footage: Footage, config: FramesConfig, wanted: 
         return
     if pictures and not config.redo:
         raise InputError(
-            f"{folder}: holds pictures of another dump or other footage; choose another --output, "
-            "or --redo deletes them"
+            f"{folder}: contains pictures of other footage or settings; choose another --output, "
+            "or delete them with --redo"
         )
     for picture in pictures:
         picture.unlink()
@@ -194,13 +173,13 @@ def _identity(footage: Footage, config: FramesConfig) -> dict[str, Any]:
     return {"files": files, **chosen}
 
 
-def _tell(footage: Footage, config: FramesConfig, progress: Progress) -> None:
+def _note_losses_of_depth(footage: Footage, config: FramesConfig, progress: Progress) -> None:
     if footage.info.hdr:
-        progress.note("HDR: the pictures are tone-mapped to SDR")
+        progress.note("HDR footage: the pictures are tone-mapped to SDR")
     elif footage.info.bit_depth > 8 and not config.deep:
-        progress.note(f"{footage.info.bit_depth} bits are reduced to 8; --deep keeps them")
+        progress.note(f"reducing {footage.info.bit_depth} bits to 8; --deep keeps them")
     if config.fps > footage.info.fps:
-        progress.note(f"the video has {float(footage.info.fps):.6g} frames a second: all are taken")
+        progress.note(f"the video has {float(footage.info.fps):.6g} frames per second: taking all")
 
 
 def _write(
@@ -213,36 +192,13 @@ def _write(
     """Decode from the first missing frame on, encode and write in threads; return the count."""
     if not missing:
         return 0
-    workers = os.cpu_count() or 1
-    written = 0
+    workers = worker_count(config.threads)
     frames = footage.frames(min(missing), max(missing) + 1, native=config.deep)
-    with ThreadPoolExecutor(workers) as pool:
-        pending: set[Future[None]] = set()
-        ahead = prefetch(frames, depth=workers)
-        try:
-            for frame in ahead:
-                if cancel.is_set:
-                    break
-                if frame.index not in missing:
-                    continue
-                pending.add(pool.submit(_store, frame, missing[frame.index], config, progress))
-                written += 1
-                if len(pending) >= 2 * workers:
-                    pending = _settle(pending, all_of_them=False)
-            _settle(pending, all_of_them=True)
-        finally:
-            ahead.close()
-    return written
 
+    def store(frame: Frame) -> None:
+        write_image(missing[frame.index], frame.image, jpeg_quality=config.jpeg_quality)
+        progress.advance()
 
-def _store(frame: Frame, path: Path, config: FramesConfig, progress: Progress) -> None:
-    write_image(path, frame.image, jpeg_quality=config.jpeg_quality)
-    progress.advance()
-
-
-def _settle(pending: set[Future[None]], *, all_of_them: bool) -> set[Future[None]]:
-    """Wait for one or all; raise what went wrong in them."""
-    done, rest = wait(pending, return_when="ALL_COMPLETED" if all_of_them else "FIRST_COMPLETED")
-    for future in done:
-        future.result()
-    return rest
+    with contextlib.closing(prefetch(frames, depth=workers)) as decoded:
+        wanted = (frame for frame in decoded if frame.index in missing)
+        return sum(1 for _ in ordered_map(store, wanted, workers=workers, cancel=cancel))

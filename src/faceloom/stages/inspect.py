@@ -1,4 +1,4 @@
-"""Tell what a file is and what it says about itself: media, face metadata, credentials, ledger."""
+"""Show what a file is and what it says: media, face metadata, credentials, ledger."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from faceloom.core.config import Settings
 from faceloom.core.errors import FaceloomError, InputError
 from faceloom.core.events import Cancel, Progress
 from faceloom.core.paths import IMAGE_SUFFIXES
+from faceloom.core.result import Result
 from faceloom.faces import FaceRecord, read_record
 from faceloom.media import FootageInfo, open_footage
 from faceloom.provenance import (
@@ -20,45 +20,28 @@ from faceloom.provenance import (
     inspect_file,
     read_ledger,
 )
-
-
-class InspectConfig(Settings):
-    """Which file to look at, and whose key to recognise."""
-
-    path: Path
-    """Any file: a video, a picture, a face, or something else."""
-    workspace: Path | None = None
-    """The workspace whose key and ledger count; found above the file when not given."""
+from faceloom.stages.config import InspectConfig
 
 
 @dataclass(frozen=True)
-class InspectResult:
+class InspectResult(Result):
     """What a file is and says."""
 
     path: Path
     size_bytes: int
     sha256: str
     media: dict[str, Any]
-    """Kind, size, rate, codec, colours, sound; empty for what is neither video nor picture."""
+    """Kind, size, rate, codec, colours, audio; empty for files that are no video or picture."""
     face: dict[str, Any]
-    """A face's metadata; empty for what is no face."""
+    """Face metadata; empty for files without."""
     credentials: InspectReport
     ledger: dict[str, Any] = field(default_factory=dict[str, Any])
-    """The workspace's ledger line about this file, when there is one."""
+    """The entry about this file in the workspace's ledger, if there is one."""
     notes: tuple[str, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain data."""
-        return {
-            "path": self.path,
-            "size_bytes": self.size_bytes,
-            "sha256": self.sha256,
-            "media": self.media,
-            "face": self.face,
-            "credentials": self.credentials.as_dict(),
-            "ledger": self.ledger,
-            "notes": list(self.notes),
-        }
+        """Plain data; the credentials with their verdicts."""
+        return {**super().as_dict(), "credentials": self.credentials.as_dict()}
 
     def lines(self) -> list[str]:
         """The result for people."""
@@ -74,12 +57,12 @@ class InspectResult:
 
 
 def run(config: InspectConfig, *, progress: Progress, cancel: Cancel) -> InspectResult:
-    """Look at one file. Raises `InputError` when it is missing, a folder or cannot be read, or the
-    workspace is no folder."""
+    """Look at one file. Raises `InputError` if it is missing, a folder or unreadable, or if the
+    workspace does not exist."""
     del progress, cancel
-    path = config.path.expanduser()
+    path = config.file.expanduser()
     if path.is_dir():
-        raise InputError(f"{path}: is a folder; inspect takes one file")
+        raise InputError(f"{path}: this is a folder; inspect takes one file")
     if not path.is_file():
         raise InputError(f"{path}: no such file")
     workspace = find_workspace(path) if config.workspace is None else config.workspace.expanduser()
@@ -142,8 +125,8 @@ def _media_line(media: dict[str, Any]) -> str:
         parts.insert(2, f"{media['frames']} frames, {media['duration_s']:g} s")
         color = media["color"]
         parts.append(f"{color.matrix} {color.range}" + (" (guessed)" if color.guessed else ""))
-        sound = [f"{one.codec} {one.layout} {one.sample_rate_hz} Hz" for one in media["audio"]]
-        parts.append("sound " + " + ".join(sound) if sound else "no sound")
+        audio = [f"{one.codec} {one.layout} {one.sample_rate_hz} Hz" for one in media["audio"]]
+        parts.append("audio " + " + ".join(audio) if audio else "no audio")
     if media["sample_aspect"] != 1:
         parts.append(f"pixel aspect {media['sample_aspect']}")
     parts += [word for word in ("hdr", "vfr", "interlaced") if media.get(word)]
@@ -151,7 +134,7 @@ def _media_line(media: dict[str, Any]) -> str:
 
 
 def _face(path: Path) -> dict[str, Any]:
-    """The face metadata of a picture; empty when it has none."""
+    """The face metadata of a picture; empty if it has none."""
     try:
         record = read_record(path)
     except FaceloomError:
@@ -195,19 +178,21 @@ def _face_line(face: dict[str, Any]) -> str:
 
 
 def _ledger(workspace: Path, path: Path, digest: str) -> dict[str, Any]:
-    """What the workspace's ledger says of a file: made here, altered since, or nothing."""
+    """What the ledger says about a file: made here, altered since, or nothing."""
     try:
         entries = read_ledger(workspace)
     except FaceloomError as error:
         return {"known": False, "says": str(error)}
     for entry in reversed(entries):
         if entry.data.get("sha256") == digest:
-            return _entry(entry, known=True, says="made here, unchanged since")
+            return _entry(entry, known=True, says="made in this workspace, unchanged since")
     for entry in reversed(entries):
-        # A name alone proves nothing, but a result that was changed in place keeps it.
+        # A name proves nothing, but a result that was edited in place keeps its name.
         if entry.data.get("file") == path.name and path.resolve().parent == workspace.resolve():
             return _entry(
-                entry, known=False, says="a file of this name was made here, but with other content"
+                entry,
+                known=False,
+                says="a file with this name was made here, but its content was different",
             )
     return {}
 

@@ -44,20 +44,6 @@ class OwnedStatus:
     sha256: str = ""
     size_bytes: int = 0
 
-    def as_dict(self) -> dict[str, str | int | bool]:
-        """Plain values for `--json`, with the keys of `WeightStatus`."""
-        return {
-            "name": self.weight.name,
-            "file": self.file_name or self.weight.files[0],
-            "what": self.weight.what,
-            "size_bytes": self.size_bytes,
-            "licence": self.weight.licence,
-            "sha256": self.sha256,
-            "needed": False,
-            "state": self.state,
-            "path": str(self.path),
-        }
-
 
 def owned_status() -> list[OwnedStatus]:
     """Every network of this kind with its state in the cache."""

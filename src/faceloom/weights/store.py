@@ -27,20 +27,6 @@ class WeightStatus:
     path: Path
     state: State
 
-    def as_dict(self) -> dict[str, str | int | bool]:
-        """Plain values for `--json`."""
-        return {
-            "name": self.weight.name,
-            "file": self.weight.file_name,
-            "what": self.weight.what,
-            "size_bytes": self.weight.size_bytes,
-            "licence": self.weight.licence,
-            "sha256": self.weight.sha256,
-            "needed": self.weight.needed,
-            "state": self.state,
-            "path": str(self.path),
-        }
-
 
 def weight_path(weight: Weight) -> Path:
     """Where the cache keeps `weight`, whether it is there or not."""

@@ -1,4 +1,4 @@
-"""Which faceset a tool works on: a side of the workspace, or any folder of faces."""
+"""The faceset a tool works on: a side of the workspace, or any folder of faces."""
 
 from __future__ import annotations
 
@@ -16,24 +16,24 @@ from faceloom.workspace.layout import Workspace
 
 
 def faceset_folder(workspace: Path, faceset: str) -> Path:
-    """The folder of `src` or `dst` in `workspace`, or the folder that `faceset` names.
+    """The faceset of `src` or `dst` in `workspace`, or the folder that `faceset` names.
 
-    Raises `InputError` when there is no such workspace or folder.
+    Raises `InputError` if there is no such workspace or folder.
     """
     folder = Path(faceset).expanduser()
     for side in SIDES:
         if faceset == side:
             folder = Workspace.open(workspace).aligned(side)
     if not folder.is_dir():
-        hint = f"; `faceloom extract {faceset}` makes it" if faceset in SIDES else ""
+        hint = f"; `faceloom extract {faceset}` creates it" if faceset in SIDES else ""
         raise InputError(f"{folder}: no faceset there{hint}")
     return folder
 
 
 def beside(folder: Path, ending: str) -> Path:
-    """The folder `<folder>_<ending>` beside a faceset, as DFL names them (`aligned_trash`).
+    """The folder `<folder>_<ending>` next to a faceset, as DFL names them (`aligned_trash`).
 
-    Named as the faceset was; beside the folder itself where that is a link or has no name (`.`).
+    The path starts as `folder` does, unless that is a link or has no name (`.`).
     """
     resolved = folder.resolve()
     as_named = folder.name != "" and folder.parent.resolve() / folder.name == resolved
@@ -41,12 +41,11 @@ def beside(folder: Path, ending: str) -> Path:
 
 
 def held_for_moves(folder: Path, *, wanted: bool = True) -> ExitStack:
-    """Hold a faceset from before a tool looks at its faces until it moves them.
+    """Lock a faceset from before a tool reads its faces until it moves them.
 
-    So no other tool gives their names to other faces meanwhile. To be closed just before
-    `move_faces`, which holds the folder itself. Without `wanted`, for a tool that only looks, it
-    holds nothing. Raises `InputError` for a packed faceset and as `hold_faces`, before any time
-    is spent.
+    Otherwise another tool could give their names to other faces in between. Close the stack just
+    before `move_faces`, which takes the lock itself. Without `wanted`, for a tool that only reads,
+    nothing is locked. Raises `InputError` for a packed faceset and as `hold_faces`.
     """
     hold = ExitStack()
     if wanted:
@@ -58,15 +57,14 @@ def held_for_moves(folder: Path, *, wanted: bool = True) -> ExitStack:
 
 
 def refuse_empty(folder: Path, faces: int, strangers: int = 0) -> None:
-    """`InputError` for a folder without faces, such as one of frames; `strangers`: its pictures."""
+    """`InputError` for a folder without faces; `strangers` counts its pictures without metadata."""
     if not faces:
-        none = "that is none" if strangers == 1 else "that are none"
-        pictures = f", only {counted(strangers, 'picture')} {none}" if strangers else ""
-        raise InputError(f"{folder}: holds no faces{pictures}")
+        pictures = f": {counted(strangers, 'picture')} without face metadata" if strangers else ""
+        raise InputError(f"no faces in {folder}{pictures}")
 
 
 def undo_command(workspace: Path, faceset: str) -> str:
-    """What to type to take an operation on `faceset` back, from the same folder, in this shell."""
+    """The command that undoes an operation on `faceset`, quoted for the shell."""
     words = ["faceloom", "faceset", "undo", faceset]
     if faceset in SIDES and workspace != Path():
         words += ["-w", str(workspace)]

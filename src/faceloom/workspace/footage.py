@@ -1,4 +1,4 @@
-"""A side's footage with true times, also where a workspace holds dumped frames instead of it."""
+"""A side's footage with true times, even if only its extracted frames are there."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from faceloom.workspace.layout import Workspace
 def open_side(workspace: Workspace, side: Side) -> Footage:
     """Open a side's footage.
 
-    Frames that were dumped without `frames.json` (by DFL, or by hand) get their times and pixel
-    shape from the video beside them (`data_dst.mp4`). Raises `InputError` when there is no
-    footage, `MediaError` when it cannot be read.
+    Frames without `frames.json` (extracted by DFL, or by hand) get their times and pixel shape
+    from the video next to them (`data_dst.mp4`). Raises `InputError` if there is no footage,
+    `MediaError` if it cannot be read.
     """
     source = workspace.footage(side)
     footage = open_footage(source)
@@ -31,10 +31,10 @@ def open_side(workspace: Workspace, side: Side) -> Footage:
 
 
 def timeline_of_dump(stems: Sequence[str], video: Footage) -> Timeline:
-    """The times of frames dumped from `video`, by their stems in order.
+    """The times of frames extracted from `video`, by their stems in order.
 
-    `00001` is the video's first frame when all numbers lie in the video and the dump is not
-    thinned; otherwise the pictures are spread evenly over the video's length.
+    `00001` is the video's first frame if all numbers are within the video and at most a tenth of
+    its frames is missing; otherwise the pictures are spread evenly over the video's length.
     """
     info = video.info
     numbers = [int(stem) if stem.isdigit() else 0 for stem in stems]
@@ -56,7 +56,7 @@ def timeline_of_dump(stems: Sequence[str], video: Footage) -> Timeline:
 
 
 def timeline_like(info: FootageInfo, stamps: dict[str, int], *, fps: Fraction) -> Timeline:
-    """A timeline of pictures taken from footage described by `info`, at `fps` a second."""
+    """A timeline of pictures taken from the footage `info`, at `fps` per second."""
     return Timeline(
         fps=fps,
         time_base=info.time_base,

@@ -1,4 +1,4 @@
-"""Frames by number for several threads that ask for them in about the right order."""
+"""Frames by number for several threads that ask for them in roughly ascending order."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from numpy.typing import NDArray
 from faceloom.core import MediaError
 from faceloom.media import Footage, Frame
 
+# Up to this many frames ahead, decoding all of them beats seeking.
 _FAR: Final = 64
-"""Frames that are rather decoded in vain than leapt over."""
 
 
 class FrameFeed:
-    """Hands out a footage's frames; each is decoded once where the numbers asked for rise.
+    """Gives access to a footage's frames; each is decoded once if the numbers ascend.
 
     Keeps the last `kept` frames for threads that lag behind. A context manager.
     """
@@ -49,13 +49,13 @@ class FrameFeed:
             self._recent.clear()
 
     def index_of(self, stem: str) -> int | None:
-        """The number of the frame that is called so, without its suffix."""
+        """The number of the frame whose name without suffix is `stem`."""
         return self._by_stem.get(stem)
 
     def picture(self, index: int) -> NDArray[np.uint8]:
-        """Frame `index`, h w 3 RGB uint8; the same array for all who ask, so not to be written to.
+        """Frame `index`, h w 3 RGB uint8. Callers share the array and must not write to it.
 
-        Raises `MediaError` when it cannot be decoded.
+        Raises `MediaError` if it cannot be decoded.
         """
         with self._lock:
             if index not in self._recent:
@@ -66,7 +66,7 @@ class FrameFeed:
             return self._recent[index]
 
     def _advance(self, index: int) -> None:
-        """Decode on to frame `index`, if it lies ahead."""
+        """Continue decoding up to frame `index`, if it is ahead."""
         if index < self._next and self._run is not None:
             return
         if self._run is None or index - self._next > _FAR:
@@ -74,14 +74,14 @@ class FrameFeed:
             self._run = iter(self._footage.frames(index))
         for frame in self._run:
             self._next = frame.index + 1
-            self._keep(frame)  # Those on the way too: a thread that lags may ask for them.
+            self._keep(frame)  # Frames on the way too: a thread that lags may ask for them.
             if frame.index >= index:
                 return
         self._stop()
 
     def _keep(self, frame: Frame) -> None:
         if frame.image.ndim != 3:
-            raise MediaError(f"frame {frame.index + 1} is no colour picture")
+            raise MediaError(f"frame {frame.index + 1} is not a colour picture")
         self._recent[frame.index] = np.asarray(frame.image, dtype=np.uint8)
         while len(self._recent) > self._kept:
             self._recent.popitem(last=False)

@@ -1,7 +1,7 @@
-"""A workspace: one folder with the footage, facesets, model and results of one pair.
+"""A workspace: one folder with the footage, facesets, models and results of one pair.
 
-The layout is DFL's (pipeline.md 1.1), so an existing one opens as it is. `faceloom.toml` adds what
-DFL kept in its user's head: where the footage lies when it was not copied in, and settings.
+The layout is DeepFaceLab's, so its workspaces open unchanged. `faceloom.toml` adds settings, and
+where the footage is if it was not copied into the workspace.
 """
 
 from __future__ import annotations
@@ -15,28 +15,29 @@ from typing import Any, TypeVar, cast
 import tomlkit
 import tomlkit.exceptions
 
-from faceloom.core.config import Settings, apply_overrides, validate
+from faceloom.core.config import Settings, Source, combine, override_source
 from faceloom.core.errors import InputError
 from faceloom.core.paths import IMAGE_SUFFIXES, VIDEO_SUFFIXES, atomic_write
 from faceloom.core.vocabulary import SIDES, Side
 
 S = TypeVar("S", bound=Settings)
 
+# Files that may share the stem of `data_src.mp4` without being footage.
 _NOT_FOOTAGE = frozenset({".c2pa", ".ini", ".json", ".log", ".md", ".srt", ".toml", ".txt"})
-"""What may lie beside `data_src.mp4` under the same stem without being footage."""
 
 FILE_NAME = "faceloom.toml"
 VERSION = 1
 _HEADER = """\
 # A Faceloom workspace. Footage paths are relative to this file, or absolute.
-# The tables [frames], [extract], [train], [merge], [encode] and [run] may hold settings for those
-# commands, and [train.settings] those of the model; options on the command line win over them.
+# Tables such as [extract], [train], [merge] and [encode] hold settings of those commands,
+# [extract.src] and [extract.dst] those of one side, [train.settings] those of the model.
+# Options on the command line override them.
 """
 
 
 @dataclass(frozen=True)
 class Workspace:
-    """The paths of one workspace. Making one of these touches no file; see `open_workspace`."""
+    """The paths of one workspace. The constructor does not touch the disk; see `open`."""
 
     folder: Path
 
@@ -44,34 +45,34 @@ class Workspace:
     def open(cls, folder: Path | str) -> Workspace:
         """The workspace in `folder`: one with a `faceloom.toml`, or a DFL workspace as it is.
 
-        Raises `InputError` when the folder is missing or holds neither, or the file is broken.
+        Raises `InputError` if the folder is missing or is neither, or the file is broken.
         """
         workspace = cls(Path(folder).expanduser())
         if not workspace.folder.is_dir():
             raise InputError(
-                f"{workspace.folder}: no such folder; `faceloom new` makes a workspace"
+                f"{workspace.folder}: no such folder; `faceloom new` creates a workspace"
             )
         if not workspace.file.is_file() and not _looks_like_dfl(workspace.folder):
             raise InputError(
                 f"{workspace.folder}: not a workspace (no {FILE_NAME}, data_src or data_dst); "
-                "`faceloom new` makes one"
+                "`faceloom new` creates one"
             )
         workspace.read()
         return workspace
 
     @property
     def file(self) -> Path:
-        """`faceloom.toml`, there or not."""
+        """`faceloom.toml`, whether it exists or not."""
         return self.folder / FILE_NAME
 
     @property
     def data_src(self) -> Path:
-        """The folder of src: extracted frames and `aligned`."""
+        """The folder of src: frames and `aligned`."""
         return self.folder / "data_src"
 
     @property
     def data_dst(self) -> Path:
-        """The folder of dst: extracted frames, `aligned`, `merged`."""
+        """The folder of dst: frames, `aligned` and `merged`."""
         return self.folder / "data_dst"
 
     @property
@@ -108,21 +109,17 @@ class Workspace:
         return self.data(side) / "aligned"
 
     def aligned_debug(self, side: Side) -> Path:
-        """The folder of frames with landmarks drawn."""
+        """The folder of frames with their landmarks."""
         return self.data(side) / "aligned_debug"
 
     def result(self, suffix: str = ".mp4") -> Path:
         """The result video."""
         return self.folder / f"result{suffix}"
 
-    def result_mask(self, suffix: str = ".mp4") -> Path:
-        """The result's mask video."""
-        return self.folder / f"result_mask{suffix}"
-
     def read(self) -> dict[str, Any]:
-        """The content of `faceloom.toml` as plain data; empty when there is none.
+        """The content of `faceloom.toml` as plain data; empty if there is none.
 
-        Raises `InputError` when it is not TOML or was written by a newer Faceloom.
+        Raises `InputError` if it is not TOML or was written by a newer Faceloom.
         """
         return _document(self.file).unwrap()
 
@@ -150,18 +147,18 @@ class Workspace:
         atomic_write(self.file, tomlkit.dumps(document))
 
     def footage(self, side: Side) -> Path | list[Path]:
-        """What `media.open_footage` takes for a side: a file, a folder of pictures, or a list.
+        """A side's footage for `media.open_footage`: a file, a folder of pictures, or a list.
 
-        The reference in `faceloom.toml` counts first; then, as in DFL, the frames lying in
-        `data_src/` (`data_dst/`); then the file `data_src.*`. Raises `InputError` when there is
-        none, or the referenced one is gone.
+        The path in `faceloom.toml` comes first; then, as in DFL, frames in `data_src/`
+        (`data_dst/`); then the file `data_src.*`. Raises `InputError` if there is none, or the
+        path in `faceloom.toml` does not exist.
         """
         referenced = self.footage_reference(side)
         if referenced is not None:
             if not referenced.exists():
                 raise InputError(
-                    f"{referenced}: the {side} footage is gone (named in {self.file}); put it "
-                    "back, or correct the path there"
+                    f"{referenced}: the {side} footage is gone; put it back, or correct the path "
+                    f"in {self.file}"
                 )
             return footage_in(referenced)
         folder = self.data(side)
@@ -176,7 +173,7 @@ class Workspace:
         return video
 
     def footage_reference(self, side: Side) -> Path | None:
-        """The path of a side's footage in `faceloom.toml`, there or not; None when none is set."""
+        """The path of a side's footage in `faceloom.toml`, even if it is gone; None if unset."""
         value = self.settings("footage").get(side)
         if value is None:
             return None
@@ -185,7 +182,7 @@ class Workspace:
         return self.folder / Path(value).expanduser()
 
     def has_footage(self, side: Side) -> bool:
-        """Whether a side's footage is set or found."""
+        """Whether `footage` finds any."""
         try:
             self.footage(side)
         except InputError:
@@ -193,9 +190,9 @@ class Workspace:
         return True
 
     def video(self, side: Side) -> Path | None:
-        """The video that gives frame rate and sound: the referenced file, or `data_src.*`.
+        """The video with a side's frame rate and sound: from `faceloom.toml`, or `data_src.*`.
 
-        None when the side is pictures only.
+        None if the side has only pictures.
         """
         referenced = self.footage_reference(side)
         if referenced is not None and referenced.is_file():
@@ -203,28 +200,49 @@ class Workspace:
         return _by_stem(self.folder, f"data_{side}")
 
 
-def read_settings(folder: Path, stage: str) -> dict[str, Any]:
-    """The table `[stage]` of the `faceloom.toml` in `folder`; empty when there is none."""
-    return Workspace(folder.expanduser()).settings(stage)
-
-
 def stage_config(
     kind: type[S], stage: str, overrides: Iterable[str] = (), *, workspace: Path, **values: Any
 ) -> S:
     """A stage's configuration from, weakest first: defaults, `faceloom.toml`, values, overrides.
 
-    Values that are None were not given. `overrides` are `key=value` texts. Raises `InputError`
-    naming the first value that does not fit.
+    For a stage that works on one side, the tables `[stage.src]` and `[stage.dst]` refine `[stage]`.
+    Values that are None are ignored. `overrides` are `key=value` texts. Raises `InputError` naming
+    the first value that does not fit, and its table.
     """
     given = {key: value for key, value in values.items() if value is not None}
-    merged = {**read_settings(workspace, stage), **given, "workspace": workspace}
-    return apply_overrides(validate(kind, merged, where=f"{stage} settings"), overrides)
+    given["workspace"] = workspace
+    tables = table_sources(kind, stage, workspace, given)
+    return combine(
+        kind, [*tables, Source(given, f"{stage} settings"), override_source(kind, overrides)]
+    )
+
+
+def table_sources(
+    kind: type[Settings], stage: str, workspace: Path, given: Mapping[str, Any]
+) -> list[Source]:
+    """The settings of `stage` in the workspace's `faceloom.toml`, the weakest first.
+
+    These are the table `[stage]` and, for a stage that works on one side, `[stage.src]` or
+    `[stage.dst]`; `given` and the defaults of `kind` decide which.
+    """
+    home = Workspace(workspace.expanduser())
+    table = home.settings(stage)
+    chosen = next((key for key in ("side", "faceset") if key in kind.model_fields), None)
+    if chosen is None:
+        return [Source(table, f"{home.file}, [{stage}]", joint=" ")]
+    parts = {side: table.pop(side, {}) for side in SIDES}
+    for side, part in parts.items():
+        if not isinstance(part, dict):
+            raise InputError(f"{home.file}: [{stage}.{side}] must be a table")
+    side = str(given.get(chosen, kind.model_fields[chosen].default)).lower()
+    tables = {stage: table, f"{stage}.{side}": parts.get(side, {})}
+    return [Source(values, f"{home.file}, [{name}]", joint=" ") for name, values in tables.items()]
 
 
 def create_workspace(folder: Path) -> Workspace:
-    """Make `folder` with the layout and an empty `faceloom.toml`; media already there stay.
+    """Create `folder` with the layout and an empty `faceloom.toml`; existing media stay.
 
-    Raises `InputError` when `folder` is a file or cannot be made.
+    Raises `InputError` if `folder` is a file or cannot be created.
     """
     workspace = Workspace(folder.expanduser())
     try:
@@ -232,7 +250,7 @@ def create_workspace(folder: Path) -> Workspace:
             workspace.data(side).mkdir(parents=True, exist_ok=True)
         workspace.model.mkdir(exist_ok=True)
     except (FileExistsError, NotADirectoryError) as error:
-        raise InputError(f"{error.filename}: is a file, where a folder is needed") from None
+        raise InputError(f"{error.filename}: is a file, but a folder is needed") from None
     except PermissionError as error:
         raise InputError(f"{error.filename}: no permission to write here") from None
     if not workspace.file.exists():
@@ -241,7 +259,7 @@ def create_workspace(folder: Path) -> Workspace:
 
 
 def set_footage(workspace: Workspace, side: Side, path: Path) -> None:
-    """Write a footage reference: relative inside the workspace, absolute elsewhere."""
+    """Write the path of a side's footage: relative inside the workspace, absolute elsewhere."""
     absolute = Path(os.path.abspath(path.expanduser()))  # noqa: PTH100 - symbolic links stay
     root = Path(os.path.abspath(workspace.folder))  # noqa: PTH100
     inside = absolute.is_relative_to(root)
@@ -256,9 +274,9 @@ def set_footage(workspace: Workspace, side: Side, path: Path) -> None:
 
 
 def footage_in(path: Path) -> Path | list[Path]:
-    """`path` itself for a file or a folder of pictures; its files when videos are among them.
+    """`path` itself for a file or a folder of pictures; its files if videos are among them.
 
-    Raises `InputError` when `path` is missing, or a folder without pictures and videos.
+    Raises `InputError` if `path` is missing, or a folder without pictures and videos.
     """
     if not path.exists():
         raise InputError(f"{path}: no such file or folder")
@@ -266,7 +284,7 @@ def footage_in(path: Path) -> Path | list[Path]:
         return path
     files = media_files(path)
     if not files:
-        raise InputError(f"{path}: holds neither videos nor pictures")
+        raise InputError(f"{path}: contains neither videos nor pictures")
     return files if any(not _is_image(file) for file in files) else path
 
 
@@ -286,7 +304,7 @@ def _is_image(path: Path) -> bool:
 
 
 def _by_stem(folder: Path, stem: str) -> Path | None:
-    """The first file with `stem`, in name order and whatever its case (pipeline.md 1.2)."""
+    """The first file with `stem`, in any case, in name order."""
     if not folder.is_dir():
         return None
     found = sorted(

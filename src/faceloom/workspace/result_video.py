@@ -1,4 +1,4 @@
-"""What every stage needs that makes a labelled video of dst's footage."""
+"""Shared by stages that write a signed video of the dst footage."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from dataclasses import replace
 from pathlib import Path
 
 from faceloom.core import InputError
-from faceloom.media import AudioInfo, ColorTags, FootageInfo, check_encoding, open_footage
+from faceloom.media import AudioInfo, ColorTags, FootageInfo, open_footage
 from faceloom.workspace.layout import Workspace
 
 
 @contextlib.contextmanager
 def unsigned_path(target: Path) -> Generator[Path]:
-    """A place beside `target` for a video that is not labelled yet, and must not outlive us."""
+    """A temporary path next to `target` for a video that is not signed yet; always deleted."""
     target.parent.mkdir(parents=True, exist_ok=True)
     for leftover in target.parent.glob(f".tmp-*-{glob.escape(target.name)}"):
         leftover.unlink(missing_ok=True)
@@ -28,35 +28,21 @@ def unsigned_path(target: Path) -> Generator[Path]:
         path.unlink(missing_ok=True)
 
 
-def refuse_misfits(
-    codec: str | None, output: Path | None, crf: float | None, bitrate: int | None
-) -> None:
-    """For a configuration's validator: `ValueError` when its choices do not go together.
-
-    An unset codec is h264 or h265, which take the same suffixes and rates.
-    """
-    suffix = None if output is None else output.suffix
-    try:
-        check_encoding(codec or "h264", suffix=suffix, crf=crf, bitrate=bitrate)
-    except InputError as error:
-        raise ValueError(str(error)) from None
-
-
 def refuse_sources(target: Path, info: FootageInfo) -> None:
-    """Raise `InputError` when a result would take the place of what it is made from."""
+    """Raise `InputError` if a result would overwrite its own footage."""
     if target.exists() and any(target.samefile(path) for path in info.paths if path.exists()):
-        raise InputError(f"{target}: is the footage itself; choose another --output")
+        raise InputError(f"{target}: this is the footage itself; choose another --output")
 
 
 def mask_like(info: FootageInfo) -> FootageInfo:
-    """The footage's time line and shape, without its colours and sound."""
+    """The timing and shape of the footage, without its colours and audio."""
     return replace(
         info, bit_depth=8, hdr=False, hdr_metadata=None, color=ColorTags(), audio=[], notes=[]
     )
 
 
 def sound_of(workspace: Workspace, info: FootageInfo) -> tuple[Path | None, list[AudioInfo]]:
-    """Where dst's sound comes from: the video itself, or the one its frames were dumped from."""
+    """The audio of dst: from the video itself, or from the one its frames were exported from."""
     video = workspace.video("dst")
     if video is None:
         return None, []

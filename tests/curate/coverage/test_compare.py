@@ -5,16 +5,17 @@ from __future__ import annotations
 import html.parser
 import math
 
+import cv2
 import numpy as np
 import pytest
 
 from faceloom.core import Cancel, CancelledError, InputError, NullProgress
-from faceloom.curate.coverage.advice import advise, pose_words
-from faceloom.curate.coverage.chart import chart, pose_maps
-from faceloom.curate.coverage.compare import Coverage, CoverageSettings, compare, grid
-from faceloom.curate.coverage.drawing import DARK, to_pixels, to_svg
-from faceloom.curate.coverage.page import page
-from faceloom.curate.measures.traits import EXPRESSIONS, Traits
+from faceloom.curate.coverage import Coverage, advise, charts_png, compare, html_report
+from faceloom.curate.coverage.advice import pose_words
+from faceloom.curate.coverage.charts import LIGHT, chart_svg, pose_maps
+from faceloom.curate.coverage.comparison import grid
+from faceloom.curate.measures import EXPRESSIONS, Traits
+from faceloom.settings.curate import CoverageSettings
 
 PARTS = [part.name for part in EXPRESSIONS]
 
@@ -125,7 +126,7 @@ def test_left_is_where_the_nose_points_for_positive_yaw():
         (faces([0] * 9, gaze_right=-25), "further to the picture's left", "picture's left"),
         (faces([0] * 9, light=(-0.4, 0, 0.3)), "more from the picture's left", "picture's left"),
         (faces([0] * 9, light=(0, -0.4, 0.3)), "more from above", "from above"),
-        (faces([0] * 9, size=600.0), "about 300 pixels for dst's 600", "600 pixels"),
+        (faces([0] * 9, size=600.0), "about 300 pixels against dst's 600", "600 pixels"),
         (faces([0] * 9, brightness=0.1), "dst is darker", "darker footage"),
     ],
 )
@@ -149,7 +150,7 @@ def test_an_expression_counts_only_at_the_pose_where_it_is():
     # And what src has only one by one is told as such.
     src = faces([0] * 20, mouth_open=0.7).joined(faces([0] * 20, smile=0.9))
     (gap,) = advise(look(src, faces([0] * 5, mouth_open=0.7, smile=0.9))).gaps
-    assert "one by one" in gap.finding
+    assert "only one at a time" in gap.finding
 
 
 def test_one_src_face_is_not_enough_but_a_src_of_one_face_is_judged():
@@ -169,8 +170,8 @@ def test_the_mirror_helps_where_it_may():
 
 def test_src_faces_that_serve_nobody_are_named():
     advice = advise(look(faces([0, 5, 50, -50, 17]), faces([0] * 10), enough=1))
-    assert advice.useless.tolist() == [2, 3, 4]
-    assert any(line.startswith("3 faces of src's 5") for line in advice.summary)
+    assert advice.unused.tolist() == [2, 3, 4]
+    assert any(line.startswith("3 of src's 5 faces") for line in advice.summary)
 
 
 def test_what_is_unknown_is_neither_asked_nor_offered():
@@ -179,15 +180,15 @@ def test_what_is_unknown_is_neither_asked_nor_offered():
     dst.light[1] = np.nan
     dst.pose[2] = np.nan
     result = look(FRONT, dst)
-    assert result.judged["pose"].tolist() == [True, True, False, True]
-    assert result.judged["expression"].tolist() == [False, True, False, True]
+    assert result.compared["pose"].tolist() == [True, True, False, True]
+    assert result.compared["expression"].tolist() == [False, True, False, True]
     assert result.score == 1 and result.score_lit == 1
     blind = faces([0] * 4)
     blind.light[:] = np.nan
     blind.expression[:] = np.nan
     unknown = look(blind, faces([0] * 4, mouth_open=0.9))
     assert math.isnan(unknown.share("light")) and not advise(unknown).gaps
-    with pytest.raises(InputError, match="no face whose pose is known"):
+    with pytest.raises(InputError, match="no face of src has a known head pose"):
         nowhere = faces([0.0])
         nowhere.pose[:] = np.nan
         look(nowhere, dst)
@@ -239,7 +240,7 @@ def test_the_page_is_whole_needs_nothing_else_and_lets_no_name_in_as_markup():
     result = look(FRONT, faces([40] * 20 + [0] * 60))
     name = '<script>alert("x")</script>.jpg'
     thumbs = [[(name, np.full((32, 32, 3), 90, np.uint8))]]
-    text = page(result, advise(result), title="a & b", thumbs=thumbs, useless=[name])
+    text = html_report(result, advise(result), title="a & b", thumbs=thumbs, unused=[name])
     reader = _Reader()
     reader.feed(text)
     assert reader.open == [] and not any(tag == "script" for tag, _ in reader.seen)
@@ -254,15 +255,18 @@ def test_the_page_is_whole_needs_nothing_else_and_lets_no_name_in_as_markup():
     assert "prefers-color-scheme:dark" in text and dict(reader.seen)["html"] == {"lang": "en"}
 
 
-def test_the_chart_has_the_need_where_the_map_says():
+def test_the_chart_has_the_uncovered_faces_where_the_map_says():
     result = look(FRONT, faces([40] * 20 + [0] * 60))
-    need = pose_maps(result)[2]
-    light, dark = to_pixels(need, scale=1), to_pixels(need, scale=1, colours=DARK)
-    red = (light[..., 0].astype(int) - light[..., 2]) > 60
+    picture = cv2.imdecode(np.frombuffer(charts_png(result, "src and dst"), np.uint8), 1)
+    assert picture.shape[1] == 2488 and picture.shape[0] > 1200
+    wanted = np.array([int(LIGHT["need"][k : k + 2], 16) for k in (5, 3, 1)])
+    # The one red cell: its colour on white, at the opacity of the fullest cell.
+    red = (np.abs(picture - (0.62 * wanted + 0.38 * 255)) < 12).all(2)
     _, xs = np.nonzero(red)
-    # 40 degrees left is in the left half of the cells, which begin behind the labels.
-    assert 0 < xs.mean() < 62 + (need.width - 62) / 3
-    assert dark.mean() < 60 < light.mean() and light.shape == dark.shape
-    assert ">20<" in to_svg(need) and "40° to the picture" not in to_svg(pose_maps(result)[0])
-    whole = to_pixels(chart(result, "src and dst"), scale=1)
-    assert whole.shape[1] == 1236 and whole.shape[0] > 600
+    third = picture.shape[1] / 3
+    # 40 degrees left is in the left half of the third map, which begins behind its labels.
+    assert 2 * third + 80 < xs.mean() < 2 * third + 120 + (third - 140) / 3
+    need = chart_svg(pose_maps(result)[2])
+    assert ">20<" in need and "<title>35° to the picture" in need.replace("45°", "35°")
+    assert "40° to the picture" not in chart_svg(pose_maps(result)[0])
+    assert "var(--need)" in need and LIGHT["need"] not in need

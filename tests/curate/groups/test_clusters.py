@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from faceloom.core import Cancel, CancelledError, InputError
-from faceloom.curate.groups.clusters import cluster_faces
+from faceloom.curate.groups import cluster_faces
 from faceloom.curate.groups.linkage import merge_nearest, unit_rows
 
 

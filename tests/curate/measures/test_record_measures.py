@@ -9,15 +9,15 @@ import cv2
 import numpy as np
 import pytest
 
-from faceloom.curate.measures.occlusion import occlusion
-from faceloom.curate.measures.pose import (
+from faceloom.curate.measures import (
     dfl_pose,
     enlargement,
     legacy_pose,
+    occlusion_of,
     pose_deg,
     source_size_px,
+    traits_of,
 )
-from faceloom.curate.measures.traits import traits
 from faceloom.faces import FaceRecord, OwnMetadata
 from faceloom.geometry import (
     FACE_TYPES,
@@ -118,14 +118,16 @@ def test_one_face_is_as_large_in_every_kind_of_crop() -> None:
     uncut = dataclasses.replace(records[0], face_type="mark_only", image_to_face_mat=None)
     records.append(dataclasses.replace(uncut, landmarks=uncut.source_landmarks))
     table = made_table(len(records), source_size=np.array([source_size_px(r) for r in records]))
-    sizes = traits(dataclasses.replace(table, records=tuple(records))).size_px
+    sizes = traits_of(dataclasses.replace(table, records=tuple(records))).size_px
     matrix = frame_to_face(uncut.source_landmarks, 256, "full_face")
     np.testing.assert_allclose(sizes, math.sqrt(crop_area(matrix, 256)), rtol=1e-3)
 
 
 def test_occlusion_rises_as_the_mesh_loses_the_face() -> None:
-    found = occlusion([22.0, 18.0, 9.0, 0.0, -5.0], np.zeros(5))
+    found = occlusion_of([22.0, 18.0, 9.0, 0.0, -5.0], np.zeros(5))
     np.testing.assert_allclose(found, [0, 0, 0.5, 1, 1], atol=1e-6)
-    assert occlusion([12.0], [-30.0]) < occlusion([12.0], [0.0]), "a turned face is half hidden"
-    assert np.isnan(occlusion([np.nan], [0.0])[0])
-    assert np.isfinite(occlusion([10.0], [np.nan])[0])
+    assert occlusion_of([12.0], [-30.0]) < occlusion_of([12.0], [0.0]), (
+        "a turned face is half hidden"
+    )
+    assert np.isnan(occlusion_of([np.nan], [0.0])[0])
+    assert np.isfinite(occlusion_of([10.0], [np.nan])[0])

@@ -8,11 +8,9 @@ import numpy as np
 import pytest
 
 from faceloom.core import Cancel, CancelledError, InputError
-from faceloom.curate.measures.traits import EXPRESSIONS
-from faceloom.curate.orders import best
+from faceloom.curate.measures import EXPRESSIONS
+from faceloom.curate.orders import SortContext, best, parse_keys, sort_faces
 from faceloom.curate.orders.best import Problem, choose, looks, make_problem, qualities
-from faceloom.curate.orders.order import parse_keys, sort_faces
-from faceloom.curate.orders.ordering import SortContext
 from made_tables import made_table
 
 

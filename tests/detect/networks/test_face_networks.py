@@ -134,7 +134,7 @@ def test_landmarks_do_not_depend_on_the_pictures_size(finder, portrait, factor: 
     assert error / size_of(found.landmarks) < 0.02
 
 
-def test_following_agrees_with_looking_anew(media: Path, finder: FaceFinder) -> None:
+def test_tracking_agrees_with_detecting_again(media: Path, finder: FaceFinder) -> None:
     previous = []
     for frame in open_footage(media / "videos" / "man_webcam_turning.mp4").frames(0, 12):
         (alone,) = finder.find(frame.image)

@@ -1,4 +1,4 @@
-"""FAN's crops, points and second look against a slow reading of pipeline.md 3.5 and 3.6."""
+"""FAN's crops, landmarks and second pass against a slow implementation."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ def small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, dict[s
 
 
 def reference(state, image: np.ndarray, rect, shifts=((0, 0),)) -> np.ndarray:
-    """One or several crops through the network written anew, averaged."""
+    """One or several crops through the network implemented independently, averaged."""
     scale = (rect[2] - rect[0] + rect[3] - rect[1]) / 195
     found = []
     for dx, dy in shifts:
@@ -128,7 +128,7 @@ def test_a_face_goes_through_all_of_it(small) -> None:
 
 
 @pytest.mark.parametrize("turn_deg", [90, 180, 270])
-def test_a_lying_face_is_looked_at_upright(small, turn_deg: int) -> None:
+def test_a_lying_face_is_turned_upright(small, turn_deg: int) -> None:
     path, _ = small
     landmarker = FanLandmarker("2dfan", path)
     image, rect = noise(4, 150, 220), (70, 30, 140, 120)
@@ -169,20 +169,20 @@ class OneBox:
 
 
 def plausible(path: Path, monkeypatch: pytest.MonkeyPatch, second: OneBox, image, rect):
-    """The landmarker, its first look replaced by points that make a face."""
+    """The landmarker, its first pass replaced by points that make a face."""
     landmarker = FanLandmarker("3dfan", path, second=second)
     first = MODEL_POINTS_3D[:, :2] * 0.5 + [105, 75]
-    look = landmarker._look
+    look = landmarker._pass
 
     def staged(picture, box, *, samples=1):
         return (first, 0.5) if samples == 1 else look(picture, box, samples=samples)
 
-    monkeypatch.setattr(landmarker, "_look", staged)
+    monkeypatch.setattr(landmarker, "_pass", staged)
     (marks,) = landmarker.landmarks(image, [Detection(rect, points_in_box(rect), 0.9)])
     return first, marks
 
 
-def test_the_second_look_is_that_of_the_reference(small, monkeypatch) -> None:
+def test_the_second_pass_is_that_of_the_reference(small, monkeypatch) -> None:
     path, state = small
     image, rect = noise(5, 150, 220), (70.0, 30.0, 140.0, 120.0)
     second = OneBox((60.0, 50.0, 190.0, 220.0))
@@ -199,7 +199,7 @@ def test_the_second_look_is_that_of_the_reference(small, monkeypatch) -> None:
 
 
 @pytest.mark.parametrize("rects", [(), ((9, 9, 90, 90), (100, 100, 200, 200))])
-def test_without_exactly_one_face_the_first_look_stays(small, monkeypatch, rects) -> None:
+def test_without_exactly_one_face_the_first_pass_stays(small, monkeypatch, rects) -> None:
     path, _ = small
     first, marks = plausible(
         path, monkeypatch, OneBox(*rects), noise(6, 150, 220), (70, 30, 140, 120)
@@ -208,7 +208,7 @@ def test_without_exactly_one_face_the_first_look_stays(small, monkeypatch, rects
     assert marks.presence == pytest.approx(16)
 
 
-def test_a_followed_face_is_looked_for_at_its_place(small) -> None:
+def test_a_tracked_face_is_found_at_its_place(small) -> None:
     path, _ = small
     seed = Seed((0, 0, 1, 1), Region(105, 75, 1.5 * 80, 0.02))
     (marks,) = FanLandmarker("2dfan", path).landmarks(noise(3, 150, 220), [seed])
@@ -223,6 +223,6 @@ def test_a_followed_face_is_looked_for_at_its_place(small) -> None:
 def test_without_a_file_one_line_says_how_to_add_one(tmp_path, monkeypatch, name: str) -> None:
     monkeypatch.setenv("FACELOOM_CACHE", str(tmp_path))
     with pytest.raises(WeightsError) as caught:
-        LANDMARKERS[name](None)
+        LANDMARKERS[name]("auto", None)
     assert f"{name[0]}DFAN.npy" in str(caught.value)
     assert f"faceloom weights add FILE --as {name}" in str(caught.value)

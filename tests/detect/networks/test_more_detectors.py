@@ -1,4 +1,4 @@
-"""CenterFace and MTCNN on real pictures, their decoding written anew, and dlib's adapter."""
+"""CenterFace and MTCNN on real pictures, an independent decoding, and dlib's adapter."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""S3FD's boxes against a slow reading of pipeline.md 3.3, cell by cell and box by box."""
+"""S3FD's boxes against a slow implementation, cell by cell and box by box."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ def test_no_cell_gives_no_box() -> None:
         ((90, 100), (57, 64)),  # never below 64
     ],
 )
-def test_pictures_are_looked_at_in_the_references_size(size, expected) -> None:
+def test_pictures_are_scaled_as_in_the_reference(size, expected) -> None:
     assert input_size(size)[0] == expected
     assert input_size(size)[1] == max(size) / max(expected)
 
@@ -155,7 +155,7 @@ def test_a_picture_goes_through_all_of_it(small, tmp_path: Path) -> None:
 def test_without_a_file_one_line_says_how_to_add_one(tmp_path, monkeypatch) -> None:
     monkeypatch.setenv("FACELOOM_CACHE", str(tmp_path))
     with pytest.raises(WeightsError) as caught:
-        DETECTORS["s3fd"](640, None)
+        DETECTORS["s3fd"](640, "auto", None)
     for part in ("S3FD.npy", "s3fd-619a316812.pth", "faceloom weights add FILE --as s3fd"):
         assert part in str(caught.value)
     assert "\n" not in str(caught.value)

@@ -60,7 +60,7 @@ def test_nothing_in_noise_and_in_pictures_of_any_shape(need_weights) -> None:
     assert detector.detect([noise, np.zeros((1, 1, 3), np.uint8)]) == [[], []]
 
 
-def test_another_file_is_told(tmp_path: Path) -> None:
+def test_another_file_is_an_error(tmp_path: Path) -> None:
     path = tmp_path / "other.onnx"
     path.write_bytes(b"no network")
     with pytest.raises(FormatError, match=r"other\.onnx: not the YuNet network"):

@@ -51,7 +51,8 @@ def test_a_jump_or_another_size_is_another_face() -> None:
 def test_a_cut_ends_every_track() -> None:
     tracker = Tracker()
     tracker.update(0 * FRAME, [face(50, 50)])
-    (found,) = tracker.update(1 * FRAME, [face(50, 50)], cut=True)
+    tracker.cut()
+    (found,) = tracker.update(1 * FRAME, [face(50, 50)])
     assert found.track == 1
 
 
@@ -73,7 +74,7 @@ def test_the_state_survives_json() -> None:
 
 
 @pytest.mark.parametrize("state", [{}, {"next": 1}, {"next": 0, "tracks": [{"number": 1}]}])
-def test_a_damaged_state_is_told(state) -> None:
+def test_a_damaged_state_is_an_error(state) -> None:
     with pytest.raises((KeyError, TypeError, ValueError)):
         Tracker.restore(state)
 

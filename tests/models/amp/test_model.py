@@ -27,9 +27,9 @@ from faceloom.models.amp.losses import (
 )
 from faceloom.models.amp.model import AmpModel, build_amp, drawn_channels
 from faceloom.models.amp.network import AmpDims, AmpGraph
-from faceloom.models.discriminators import patch_step
-from faceloom.models.wiring import Decoded
+from faceloom.models.networks import Decoded
 from faceloom.nn import blur_outside, dssim, gaussian_blur
+from faceloom.settings.models import patch_step
 
 INTER = 40
 TINY: dict[str, Any] = {
@@ -463,12 +463,12 @@ def test_the_default_patch_fits_every_resolution() -> None:
     ("values", "words"),
     [
         ({"resolution": 112}, "halves the picture five times: use 96 or 128"),
-        ({"resolution": 650}, "less than or equal to 640"),
+        ({"resolution": 650}, "at most 640"),
         ({"face_type": "h"}, "full_face, whole_face, head, not half_face"),
         ({"face_type": "mf"}, "not midfull_face"),
-        ({"inter_dims": 4096}, "less than or equal to 2048"),
-        ({"morph_factor": 0.6}, "less than or equal to 0.5"),
-        ({"morph_factor": 0.05}, "greater than or equal to 0.1"),
+        ({"inter_dims": 4096}, "at most 2048"),
+        ({"morph_factor": 0.6}, "at most 0.5"),
+        ({"morph_factor": 0.05}, "at least 0.1"),
         ({"e_dims": 33}, "e_dims 33 is odd.*use 34"),
         ({"pretrain": True}, "does not pretrain.*no two sides"),
         ({"gan_power": 0.1, "gan_patch_size": 126}, "gan_patch_size 126"),

@@ -13,16 +13,16 @@ from torch.nn import functional as F
 
 import saehd_oracle as oracle
 from faceloom.models import FaceModel, SaehdSettings, SampleBatch, build_model
-from faceloom.models import identity as identity_module
-from faceloom.models import perceptual as perceptual_module
+from faceloom.models.networks import Decoded
 from faceloom.models.pair import PairModel, StepLosses
+from faceloom.models.saehd import identity as identity_module
+from faceloom.models.saehd import perceptual as perceptual_module
 from faceloom.models.saehd.losses import (
     SaehdObjective,
     background_guard,
     background_style_loss,
     face_style_loss,
 )
-from faceloom.models.wiring import Decoded
 from faceloom.nn import style_loss
 
 SIDE = 64
@@ -99,7 +99,7 @@ def build(archi: str = "df-ud", **options: Any) -> PairModel:
 
 
 def losses_of(model: PairModel, src: SampleBatch, dst: SampleBatch) -> StepLosses:
-    return model._losses()(model._graph, src, dst)
+    return model._step_losses()(model._graph, src, dst)
 
 
 def numpy(*tensors: Tensor) -> list[np.ndarray]:
@@ -235,7 +235,7 @@ def test_where_the_styles_gradients_go() -> None:
 
 def test_identity_of_the_swap_teaches_the_decoder_alone() -> None:
     model = build("df-ud", identity_power=5.0)
-    objective = model._recipe.make_objective()
+    objective = model._spec.make_objective()
     assert isinstance(objective, SaehdObjective)
     calls: list[Tensor] = []
     decode = model._graph.decode_swap

@@ -13,8 +13,8 @@ from faceloom.core import InputError
 from faceloom.models.base import MaskBatch
 from faceloom.models.xseg.model import XsegModel, build_xseg, mask_losses, pretrain_losses
 from faceloom.models.xseg.network import XsegNetwork
-from faceloom.models.xseg.settings import XsegSettings
 from faceloom.nn import dssim
+from faceloom.settings.models import XsegSettings
 
 CPU = torch.device("cpu")
 SIDE = 64
@@ -239,6 +239,23 @@ def test_learns_a_disc() -> None:
     found = model.predict_mask(unseen.image) > 0.5
     overlap = (found & (unseen.target > 0.5)).sum() / (found | (unseen.target > 0.5)).sum()
     assert overlap > 0.85
+
+
+@pytest.mark.parametrize("pretrain", [False, True])
+def test_the_loss_is_that_of_a_step_and_changes_nothing(pretrain: bool) -> None:
+    model = tiny(pretrain=pretrain)
+    batch = discs(2, 3)
+    batch = MaskBatch(batch.image, batch.image.mean(1, keepdim=True)) if pretrain else batch
+    for iteration in range(2):
+        before = {
+            key: value.clone() for key, value in model.networks()["xseg"].state_dict().items()
+        }
+        (loss,) = model.losses(batch).values()
+        after = model.networks()["xseg"].state_dict()
+        assert all(torch.equal(before[key], after[key]) for key in before)
+        assert not loss.requires_grad
+        reported = model.train_step(batch, iteration=iteration)["mask"]
+        assert loss.item() == pytest.approx(reported.item(), rel=1e-6)
 
 
 def test_bf16_learns_alike() -> None:

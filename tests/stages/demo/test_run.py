@@ -13,7 +13,8 @@ from faceloom.core import Cancel, CancelledError, NullProgress
 from faceloom.media import open_footage
 from faceloom.provenance import inspect_file
 from faceloom.stages.demo.clips import clip_path, make_clip, read_truth
-from faceloom.stages.demo.run import DemoConfig, TimedCancel, run
+from faceloom.stages.demo.config import DemoConfig
+from faceloom.stages.demo.run import TimedCancel, run
 from faceloom.stages.demo.score import compare_landmarks
 
 

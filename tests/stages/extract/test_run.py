@@ -82,7 +82,7 @@ def whole(media: Path, need_weights, tmp_path_factory: pytest.TempPathFactory) -
     result = extract(folder)
     assert (result.frames, result.faces, result.frames_without_face) == (41, 123, 0)
     assert result.losses == [] and result.resumed_at == 0
-    assert set(result.busy) == {"decode", "detect", "landmarks", "tracks", "write"}
+    assert set(result.busy) == {"decode", "detect", "track", "smooth", "write"}
     json.dumps(result.as_dict())
     return folder
 
@@ -119,10 +119,8 @@ def test_faces_carry_where_they_come_from(media: Path, whole: Path) -> None:
         np.testing.assert_allclose(record.image_to_face_mat, matrix, atol=1e-9)
         mapped = transform_points(record.source_landmarks, matrix)
         np.testing.assert_allclose(record.landmarks, mapped, atol=1e-3)
-    tracks = [[r.own.track for r in records if r.own] for records in faces.by_frame().values()]
-    assert all(
-        sorted(track for track in frame if track is not None) == [0, 1, 2] for frame in tracks
-    )
+    tracks = sorted((r.source_stem, r.own.track) for _, r in faces if r.own)
+    assert tracks == [(f"{number:05d}", track) for number in range(1, 42) for track in range(3)]
 
 
 def test_the_picture_is_the_frames_own(media: Path, whole: Path) -> None:
@@ -138,11 +136,11 @@ def test_a_second_run_has_nothing_to_do(whole: Path) -> None:
     before = faces_in(whole)
     result = extract(whole)
     assert (result.frames, result.faces, result.resumed_at) == (41, 123, 41)
-    assert "nothing was left" in result.lines()[0]
+    assert any("nothing left to do" in line for line in result.lines())
     assert faces_in(whole) == before
 
 
-def test_a_stopped_run_goes_on_as_if_never_stopped(whole: Path, interrupted: Path) -> None:
+def test_a_stopped_run_resumes_as_if_never_stopped(whole: Path, interrupted: Path) -> None:
     result = extract(interrupted)
     assert (result.frames, result.faces) == (41, 123)
     assert result.resumed_at >= 15
@@ -223,13 +221,13 @@ def test_nothing_is_moved_aside_when_the_restart_cannot_begin(
     before = faces_in(folder)
     for setting in ({"detector": "nothing"}, {"landmarker": "nothing"}):
         for restart in (True, False):
-            with pytest.raises(ValueError, match=r"unknown (detector|landmarker)"):
+            with pytest.raises(ValueError, match=r"unknown detector|landmarker"):
                 extract(folder, restart=restart, **setting)
 
     def offline(*_: object, **__: object) -> None:
         raise WeightsError("connect to a network")
 
-    monkeypatch.setattr("faceloom.stages.extract.tools.open_finder", offline)
+    monkeypatch.setattr("faceloom.stages.extract.extraction.open_finder", offline)
     with pytest.raises(WeightsError):
         extract(folder, restart=True)
     (folder / "faceloom.toml").write_text('[footage]\ndst = "gone.mp4"\n')
@@ -266,7 +264,7 @@ def test_other_footage_needs_a_restart(media: Path, tmp_path: Path) -> None:
         extract(folder)
 
 
-def test_a_damaged_journal_is_told(media: Path, tmp_path: Path) -> None:
+def test_a_damaged_journal_is_an_error(media: Path, tmp_path: Path) -> None:
     folder = make_workspace(tmp_path / "w", media / "awkward" / "one_frame.mp4")
     extract(folder)
     (aligned(folder) / JOURNAL_NAME).write_bytes(b"\x00\xff")
@@ -321,8 +319,8 @@ def test_each_face_at_its_own_size(media: Path, tmp_path: Path) -> None:
         extract(folder, image_size=512)
 
 
-def test_smoothing_goes_on_behind_a_stop(whole: Path, media: Path, tmp_path: Path) -> None:
-    """Stopped thrice within a window, and once so early that the window reaches to the start."""
+def test_smoothing_resumes_exactly(whole: Path, media: Path, tmp_path: Path) -> None:
+    """Stopped three times within a window, once so early that the window reaches the start."""
     folder = make_workspace(tmp_path / "w", media / CORRIDOR)
     for stop in (2, 3, 4, 12):
         with pytest.raises(CancelledError):
@@ -362,7 +360,7 @@ def test_a_gap_is_filled_and_marked(media: Path, tmp_path: Path, monkeypatch) ->
     folder = make_workspace(tmp_path / "w", media / CORRIDOR)
     result = extract(folder, image_size=96)
     assert (result.faces, result.filled, result.tracks, result.joined) == (123, 2, 3, 0)
-    assert "2 faces in gaps filled" in result.lines()[0]
+    assert "3 people tracked; 2 faces filled in" in result.lines()[1]
     gaps = [r for _, r in Faceset(aligned(folder)) if r.own and r.own.detector == "gap"]
     assert [r.own.frame_index for r in gaps if r.own] == [10, 11]
     assert all(r.own and r.own.score == 0 and r.own.track in (0, 1, 2) for r in gaps)
@@ -385,7 +383,7 @@ def test_debug_pictures_and_fewer_faces(media: Path, tmp_path: Path) -> None:
     assert record.own is not None and record.own.track is None
 
 
-def test_pictures_with_one_stem_are_told(media: Path, tmp_path: Path) -> None:
+def test_pictures_with_the_same_stem_are_reported(media: Path, tmp_path: Path) -> None:
     pictures = tmp_path / "pictures"
     pictures.mkdir()
     shutil.copy(media / "photos" / "astronaut.png", pictures / "a.png")
@@ -455,3 +453,22 @@ def test_other_settings_go_where_nothing_was_extracted_yet(media: Path, tmp_path
     with pytest.raises(InputError, match="no such person"):
         extract(folder, who="ana")
     assert extract(folder).faces == 1
+
+
+def test_the_result_says_what_was_made_and_what_is_next(media: Path, tmp_path: Path) -> None:
+    folder = make_workspace(tmp_path / "w", media / "awkward" / "one_frame.mp4")
+    progress = NullProgress()
+    config = ExtractConfig(workspace=folder, side="dst")
+    result = run(config, progress=progress, cancel=Cancel())
+    assert "from 1 frame of" in progress.notes[0] and str(aligned(folder)) in progress.notes[0]
+    first, *_, speed, following = result.lines()
+    assert first == f"{aligned(folder)}: 1 face in 1 frame"
+    assert speed.startswith("1 frame in ") and "per second" in speed
+    assert following.startswith("next: `faceloom sort dst`")
+
+
+def test_without_a_face_the_result_names_other_detectors(media: Path, tmp_path: Path) -> None:
+    folder = make_workspace(tmp_path / "w", media / "noface" / "house.jpg")
+    result = extract(folder)
+    assert result.lines()[0].endswith("0 faces in 1 frame, 1 frame without a face")
+    assert "--redo empty --detector yunet,centerface" in result.lines()[-1]

@@ -14,7 +14,8 @@ from faceloom.enhance import CompactSR, Enhancer
 from faceloom.faces import Faceset, read_face
 from faceloom.faces.moves.moves import undo_moves
 from faceloom.stages.faceset import enhance as faceset_enhance
-from faceloom.stages.faceset.enhance import EnhanceConfig, run
+from faceloom.stages.faceset.config import EnhanceConfig
+from faceloom.stages.faceset.enhance import run
 from synthetic_faces import write_faceset
 
 

@@ -13,9 +13,11 @@ from faceloom.cli.main import run_command
 from faceloom.core import Cancel, InputError, NullProgress
 from faceloom.faces import FaceRecord, Faceset, OwnMetadata, SegPolygon, encode_face
 from faceloom.geometry import MODEL_POINTS_3D, frame_to_face, transform_points
-from faceloom.stages.faceset.list import ListConfig, run
-from faceloom.stages.faceset.names import NamesConfig, UndoConfig, natural_key, undo
-from faceloom.stages.faceset.names import run as rename
+from faceloom.stages.faceset.config import ListConfig, RenameConfig, UndoConfig
+from faceloom.stages.faceset.list import run
+from faceloom.stages.faceset.rename import natural_key
+from faceloom.stages.faceset.rename import run as rename
+from faceloom.stages.faceset.undo import run as undo
 
 POINTS = (MODEL_POINTS_3D[:, :2] * 2 + np.array([500, 400])).astype(np.float32)
 
@@ -140,7 +142,7 @@ def test_a_shuffled_extraction_gets_its_names_back(tmp_path: Path):
     random.Random(0).shuffle(numbers)
     for place, number in enumerate(numbers):
         (folder / f"{place:05d}.jpg").write_bytes(face(f"{number:05d}.png", track=number))
-    config = NamesConfig(faceset=str(folder), prefix="cam2_")
+    config = RenameConfig(faceset=str(folder), prefix="cam2_")
     result = rename(config, progress=NullProgress(), cancel=Cancel())
     assert result.renamed == 30
     for path, record in Faceset(folder):
@@ -155,7 +157,7 @@ def test_more_than_ten_faces_of_a_frame_keep_their_order(tmp_path: Path):
     folder.mkdir()
     for i in range(12):
         (folder / f"00001_{i}.jpg").write_bytes(face("00001.png", track=i))
-    config = NamesConfig(faceset=str(folder))
+    config = RenameConfig(faceset=str(folder))
     assert rename(config, progress=NullProgress(), cancel=Cancel()).right == 12
     names = [f"x_{i}.jpg" for i in range(12)] + ["x.jpg", "x_01.jpg", "10.jpg", "9.jpg"]
     ordered = sorted(names, key=natural_key)

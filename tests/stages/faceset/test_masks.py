@@ -13,9 +13,9 @@ from faceloom.cli.main import run_command
 from faceloom.core import Cancel, CancelledError, InputError, NullProgress
 from faceloom.faces import FaceRecord, Faceset, SegPolygon, encode_face, encode_mask
 from faceloom.geometry import MODEL_POINTS_3D, frame_to_face, transform_points
-from faceloom.stages.faceset.debug import DebugConfig
+from faceloom.stages.faceset.config import DebugConfig, MasksConfig
 from faceloom.stages.faceset.debug import run as debug
-from faceloom.stages.faceset.masks import MasksConfig, run
+from faceloom.stages.faceset.masks import run
 
 SIZE = 96
 POINTS = (MODEL_POINTS_3D[:, :2] * 2 + np.array([500, 400])).astype(np.float32)

@@ -17,11 +17,18 @@ from faceloom.faces.archives.pack_writer import PackFace, write_pack
 from faceloom.faces.files.dfl_form import dfl_form
 from faceloom.faces.files.face_file import read_bytes
 from faceloom.faces.moves.moves import hold_faces
-from faceloom.stages.faceset.masks import MasksConfig
+from faceloom.stages.faceset.config import (
+    ImportFacesConfig,
+    MasksConfig,
+    PackConfig,
+    RestoreMetadataConfig,
+    SaveMetadataConfig,
+    UnpackConfig,
+)
 from faceloom.stages.faceset.masks import run as run_masks
-from faceloom.stages.faceset.metadata import RestoreConfig, SaveConfig, run_restore, run_save
-from faceloom.stages.faceset.pack import PackConfig, UnpackConfig, run, run_unpack
-from faceloom.stages.faceset.transfer import ImportFacesConfig, run_import
+from faceloom.stages.faceset.metadata import run_restore, run_save
+from faceloom.stages.faceset.pack import run_pack, run_unpack
+from faceloom.stages.faceset.transfer import run_import
 from synthetic_faces import write_faceset
 
 
@@ -72,14 +79,14 @@ def test_a_face_that_is_edited_while_it_is_packed_stays(folder: Path):
     first, second, *_ = sorted(folder.glob("*.jpg"))
     other = second.read_bytes()
     progress = Meanwhile("remove", lambda: first.write_bytes(other))
-    packed = do(run, PackConfig(faceset=str(folder), remove=True), progress)
+    packed = do(run_pack, PackConfig(faceset=str(folder), remove=True), progress)
     assert packed.removed == 3 and jpgs(folder) == [first.name]
     assert first.read_bytes() == other, "not in the pack: this was the only copy"
     assert any(first.name in note and "stays" in note for note in progress.notes)
 
 
 def test_a_pack_that_is_replaced_while_it_is_unpacked_stays(folder: Path):
-    do(run, PackConfig(faceset=str(folder), remove=True))
+    do(run_pack, PackConfig(faceset=str(folder), remove=True))
     pack, spare = folder / "faceset.pak", folder.with_name("spare.jpg")
     spare.write_bytes(read_packed(pack, "00001_0.jpg", most=1 << 20))
 
@@ -123,19 +130,19 @@ def test_names_that_only_capitals_tell_apart_are_not_packed(folder: Path):
     if len(list(folder.iterdir())) < 5:
         pytest.skip("capitals do not matter on this file system")
     with pytest.raises(InputError, match="but for capitals"):
-        do(run, PackConfig(faceset=str(folder), remove=True))
+        do(run_pack, PackConfig(faceset=str(folder), remove=True))
     assert len(Faceset(folder)) == 5
 
 
 def test_tools_that_rewrite_faces_wait_for_nobody(folder: Path, tmp_path: Path):
-    do(run_save, SaveConfig(faceset=str(folder)))
+    do(run_save, SaveMetadataConfig(faceset=str(folder)))
     tools: list[tuple[Any, Any]] = [
-        (run, PackConfig(faceset=str(folder), remove=True)),
+        (run_pack, PackConfig(faceset=str(folder), remove=True)),
         (run_unpack, UnpackConfig(faceset=str(folder), archive=tmp_path / "x.zip")),
         (run_import, ImportFacesConfig(faceset=str(folder), source=tmp_path / "made")),
-        (run_restore, RestoreConfig(faceset=str(folder))),
+        (run_restore, RestoreMetadataConfig(faceset=str(folder))),
     ]
-    do(run, PackConfig(faceset=str(folder), format="zip"))
+    do(run_pack, PackConfig(faceset=str(folder), format="zip"))
     folder.with_name("aligned.zip").rename(tmp_path / "x.zip")
     before = {path: path.read_bytes() for path in folder.glob("*.jpg")}
     with hold_faces(folder):
@@ -143,7 +150,7 @@ def test_tools_that_rewrite_faces_wait_for_nobody(folder: Path, tmp_path: Path):
             with pytest.raises(InputError, match="another process is moving or rewriting"):
                 do(tool, config)
         # Reading is free.
-        assert do(run, PackConfig(faceset=str(folder), format="zip")).faces == 4
+        assert do(run_pack, PackConfig(faceset=str(folder), format="zip")).faces == 4
     assert {path: path.read_bytes() for path in folder.glob("*.jpg")} == before
 
 
@@ -151,7 +158,7 @@ def test_another_tools_unfinished_file_is_left_to_it(folder: Path):
     """A zip file is made beside the faceset: nothing in it is touched."""
     unfinished = folder / ".tmp-1-abc-00009_0.jpg"
     unfinished.write_text("an extraction is writing this")
-    do(run, PackConfig(faceset=str(folder), format="zip"))
+    do(run_pack, PackConfig(faceset=str(folder), format="zip"))
     assert unfinished.exists()
 
 
@@ -173,7 +180,7 @@ def test_a_target_that_is_a_file_is_one_line(folder: Path, tmp_path: Path):
     for tool, config in (
         (run_import, ImportFacesConfig(faceset=str(tmp_path / "file"), source=folder)),
     ):
-        with pytest.raises(InputError, match="cannot be made"):
+        with pytest.raises(InputError, match="cannot be created"):
             do(tool, config)
 
 
@@ -183,12 +190,12 @@ def test_a_target_that_is_a_file_is_one_line(folder: Path, tmp_path: Path):
 @pytest.mark.parametrize("kind", ["faceloom", "dfl"])
 def test_saving_again_after_editing_loses_nothing(folder: Path, kind: Any):
     before = {path.name: read_record(path).source_landmarks for path in folder.glob("*.jpg")}
-    do(run_save, SaveConfig(faceset=str(folder), format=kind))
+    do(run_save, SaveMetadataConfig(faceset=str(folder), format=kind))
     for path in sorted(folder.glob("*.jpg"))[:2]:
         without_metadata(path)
-    saved = do(run_save, SaveConfig(faceset=str(folder), format=kind))
+    saved = do(run_save, SaveMetadataConfig(faceset=str(folder), format=kind))
     assert saved.faces == 2
-    assert do(run_restore, RestoreConfig(faceset=str(folder))).restored == 2
+    assert do(run_restore, RestoreMetadataConfig(faceset=str(folder))).restored == 2
     after = {path.name: read_record(path).source_landmarks for path in folder.glob("*.jpg")}
     assert after.keys() == before.keys()
     assert all(np.array_equal(after[name], before[name]) for name in before)
@@ -198,21 +205,21 @@ def test_a_face_is_not_given_the_metadata_of_another_of_its_stem(tmp_path: Path)
     made = write_faceset(tmp_path / "made", 2)
     jpg, png = made / "00001_0.jpg", made / "00001_0.png"
     jpg.write_bytes(dfl_form((made / "00002_0.png").read_bytes())[0])
-    do(run_save, SaveConfig(faceset=str(made)))
+    do(run_save, SaveMetadataConfig(faceset=str(made)))
     before = png.read_bytes()
     jpg.unlink()
-    done = do(run_restore, RestoreConfig(faceset=str(made)))
+    done = do(run_restore, RestoreMetadataConfig(faceset=str(made)))
     assert png.read_bytes() == before
     assert (done.restored, done.gone) == (0, 1)
 
 
 def test_a_saved_size_that_no_face_has_is_refused(folder: Path):
-    do(run_save, SaveConfig(faceset=str(folder), format="faceloom"))
+    do(run_save, SaveMetadataConfig(faceset=str(folder), format="faceloom"))
     file = folder / "faceloom_meta.jsonl"
     sides = cv2.imread(str(folder / "00001_0.jpg")).shape[:2]
     file.write_text(file.read_text().replace(f'"size": {list(sides)}', '"size": [65000, 65000]'))
     with pytest.raises(FormatError, match="65000"):
-        do(run_restore, RestoreConfig(faceset=str(folder)))
+        do(run_restore, RestoreMetadataConfig(faceset=str(folder)))
 
 
 # --- pictures that claim to be huge

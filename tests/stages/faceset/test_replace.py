@@ -9,7 +9,8 @@ import pytest
 from faceloom.core import Cancel, CancelledError, InputError, NullProgress
 from faceloom.faces import read_face, read_record
 from faceloom.faces.moves.moves import Move, move_faces, undo_moves
-from faceloom.stages.faceset.resize import ResizeConfig, ResizeResult, run
+from faceloom.stages.faceset.config import ResizeConfig
+from faceloom.stages.faceset.resize import ResizeResult, run
 from synthetic_faces import write_faceset
 
 COUNT = 8
@@ -49,9 +50,9 @@ def resize(
     cancel: Cancel | None = None,
     *,
     size: int,
-    to: Path | None = None,
+    output: Path | None = None,
 ) -> ResizeResult:
-    config = ResizeConfig(faceset=str(folder), workers=1, size=size, to=to)
+    config = ResizeConfig(faceset=str(folder), threads=1, size=size, output=output)
     return run(config, progress=progress or NullProgress(), cancel=cancel or Cancel())
 
 
@@ -71,10 +72,10 @@ def test_a_sort_between_two_runs_mixes_no_faces_up(folder: Path, beside: bool) -
     to = folder.parent / "small" if beside else None
     cancel = Cancel()
     with pytest.raises(CancelledError):
-        resize(folder, Notes(cancel, after=COUNT // 2), cancel, size=64, to=to)
+        resize(folder, Notes(cancel, after=COUNT // 2), cancel, size=64, output=to)
     reverse_names(folder)
     before = sources(folder)
-    resize(folder, size=64, to=to)
+    resize(folder, size=64, output=to)
     place = to or folder
     assert sources(place) == before
     assert {read_face(place / name)[0].shape[0] for name in before} == {64}
@@ -101,9 +102,9 @@ def test_the_same_settings_after_an_undo(folder: Path) -> None:
 
 
 def test_a_folder_that_was_named_keeps_what_is_in_it(folder: Path, tmp_path: Path) -> None:
-    resize(folder, size=64, to=tmp_path / "small")
+    resize(folder, size=64, output=tmp_path / "small")
     with pytest.raises(InputError, match="other settings"):
-        resize(folder, size=80, to=tmp_path / "small")
+        resize(folder, size=80, output=tmp_path / "small")
 
 
 def test_while_faces_are_made_anew_their_names_stay(folder: Path) -> None:
@@ -135,4 +136,4 @@ def test_a_face_that_was_renamed_by_hand_meanwhile_is_left_alone(folder: Path) -
     result = resize(folder, notes, size=64)
     assert (result.resized, result.failed) == (COUNT - 2, 2)
     assert first.read_bytes() == content
-    assert sum("meanwhile" in line for line in notes.told) == 2
+    assert sum("during the run" in line for line in notes.told) == 2

@@ -12,7 +12,8 @@ from faceloom.core import Cancel, CancelledError, InputError, NullProgress
 from faceloom.faces import OwnMetadata, encode_mask, read_face, read_record, write_face
 from faceloom.faces.moves.moves import undo_moves
 from faceloom.geometry import frame_to_face, transform_points, warp_to_face
-from faceloom.stages.faceset.resize import ResizeConfig, run
+from faceloom.stages.faceset.config import ResizeConfig
+from faceloom.stages.faceset.resize import run
 from killed_writes import Killed, killer
 from synthetic_faces import face_picture, landmarks68, synthetic_record
 
@@ -43,7 +44,7 @@ def _make(root: Path, face_type: str = "whole_face") -> Path:
 
 
 def _run(root: Path, cancel: Cancel | None = None, **values: object):
-    config = ResizeConfig(workspace=root, **{"workers": 2, **values})  # type: ignore[arg-type]
+    config = ResizeConfig(workspace=root, **{"faceset": "src", "threads": 2, **values})  # type: ignore[arg-type]
     return run(config, progress=NullProgress(), cancel=cancel or Cancel())
 
 
@@ -100,7 +101,7 @@ def test_a_kill_at_any_change_leaves_old_or_new_and_the_same_command_ends_it(tmp
     for changes in range(0, 400, 3):
         try:
             with killer().after(changes):
-                _run(tmp_path / "killed", size=96, face_type="f", workers=1)
+                _run(tmp_path / "killed", size=96, face_type="f", threads=1)
             break
         except Killed:
             kills += 1
@@ -128,7 +129,7 @@ def test_a_stopped_run_goes_on_with_what_it_made(tmp_path):
             if self.made == 2 * len(_names(folder)) + 2:  # all read and looked at, two made
                 cancel.set()
 
-    config = ResizeConfig(workspace=tmp_path, size=96, workers=1)
+    config = ResizeConfig(workspace=tmp_path, faceset="src", size=96, threads=1)
     with pytest.raises(CancelledError):
         run(config, progress=_Stop(), cancel=cancel)
     staged = _names(folder.parent / "aligned_resized")
@@ -147,7 +148,7 @@ def test_a_larger_type_needs_the_footage_or_a_word(tmp_path):
     ):
         _run(tmp_path, face_type="head")
     assert not (folder.parent / "aligned_original").exists()
-    result = _run(tmp_path, face_type="head", allow_borders=True, to=tmp_path / "heads")
+    result = _run(tmp_path, face_type="head", allow_borders=True, output=tmp_path / "heads")
     assert result.resized == 7 and result.originals is None
     picture, record = read_face(tmp_path / "heads" / "00003_0.jpg")
     assert record.face_type == "head" and picture[0].max() < 8 and picture[80, 80].max() > 30
@@ -184,7 +185,7 @@ def test_faces_of_other_footage_are_refused_before_anything_is_written(tmp_path)
     [
         ({}, "nothing to do"),
         ({"face_type": "mark_only"}, "mark_only"),
-        ({"size": 100, "source": "footage", "faceset": "data_src/aligned"}, "--footage names"),
+        ({"size": 100, "source": "footage", "faceset": "data_src/aligned"}, "with --footage"),
     ],
 )
 def test_what_cannot_be_is_told_in_a_line(tmp_path, monkeypatch, values, words):
@@ -201,7 +202,7 @@ def test_sizes_that_cannot_be_are_wrong_usage(tmp_path, capsys, size):
     _make(tmp_path)
     assert run_command(["faceset", "resize", "src", "-w", str(tmp_path), f"--size={size}"]) == 2
     line = capsys.readouterr().err
-    assert line.count("\n") == 1 and "resize settings: size: " in line
+    assert line.count("\n") == 1 and "--size: " in line
 
 
 def test_a_real_clip_cut_anew_is_what_extraction_cuts(tmp_path, media):
@@ -244,8 +245,8 @@ def test_a_real_clip_cut_anew_is_what_extraction_cuts(tmp_path, media):
 
 def test_faces_of_a_pack_are_cut_anew_into_a_folder(tmp_path: Path):
     """Twice, as a stopped run goes on, and with two people whose faces have the same names."""
-    from faceloom.stages.faceset.pack import PackConfig
-    from faceloom.stages.faceset.pack import run as run_pack
+    from faceloom.stages.faceset.config import PackConfig
+    from faceloom.stages.faceset.pack import run_pack
 
     folder = _make(tmp_path)
     for person in ("ann", "bob"):
@@ -256,7 +257,7 @@ def test_faces_of_a_pack_are_cut_anew_into_a_folder(tmp_path: Path):
     run_pack(config, progress=NullProgress(), cancel=Cancel())
     target = tmp_path / "small"
     for _ in range(2):
-        result = _run(tmp_path, size=96, to=target)
+        result = _run(tmp_path, size=96, output=target)
         assert (result.resized, result.failed) == (7, 0)
         assert len(_names(target)) == 7
     frames = {name: read_record(target / name).source_filename for name in _names(target)}
@@ -267,18 +268,18 @@ def test_pictures_that_others_put_into_the_target_stay(tmp_path: Path):
     """As when its faces were sorted since: the name belongs to another face now."""
     folder, target = _make(tmp_path), tmp_path / "small"
     names = _names(folder)
-    assert _run(tmp_path, size=96, to=target).resized == len(names)
+    assert _run(tmp_path, size=96, output=target).resized == len(names)
     first, second = names[:2]
     (target / first).rename(target / "aside.jpg")
     (target / second).rename(target / first)
     (target / "aside.jpg").rename(target / second)
     before = {name: (target / name).read_bytes() for name in _names(target)}
-    result = _run(tmp_path, size=96, to=target)
+    result = _run(tmp_path, size=96, output=target)
     assert result.failed == 2 and {n: (target / n).read_bytes() for n in _names(target)} == before
 
 
 def test_a_target_that_is_a_file_is_told(tmp_path: Path):
     _make(tmp_path)
     (tmp_path / "file").write_text("x")
-    with pytest.raises(InputError, match="cannot be made"):
-        _run(tmp_path, size=96, to=tmp_path / "file")
+    with pytest.raises(InputError, match="cannot be created"):
+        _run(tmp_path, size=96, output=tmp_path / "file")

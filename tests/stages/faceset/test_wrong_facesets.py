@@ -11,7 +11,7 @@ import pytest
 
 from faceloom.cli.main import run_command
 from faceloom.core import InputError
-from faceloom.curate.orders.order import METHODS
+from faceloom.curate.orders import METHODS
 from faceloom.faces import Faceset, Move, move_faces
 from synthetic_faces import write_faceset
 
@@ -51,7 +51,7 @@ def test_a_folder_of_frames_stays_as_it_is(
     tool: list[str], frames: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     told = _told([*tool, str(frames)], 1, capsys)
-    assert "holds no faces, only 3 pictures that are none" in told
+    assert ": 3 pictures without face metadata" in told
     assert len(list(frames.glob("*.png"))) == 3
     assert [path.name for path in frames.parent.iterdir()] == ["frames"]
 
@@ -90,7 +90,7 @@ def test_a_sheet_that_is_no_picture_is_told_first(
 def test_an_empty_faceset_is_told_whatever_is_measured(
     by: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert "holds no faces" in _told(["sort", str(tmp_path), "--by", by], 1, capsys)
+    assert "no faces in" in _told(["sort", str(tmp_path), "--by", by], 1, capsys)
 
 
 def test_people_of_no_workspace(capsys: pytest.CaptureFixture[str]) -> None:

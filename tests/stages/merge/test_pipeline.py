@@ -77,7 +77,7 @@ def test_where_the_model_runs() -> None:
 
     inside: set[str] = set()
     merged(predictor=predictor_into(inside), predict_in_pool=True)
-    assert inside and all(name.startswith("merge") for name in inside)
+    assert inside and all(name.startswith("faceloom") for name in inside)
     outside: set[str] = set()
     merged(predictor=predictor_into(outside), predict_in_pool=False)
     assert outside == {threading.current_thread().name}
@@ -114,14 +114,14 @@ def test_an_error_ends_it(in_pool: bool) -> None:
         ):
             made.append(index)
     assert made == list(range(len(made))) and len(made) <= 5
-    assert not [t for t in threading.enumerate() if t.name.startswith("merge")]
+    assert not [t for t in threading.enumerate() if t.name.startswith("faceloom")]
 
 
 def test_closing_stops_the_threads() -> None:
     run = MergePipeline(merger(), lambda frame, done: frame.index).run(frames(200), faces_of)
     assert next(run)[1] == 0
     run.close()
-    assert not [t for t in threading.enumerate() if t.name.startswith("merge")]
+    assert not [t for t in threading.enumerate() if t.name.startswith("faceloom")]
 
 
 def test_the_morph_factor_reaches_the_model() -> None:

@@ -30,9 +30,10 @@ from faceloom.provenance import (
     read_ledger,
     write_rights,
 )
-from faceloom.stages.extract.journal import FrameLine, start_journal
+from faceloom.stages.extract.journal import start_journal
+from faceloom.stages.merge.config import MergeConfig
 from faceloom.stages.merge.journal import FILE_NAME
-from faceloom.stages.merge.run import MergeConfig, MergeResult, run
+from faceloom.stages.merge.run import MergeResult, run
 from faceloom.workspace.layout import Workspace, create_workspace
 
 COUNT = 10
@@ -285,7 +286,7 @@ def test_an_empty_faceset_is_told_unless_the_footage_has_no_face(workspace: Work
     with pytest.raises(InputError, match="run `faceloom extract dst` first"):
         merge(workspace)
     with start_journal(workspace.aligned_dst, {}) as journal:
-        journal.add(FrameLine(0, "00001", 2, {}))
+        journal.add({"frame": 0, "stem": "00001", "faces": 2, "state": {}})
         with pytest.raises(InputError, match="extract dst` first"):
             merge(workspace)
         journal.finish()
@@ -293,12 +294,12 @@ def test_an_empty_faceset_is_told_unless_the_footage_has_no_face(workspace: Work
         merge(workspace)
     assert not workspace.merged.exists()
     with start_journal(workspace.aligned_dst, {}) as journal:
-        journal.add(FrameLine(0, "00001", 0, {}))
+        journal.add({"frame": 0, "stem": "00001", "faces": 0, "state": {}})
         journal.finish()
     progress = NullProgress()
     result = merge(workspace, progress)
     assert (result.frames, result.untouched) == (COUNT, COUNT)
-    assert any("no face was found" in note for note in progress.notes)
+    assert any("no faces in the footage" in note for note in progress.notes)
 
 
 def test_choices_for_the_video_are_checked_at_once() -> None:
@@ -314,7 +315,7 @@ def test_faces_of_other_frames_are_told(workspace: Workspace) -> None:
     progress = NullProgress()
     result = merge(workspace, progress)
     assert result.untouched == COUNT
-    assert any("no frame will have a face" in note for note in progress.notes)
+    assert any("no frame will get a face" in note for note in progress.notes)
 
 
 @pytest.mark.parametrize("codec", ["ffv1", None])
@@ -414,6 +415,6 @@ def test_frames_of_one_stem_do_not_overwrite_each_other(tmp_path: Path) -> None:
     save_model(workspace)
     progress = NullProgress()
     assert merge(workspace, progress).frames == 1
-    assert any("a.png: left out" in note for note in progress.notes)
+    assert any("skipping a.png" in note for note in progress.notes)
     np.testing.assert_array_equal(read_image(workspace.merged / "a.png")[0], picture(0))
     assert merge(workspace).reused == 1

@@ -12,20 +12,23 @@ import onnx
 import pytest
 import torch
 
-from faceloom.checkpoints import LossHistory, model_folder, read_state, save_state
-from faceloom.checkpoints.events import read_events
-from faceloom.cli.export import dfm, xseg
-from faceloom.cli.model.dfl import export, import_
+from faceloom.checkpoints import LossHistory, model_folder, read_events, read_state, save_state
+from faceloom.cli.main import run_command
 from faceloom.core import Cancel, CancelledError, InputError, NullProgress, RightsError
 from faceloom.models import SaehdSettings, build_model
 from faceloom.models.xseg.model import XsegModel
-from faceloom.models.xseg.settings import XsegSettings
 from faceloom.provenance import Statement, file_sha256, make_record, read_ledger, write_rights
-from faceloom.stages.inspect import InspectConfig
+from faceloom.settings.models import XsegSettings
+from faceloom.stages.config import InspectConfig
 from faceloom.stages.inspect import run as inspect
-from faceloom.stages.model.dfl import ExportConfig, ImportConfig, run_export, run_import
-from faceloom.stages.model.dfm import ExportDfmConfig
-from faceloom.stages.model.dfm import run as export_dfm
+from faceloom.stages.model.config import (
+    ExportConfig,
+    ExportDfmConfig,
+    ExportXsegConfig,
+    ImportConfig,
+)
+from faceloom.stages.model.dfl import export_model, import_model
+from faceloom.stages.model.export import export_dfm, export_xseg
 from faceloom.training.ema import Ema
 from faceloom.workspace.layout import Workspace, create_workspace
 from small_models import SMALL, content, save_small
@@ -54,9 +57,9 @@ def workspace(tmp_path: Path) -> Workspace:
 
 def test_out_and_in_again_is_the_same_model(workspace: Workspace) -> None:
     folder = save_small(model_folder(workspace.model, "main", "SAEHD").path, 3)
-    exported = run_export(ExportConfig(workspace=workspace.folder), **told())
-    assert exported.folder == workspace.model and "main_SAEHD_data.dat" in exported.files
-    imported = run_import(ImportConfig(workspace=workspace.folder, new_name="again"), **told())
+    exported = export_model(ExportConfig(workspace=workspace.folder), **told())
+    assert exported.output == workspace.model and "main_SAEHD_data.dat" in exported.files
+    imported = import_model(ImportConfig(workspace=workspace.folder, new_name="again"), **told())
     assert (imported.model, imported.iteration, imported.fresh) == ("again_SAEHD", 3, [])
     again = model_folder(workspace.model, "again", "SAEHD")
     before, after = read_state(folder), read_state(again)
@@ -75,31 +78,31 @@ def test_out_and_in_again_is_the_same_model(workspace: Workspace) -> None:
 
 def test_names_that_are_taken_or_unknown(workspace: Workspace, tmp_path: Path) -> None:
     save_small(model_folder(workspace.model, "main", "SAEHD").path)
-    run_export(ExportConfig(workspace=workspace.folder, folder=tmp_path / "dfl"), **told())
+    export_model(ExportConfig(workspace=workspace.folder, output=tmp_path / "dfl"), **told())
     source = ImportConfig(workspace=workspace.folder, folder=tmp_path / "dfl")
     with pytest.raises(InputError, match="--as"):
-        run_import(source, **told())
+        import_model(source, **told())
     with pytest.raises(InputError, match="--overwrite"):
-        run_export(ExportConfig(workspace=workspace.folder, folder=tmp_path / "dfl"), **told())
+        export_model(ExportConfig(workspace=workspace.folder, output=tmp_path / "dfl"), **told())
     with pytest.raises(InputError, match="no such model"):
-        run_import(source.model_copy(update={"name": "other"}), **told())
+        import_model(source.model_copy(update={"name": "other"}), **told())
     with pytest.raises(InputError, match="no model of DeepFaceLab"):
-        run_import(ImportConfig(workspace=workspace.folder), **told())
+        import_model(ImportConfig(workspace=workspace.folder), **told())
 
 
 def test_a_stopped_or_failed_import_leaves_nothing(workspace: Workspace, tmp_path: Path) -> None:
     save_small(model_folder(workspace.model, "main", "SAEHD").path)
     folder = tmp_path / "dfl"
-    run_export(ExportConfig(workspace=workspace.folder, folder=folder), **told())
+    export_model(ExportConfig(workspace=workspace.folder, output=folder), **told())
     (folder / "main_SAEHD_inter.npy").write_bytes(b"\x80\x04N.")
     before = sorted(workspace.folder.rglob("*"))
     config = ImportConfig(workspace=workspace.folder, folder=folder, new_name="b")
     with pytest.raises(Exception, match=r"main_SAEHD_inter\.npy"):
-        run_import(config, **told())
+        import_model(config, **told())
     cancel = Cancel()
     cancel.set()
     with pytest.raises(CancelledError):
-        run_import(config, progress=NullProgress(), cancel=cancel)
+        import_model(config, progress=NullProgress(), cancel=cancel)
     assert sorted(workspace.folder.rglob("*")) == before
 
 
@@ -108,7 +111,7 @@ def test_exports_need_rights(tmp_path: Path) -> None:
     save_small(model_folder(bare.model, "main", "SAEHD").path)
     before = sorted(bare.model.rglob("*"))
     with pytest.raises(RightsError, match="no rights record"):
-        run_export(ExportConfig(workspace=bare.folder), **told())
+        export_model(ExportConfig(workspace=bare.folder), **told())
     with pytest.raises(RightsError, match="no rights record"):
         export_dfm(ExportDfmConfig(workspace=bare.folder), **told())
     assert sorted(bare.model.rglob("*")) == before and not read_ledger(bare.folder)
@@ -156,11 +159,11 @@ def test_a_model_of_the_right_kind_is_chosen(workspace: Workspace, tmp_path: Pat
     with pytest.raises(InputError, match="dfm is for SAEHD and AMP, not for Quick96"):
         export_dfm(ExportDfmConfig(workspace=workspace.folder), **told())
     save_small(model_folder(workspace.model, "main", "SAEHD").path)
-    config = ExportDfmConfig(workspace=workspace.folder, output=tmp_path, quantized=True)
+    config = ExportDfmConfig(workspace=workspace.folder, output=f"{tmp_path}", quantized=True)
     result = export_dfm(config, **told())
     assert result.output == tmp_path / "main_SAEHD_model.dfm"
     with pytest.raises(InputError, match="onnx is for XSeg"):
-        export_dfm(config.model_copy(update={"format": "onnx"}), **told())
+        export_xseg(ExportXsegConfig(workspace=workspace.folder), **told())
 
 
 def test_the_commands(
@@ -176,17 +179,44 @@ def test_the_commands(
     )
     save_small(model_folder(workspace.model, "main", "SAEHD").path)
 
-    def printed() -> dict[str, Any]:
+    def printed(*words: str) -> dict[str, Any]:
+        assert run_command([*words, "-w", str(workspace.folder), "--json"]) == 0
         return json.loads(capsys.readouterr().out)
 
-    xseg(workspace=workspace.folder, json=True)
-    assert printed()["output"] == str(workspace.model / "XSeg_model.onnx")
-    dfm(name="main", workspace=workspace.folder, json=True)
-    assert printed()["model"] == "main_SAEHD"
-    export(class_="XSeg", workspace=workspace.folder, json=True)
-    assert "XSeg_256.npy" in printed()["files"]
-    import_(class_="XSeg", workspace=workspace.folder, json=True)
-    assert printed()["model"] == "main_XSeg"
-    import_(class_="XSeg", new_name="b", workspace=workspace.folder)
+    made = printed("export", "xseg")
+    assert made["output"] == str(workspace.model / "XSeg_model.onnx")
+    assert printed("export", "dfm", "main")["model"] == "main_SAEHD"
+    assert printed("export", "dfm", "--name", "main_saehd")["model"] == "main_SAEHD"
+    assert "XSeg_256.npy" in printed("model", "export", "--class", "xseg")["files"]
+    assert printed("model", "import", "--class", "XSEG")["model"] == "main_XSeg"
+    dfl = str(workspace.folder / "model")
+    assert printed("model", "import", dfl, "--class", "XSeg", "--as", "b")["model"] == "b_XSeg"
+    again = ["model", "import", "--folder", dfl, "--class", "XSeg", "--as", "c"]
+    assert run_command([*again, "-w", str(workspace.folder)]) == 0
     text = capsys.readouterr().out
     assert "XSeg at iteration 3" in text and "faceloom train" in text
+    out = str(workspace.folder / "there")
+    assert (
+        "anna_SAEHD_data.dat"
+        in (
+            printed("model", "export", "main", "--class", "SAEHD", "-o", out, "--as", "anna")[
+                "files"
+            ]
+        )
+    )
+    assert printed("model", "import", "anna", out)["model"] == "anna_SAEHD"
+
+
+def test_where_a_file_goes(workspace: Workspace, tmp_path: Path) -> None:
+    """A folder when it ends in / or is one; a name without suffix gets the usual one."""
+    save_small(model_folder(workspace.model, "main", "SAEHD").path)
+    (tmp_path / "is").mkdir()
+    for output, expected in {
+        "dfm": "dfm.dfm",
+        "anna.onnx": "anna.onnx",
+        "new/": "new/main_SAEHD_model.dfm",
+        "is": "is/main_SAEHD_model.dfm",
+    }.items():
+        config = ExportDfmConfig(workspace=workspace.folder, output=f"{tmp_path}/{output}")
+        assert export_dfm(config, **told()).output == tmp_path / expected
+        assert (tmp_path / expected).is_file()

@@ -10,14 +10,22 @@ import sys
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
-from faceloom.checkpoints import ModelFolder, backup, locked, read_state
-from faceloom.checkpoints.events import read_events
-from faceloom.checkpoints.snapshots import list_snapshots, snapshot
+from faceloom.checkpoints import (
+    ModelFolder,
+    backup,
+    list_snapshots,
+    locked,
+    read_events,
+    read_state,
+    snapshot,
+)
 from faceloom.core import Cancel, InputError, ModelError, NullProgress, RightsError, UsageError
+from faceloom.core.config import validate
 from faceloom.media import open_footage, write_image
 from faceloom.provenance import (
     Statement,
@@ -26,9 +34,10 @@ from faceloom.provenance import (
     make_record,
     write_rights,
 )
-from faceloom.stages.model import manage as models
-from faceloom.stages.model import states as model_states
-from faceloom.stages.model.states import TimelapseConfig
+from faceloom.stages.catalog import find_stage
+from faceloom.stages.model.config import NamedModel, TimelapseConfig
+from faceloom.stages.model.manage import chosen
+from faceloom.stages.model.timelapse import TimelapseResult, timelapse
 from killed_writes import Killed, killer
 from small_models import content, save_small
 
@@ -44,8 +53,16 @@ def model(workspace: Path, name: str = "main_SAEHD", iteration: int = 3, seed: i
     return save_small(workspace / "model" / name, iteration, seed=seed)
 
 
+def do(verb: str, workspace: Path, **values: Any) -> Any:
+    """Run a verb of `faceloom model` through the stage catalog."""
+    stage = find_stage(f"model {verb}")
+    assert stage is not None
+    config = validate(stage.settings(), {"workspace": workspace, **values}, where=verb)
+    return stage.function()(config, progress=NullProgress(), cancel=Cancel())
+
+
 def names(workspace: Path) -> set[str]:
-    return {f"{one.name}_{one.class_name}" for one in models.list_all(workspace).models}
+    return {f"{one.name}_{one.class_name}" for one in do("list", workspace).models}
 
 
 @contextmanager
@@ -66,7 +83,7 @@ def trained_elsewhere(folder: ModelFolder) -> Generator[None]:
 
 
 def test_list(workspace: Path) -> None:
-    empty = models.list_all(workspace)
+    empty = do("list", workspace)
     assert empty.models == []
     assert "no models" in empty.lines()[0]
     first, second = model(workspace, "old_SAEHD", 5), model(workspace, "my new_SAEHD", 4)
@@ -74,7 +91,7 @@ def test_list(workspace: Path) -> None:
     next(second.path.glob("state-*/inter.safetensors")).unlink()
     (workspace / "model" / "bob_SAEHD_data.dat").write_bytes(b"")
     (workspace / "model" / "stray").mkdir()
-    listed = models.list_all(workspace)
+    listed = do("list", workspace)
     assert [one.name for one in listed.models] == ["my new", "old"]
     damaged, old = listed.models
     assert damaged.iteration is None
@@ -91,21 +108,21 @@ def test_a_model_in_training_is_seen_and_left_alone(workspace: Path) -> None:
     folder = model(workspace)
     before = content(folder, read_state(folder).folder)
     with trained_elsewhere(folder):
-        assert models.list_all(workspace).models[0].in_training
+        assert do("list", workspace).models[0].in_training
         snapshot(folder, "meanwhile")
         for refused in (
-            lambda: models.delete(workspace, "main", yes=True),
-            lambda: models.rename(workspace, "main", "other"),
-            lambda: model_states.go_back(workspace, "meanwhile"),
-            lambda: model_states.reset(workspace, ["inter"]),
+            lambda: do("delete", workspace, name="main", yes=True),
+            lambda: do("rename", workspace, name="main", new_name="other"),
+            lambda: do("restore", workspace, state="meanwhile"),
+            lambda: do("reset", workspace, networks=["inter"]),
         ):
             with pytest.raises(ModelError, match="another process is training"):
                 refused()
-        assert models.summary(workspace).iteration == 3
-        models.copy(workspace, "main", "other")
+        assert do("summary", workspace).iteration == 3
+        do("copy", workspace, name="main", new_name="other")
     assert content(folder, read_state(folder).folder) == before
     assert names(workspace) == {"main_SAEHD", "other_SAEHD"}
-    assert not models.list_all(workspace).models[0].in_training
+    assert not do("list", workspace).models[0].in_training
     with locked(folder):
         pass
 
@@ -115,17 +132,22 @@ def test_names_and_classes(workspace: Path) -> None:
     for name in ("a_SAEHD", "a_SAEHD_SAEHD", "b_SAEHD"):
         model(workspace, name)
     (workspace / "model" / "a_SAEHD").rename(workspace / "model" / "a_Quick96")
-    assert models.chosen(workspace, "a").path.name == "a_Quick96"
-    assert models.chosen(workspace, "a_Quick96").path.name == "a_Quick96"
-    assert models.chosen(workspace, "a_SAEHD").path.name == "a_SAEHD_SAEHD"
-    assert models.chosen(workspace, "b", "SAEHD").path.name == "b_SAEHD"
+
+    def found(name: str | None, class_name: Any = None) -> str:
+        config = NamedModel(workspace=workspace, name=name, class_name=class_name)
+        return chosen(config).path.name
+
+    assert found("a") == "a_Quick96"
+    assert found("a_Quick96") == found("a_quick96") == "a_Quick96"
+    assert found("a_SAEHD") == "a_SAEHD_SAEHD"
+    assert found("b", "SAEHD") == "b_SAEHD"
     with pytest.raises(InputError, match="several models"):
-        models.chosen(workspace, None)
-    assert models.chosen(workspace, None, "Quick96").path.name == "a_Quick96"
-    with pytest.raises(InputError, match="unknown model class"):
-        models.chosen(workspace, "a", "H64")
+        found(None)
+    assert found(None, "quick96") == "a_Quick96"
+    with pytest.raises(InputError, match="class_name: must be SAEHD, AMP, Quick96 or XSeg"):
+        do("summary", workspace, name="a", class_name="H64")
     with pytest.raises(InputError, match="no trained"):
-        models.chosen(workspace, "nobody")
+        found("nobody")
 
 
 def test_delete_takes_one_model_of_one_class(workspace: Path) -> None:
@@ -135,12 +157,12 @@ def test_delete_takes_one_model_of_one_class(workspace: Path) -> None:
     (workspace / "model" / "other_SAEHD").rename(workspace / "model" / "main_Quick96")
     backup(ModelFolder(workspace / "model" / "main_SAEHD"))
     with pytest.raises(UsageError, match=r"main_SAEHD: iteration 3, 1 backup, 0 snapshots.*--yes"):
-        models.delete(workspace, "main", class_name="SAEHD")
+        do("delete", workspace, name="main", class_name="SAEHD")
     with pytest.raises(InputError, match="several models"):
-        models.delete(workspace, "main", yes=True)
+        do("delete", workspace, name="main", yes=True)
     assert len(names(workspace)) == 4
-    done = models.delete(workspace, "main_SAEHD", yes=True)
-    assert "main_SAEHD: iteration 3, 1 backup" in done.message
+    done = do("delete", workspace, name="main_SAEHD", yes=True)
+    assert "main_SAEHD: iteration 3, 1 backup" in done.lines()[0]
     assert names(workspace) == {"main_2_SAEHD", "main2_SAEHD", "main_Quick96"}
     left = {entry.name for entry in (workspace / "model").iterdir()}
     assert left == {"main_2_SAEHD", "main2_SAEHD", "main_Quick96", ".managing"}
@@ -150,7 +172,7 @@ def test_a_linked_model_is_not_deleted(workspace: Path, tmp_path: Path) -> None:
     real = save_small(tmp_path / "elsewhere" / "main_SAEHD")
     (workspace / "model" / "main_SAEHD").symlink_to(real.path)
     with pytest.raises(InputError, match="is a link to"):
-        models.delete(workspace, "main", yes=True)
+        do("delete", workspace, name="main", yes=True)
     assert read_state(real).iteration == 2
 
 
@@ -161,12 +183,12 @@ def test_a_killed_delete_leaves_a_whole_model_or_none(workspace: Path) -> None:
         killed = False
         try:
             with killer().after(changes):
-                models.delete(workspace, folder.path.name, yes=True)
+                do("delete", workspace, name=folder.path.name, yes=True)
         except Killed:
             killed = True
         if folder.path.exists():
             assert read_state(folder) == wanted
-            models.delete(workspace, folder.path.name, yes=True)
+            do("delete", workspace, name=folder.path.name, yes=True)
         assert names(workspace) == set()
         if not killed:
             break
@@ -179,7 +201,7 @@ def test_rename(workspace: Path) -> None:
     snapshot(folder, "a")
     wanted = content(folder, read_state(folder).folder)
     (workspace / "faceloom.toml").write_text('[merge]\nname = "main"\n[train]\nname = "other"\n')
-    done = models.rename(workspace, "main", "first try")
+    done = do("rename", workspace, name="main", new_name="first try")
     target = ModelFolder(workspace / "model" / "first try_SAEHD")
     assert content(target, read_state(target).folder) == wanted
     assert [kept.name for kept in list_snapshots(target)] == ["a"]
@@ -188,12 +210,12 @@ def test_rename(workspace: Path) -> None:
     assert "[merge]" in done.notes[0]
     assert "[train]" not in done.notes[0]
     model(workspace, "main_SAEHD")
-    with pytest.raises(InputError, match="is there already"):
-        models.rename(workspace, "main", "first try")
+    with pytest.raises(InputError, match="already exists"):
+        do("rename", workspace, name="main", new_name="first try")
     for bad in ("a/b", "", "..", ".x"):
         with pytest.raises(InputError, match="model name"):
-            models.rename(workspace, "main", bad)
-    assert models.rename(workspace, "main_SAEHD", "b_SAEHD").values["new"] == "b_SAEHD"
+            do("rename", workspace, name="main", new_name=bad)
+    assert do("rename", workspace, name="main_SAEHD", new_name="b_SAEHD").new == "b_SAEHD"
 
 
 def test_a_copy_goes_its_own_way(workspace: Path) -> None:
@@ -203,7 +225,7 @@ def test_a_copy_goes_its_own_way(workspace: Path) -> None:
     snapshot(folder, "a")
     old = read_state(folder)
     wanted = content(folder, old.folder)
-    models.copy(workspace, "main", "b")
+    do("copy", workspace, name="main", new_name="b")
     copied = ModelFolder(workspace / "model" / "b_SAEHD")
     assert content(copied, read_state(copied).folder) == wanted
     assert (copied.previews / "last.jpg").read_bytes() == b"picture"
@@ -212,45 +234,45 @@ def test_a_copy_goes_its_own_way(workspace: Path) -> None:
     assert read_state(folder) == old
     assert content(folder, old.folder) == wanted
     assert len(folder.history_file.read_bytes()) == 3 * 8
-    with pytest.raises(InputError, match="is there already"):
-        models.copy(workspace, "main", "b")
+    with pytest.raises(InputError, match="already exists"):
+        do("copy", workspace, name="main", new_name="b")
 
 
 def test_snapshot_go_on_restore_and_back(workspace: Path) -> None:
     folder = model(workspace, iteration=3)
     wanted = content(folder, read_state(folder).folder)
-    done = model_states.take_snapshot(workspace, "before gan")
-    assert done.values["iteration"] == 3
+    done = do("snapshot", workspace, label="before gan")
+    assert done.iteration == 3
     model(workspace, iteration=6, seed=9)
     newer = content(folder, read_state(folder).folder)
-    back = model_states.go_back(workspace, "before gan", name="main_SAEHD")
+    back = do("restore", workspace, state="before gan", name="main_SAEHD")
     assert content(folder, read_state(folder).folder) == wanted
-    assert back.values["replaced"] == "00000006"
-    assert "00000006" in back.notes[0]
-    forth = model_states.go_back(workspace, "6")
+    assert back.replaced == "00000006"
+    assert "00000006" in back.lines()[1]
+    forth = do("restore", workspace, state="6")
     assert content(folder, read_state(folder).folder) == newer
-    assert forth.values["kind"] == "backup"
-    assert [one.iteration for one in model_states.snapshots(workspace).kept] == [3]
-    assert "before gan" in model_states.snapshots(workspace).lines()[0]
-    assert model_states.take_backup(workspace).values["iteration"] == 6
-    dropped = model_states.drop(workspace, "before gan")
-    assert "deleted snapshot 'before gan'" in dropped.message
-    assert model_states.snapshots(workspace).lines() == ["main_SAEHD: none"]
+    assert forth.kind == "backup"
+    assert [one.iteration for one in do("snapshots", workspace).kept] == [3]
+    assert "before gan" in do("snapshots", workspace).lines()[0]
+    assert do("backup", workspace).iteration == 6
+    dropped = do("forget", workspace, state="before gan")
+    assert "deleted snapshot 'before gan'" in dropped.lines()[0]
+    assert do("snapshots", workspace).lines() == ["main_SAEHD: none"]
     kinds = [event.kind for event in read_events(folder.events_file)]
     assert kinds == ["snapshot", "restored", "restored", "backup"]
-    assert len(model_states.backups(workspace).kept) == 2
+    assert len(do("backups", workspace).kept) == 2
 
 
 def test_reset(workspace: Path) -> None:
     folder = model(workspace)
     before = content(folder, read_state(folder).folder)
-    done = model_states.reset(workspace, ["inter"])
+    done = do("reset", workspace, networks=["inter"])
     now = content(folder, read_state(folder).folder)
     assert {name for name in now if now[name] != before[name]} == {
         "inter.safetensors",
         "src_dst_opt.safetensors",
     }
-    model_states.go_back(workspace, str(done.values["snapshot"]))
+    do("restore", workspace, state=done.snapshot)
     assert content(folder, read_state(folder).folder) == before
 
 
@@ -264,8 +286,8 @@ def test_timelapse_is_made_only_with_rights_and_signed(workspace: Path) -> None:
         write_image(workspace / f"data_{side}" / "1.png", np.zeros((8, 8, 3), np.uint8))
     config = TimelapseConfig(workspace=workspace, preview="masked", fps=4)
 
-    def make(config: TimelapseConfig) -> models.Done:
-        return model_states.timelapse(config, progress=NullProgress(), cancel=Cancel())
+    def make(config: TimelapseConfig) -> TimelapseResult:
+        return timelapse(config, progress=NullProgress(), cancel=Cancel())
 
     with pytest.raises(RightsError):
         make(config)
@@ -276,9 +298,9 @@ def test_timelapse_is_made_only_with_rights_and_signed(workspace: Path) -> None:
     write_rights(workspace, make_record(src, dst))
     done = make(config)
     target = folder.path / "timelapse_masked.mp4"
-    assert done.values["output"] == str(target)
+    assert done.output == target
     # Three pictures, the last of which stays two seconds.
-    assert len(open_footage(target)) == done.values["frames"] == 3 + 2 * 4 - 1
+    assert len(open_footage(target)) == done.frames == 3 + 2 * 4 - 1
     report = inspect_file(target, workspace_dir=workspace)
     assert report.state == "valid"
     with pytest.raises(InputError, match="no preview history"):

@@ -56,7 +56,7 @@ def test_figures(tmp_path: Path) -> None:
     data = json.loads(json.dumps(summary.as_dict()))
     assert data["disk"]["total"] == summary.disk.total
     text = "\n".join(summary.lines())
-    for part in ("my_model_SAEHD", "1 h 2 min", "Some GPU", "roll-backs: 2", "× 0.25", "warp done"):
+    for part in ("my_model_SAEHD", "1 h 2 min", "Some GPU", "rollbacks: 2", "× 0.25", "warp done"):
         assert part in text
     box = [line for line in summary.lines() if line.startswith("==")]
     assert len({len(line) for line in box}) == 1
@@ -73,7 +73,7 @@ def test_pretraining_shows_what_is_in_force(tmp_path: Path) -> None:
     summary = summarize(folder)
     assert summary.settings["random_warp"] is True
     assert summary.overridden["random_warp"] is False
-    assert any(line.split("random_warp: ")[-1].startswith("False (pretraining; else True)")
+    assert any(line.split("random_warp: ")[-1].startswith("False (pretraining; otherwise True)")
                for line in summary.lines() if "random_warp" in line)  # fmt: skip
 
 

@@ -13,10 +13,10 @@ import torch
 from faceloom.core import Cancel, InputError, NullProgress
 from faceloom.faces import Faceset, SegPolygon, read_record, update_record
 from faceloom.models.xseg.model import XsegModel
-from faceloom.models.xseg.settings import XsegSettings
 from faceloom.nn.batch import MaskBatch
 from faceloom.samples import SampleStore
 from faceloom.samples.xseg.store import MaskStore, load_labelled
+from faceloom.settings.models import XsegSettings
 from faceloom.training.distributed.parallel import World
 from faceloom.training.material.xseg import (
     XsegMaterial,

@@ -1,7 +1,6 @@
-"""What a comparison of src with dst means for whoever films or gathers src: gaps and shots.
+"""What a comparison of src with dst means for the person who films src: gaps, and shots for them.
 
-Left and right are always the picture's, as one sees it: measured yaw > 0 turns the nose to the
-picture's left (pipeline.md 3.13).
+Left and right are always the picture's: positive yaw turns the nose to the picture's left.
 """
 
 from __future__ import annotations
@@ -13,21 +12,19 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from faceloom.curate.coverage.compare import Bools, Coverage, Dimension
-from faceloom.curate.measures.traits import EXPRESSIONS, known
+from faceloom.core.words import counted
+from faceloom.curate.coverage.comparison import Bools, Coverage, Dimension
+from faceloom.curate.measures import EXPRESSIONS, known
 
 Rows = NDArray[np.intp]
 
+LEFT_AND_RIGHT: Final = "Left and right are the picture's, as you see it."
 _YAW_CUTS_DEG: Final = (-45.0, -15.0, 15.0, 45.0)
 _PITCH_CUTS_DEG: Final = (-30.0, -12.0, 12.0, 30.0)
-_LEVEL_DEG = 12.0
-_SMALL_SHARE = 0.005
-_SMALL_FACES = 3
-_FLIP_GAIN = 0.02
-_PERSONS_OWN = {"left": "right", "right": "left"}
-
-
-LEFT_AND_RIGHT: Final = "Left and right are the picture's, as you see it."
+_LEVEL_DEG: Final = 12.0
+_SMALL_SHARE: Final = 0.005
+_SMALL_FACES: Final = 3
+_FLIP_GAIN: Final = 0.02
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,7 +33,7 @@ class Gap:
 
     dimension: Dimension
     faces: Rows
-    """Rows of the dst faces in want of it, the most typical first."""
+    """Rows of the uncovered dst faces, most typical first."""
     share: float
     """Their share of dst's faces."""
     finding: str
@@ -53,32 +50,14 @@ class Advice:
     gaps: list[Gap]
     """By the number of dst faces, most first."""
     scattered: int
-    """dst faces whose want is shared by too few others to be named as a gap."""
-    useless: Rows
-    """Rows of src faces that look where no dst face does."""
-
-    def lines(self) -> list[str]:
-        """All of it in words."""
-        lines = list(self.summary)
-        if self.gaps:
-            lines.append("What dst shows and src lacks, most needed first:")
-        for number, gap in enumerate(self.gaps, 1):
-            lines.append(f"{number}. {percent(gap.share)}: {gap.finding}")
-            lines.append(f"   Look for: {gap.shot}")
-        if self.scattered:
-            lines.append(self.scattered_words())
-        if self.gaps:
-            lines.append(LEFT_AND_RIGHT)
-        return lines
-
-    def scattered_words(self) -> str:
-        """What is left beside the gaps."""
-        return f"Besides: {_faces(self.scattered)} of dst whose want few others share."
+    """Uncovered dst faces that too few others resemble to be a gap."""
+    unused: Rows
+    """Rows of src faces whose head pose no dst face has."""
 
 
 def advise(coverage: Coverage) -> Advice:
-    """The gaps of a comparison with what would fill them."""
-    total = max(int(coverage.judged["pose"].sum()), 1)
+    """Find the gaps of a comparison and what would fill them."""
+    total = max(int(coverage.compared["pose"].sum()), 1)
     found = [
         *_pose_gaps(coverage, total),
         *_expression_gaps(coverage, total),
@@ -94,40 +73,45 @@ def advise(coverage: Coverage) -> Advice:
     named = np.zeros(len(coverage.dst), bool)
     for gap in gaps:
         named[gap.faces] = True
-    wanting = np.zeros(len(coverage.dst), bool)
+    uncovered = np.zeros(len(coverage.dst), bool)
     for gap in found:
-        wanting[gap.faces] = True
-    useless = np.flatnonzero(known(coverage.src.pose) & ~coverage.used)
-    return Advice(_summary(coverage, useless), gaps, int((wanting & ~named).sum()), useless)
+        uncovered[gap.faces] = True
+    unused = np.flatnonzero(known(coverage.src.pose) & ~coverage.used)
+    return Advice(_summary(coverage, unused), gaps, int((uncovered & ~named).sum()), unused)
 
 
-def _summary(coverage: Coverage, useless: Rows) -> list[str]:
-    judged = int(coverage.judged["pose"].sum())
+def scattered_words(count: int) -> str:
+    """A sentence on the uncovered faces that belong to no gap."""
+    return f"Apart from these, {_faces(count)} of dst are uncovered, each in its own way."
+
+
+def _summary(coverage: Coverage, unused: Rows) -> list[str]:
+    known_poses = int(coverage.compared["pose"].sum())
     lines = [
-        f"src has head pose and expression at once for {percent(coverage.score)} of dst's "
-        f"{_faces(judged)}, and the light as well for {percent(coverage.score_lit)}.",
-        f"Head pose by itself: {percent(coverage.share('pose'))}.",
+        f"src covers {percent(coverage.score)} of dst's {_faces(known_poses)} in head pose and "
+        f"expression together, {percent(coverage.score_lit)} if the light must match too.",
+        f"Head pose alone: {percent(coverage.share('pose'))}.",
     ]
     others: list[Dimension] = ["expression", "light", "size", "brightness"]
-    told = [(name, coverage.share(name)) for name in others if coverage.judged[name].any()]
-    if told:
-        shares = ", ".join(f"{name} {percent(share)}" for name, share in told)
-        lines.append(f"Where src has the pose, each by itself: {shares}.")
-    unknown = len(coverage.dst) - judged
+    measured = [name for name in others if coverage.compared[name].any()]
+    if measured:
+        shares = ", ".join(f"{name} {percent(coverage.share(name))}" for name in measured)
+        lines.append(f"Where src has the head pose, each by itself: {shares}.")
+    unknown = len(coverage.dst) - known_poses
     if unknown:
-        lines.append(f"{_faces(unknown)} of dst have no known pose and were not judged.")
-    here = coverage.judged["pose"]
+        lines.append(f"{_faces(unknown)} of dst left out: no known head pose.")
+    here = coverage.compared["pose"]
     flipped, plain = coverage.pose_with_flip[here], coverage.covered["pose"][here]
-    gain = float(flipped.mean() - plain.mean()) if judged else 0.0
+    gain = float(flipped.mean() - plain.mean()) if known_poses else 0.0
     if gain >= _FLIP_GAIN and not coverage.settings.flip_src:
         lines.append(
-            f"Training with random_src_flip would raise pose to {percent(float(flipped.mean()))}, "
-            "where the face is about the same on both sides."
+            f"Training with random_src_flip would raise head pose to "
+            f"{percent(float(flipped.mean()))}, if src's face is roughly symmetric."
         )
-    if len(useless):
+    if len(unused):
         lines.append(
-            f"{_faces(len(useless))} of src's {len(coverage.src)} look where no dst face does: "
-            "of no use for this dst."
+            f"{len(unused):,} of src's {_faces(len(coverage.src))} have a head pose that no dst "
+            "face has, so this dst does not need them."
         )
     return lines
 
@@ -137,7 +121,7 @@ def _summary(coverage: Coverage, useless: Rows) -> list[str]:
 
 def _pose_gaps(coverage: Coverage, total: int) -> Iterator[Gap]:
     pose = coverage.dst.pose
-    missing = coverage.judged["pose"] & ~coverage.covered["pose"]
+    missing = coverage.compared["pose"] & ~coverage.covered["pose"]
     zone_yaw = np.digitize(pose[:, 0], _YAW_CUTS_DEG)
     zone_pitch = np.digitize(pose[:, 1], _PITCH_CUTS_DEG)
     for zone in sorted({(int(zone_yaw[i]), int(zone_pitch[i])) for i in np.flatnonzero(missing)}):
@@ -154,7 +138,7 @@ def _pose_gaps(coverage: Coverage, total: int) -> Iterator[Gap]:
 
 
 def _src_reach(coverage: Coverage, rows: Rows) -> str:
-    """How far src goes toward the heads of some dst faces."""
+    """How far src's heads turn or tilt towards those of some dst faces."""
     src = coverage.src.pose[known(coverage.src.pose)]
     if coverage.settings.flip_src:
         src = np.concatenate([src, src * (-1, 1)])
@@ -165,7 +149,7 @@ def _src_reach(coverage: Coverage, rows: Rows) -> str:
         (1, ("up", "down")),
     ):
         sign = 1.0 if median[axis] >= 0 else -1.0
-        # With `enough` faces beyond it: what a single face reaches, src does not have.
+        # Reached by `enough` faces: an angle of a single face does not count.
         ordered = np.sort(src[:, axis] * sign)
         reach = float(ordered[-min(coverage.settings.enough, len(ordered))])
         if abs(median[axis]) - reach > tolerance * 0.7:
@@ -174,11 +158,11 @@ def _src_reach(coverage: Coverage, rows: Rows) -> str:
             if reach < 3:
                 return f"src never {verb} {way}"
             return f"src never {verb} further than {reach:.0f}° {way}"
-    return "src has such a turn and such a tilt, but too seldom together"
+    return "src has this turn and this tilt, but rarely together"
 
 
 def pose_words(pose: NDArray[np.float64]) -> str:
-    """How heads (n 2: yaw, pitch in degrees) look: "turned 40–60° left, level"."""
+    """Head poses (n 2: yaw, pitch in degrees) in words: "turned 40–60° left, about level"."""
     (low_yaw, high_yaw), (low_pitch, high_pitch) = (
         np.percentile(pose[:, axis], (5, 95)) for axis in (0, 1)
     )
@@ -190,7 +174,7 @@ def pose_words(pose: NDArray[np.float64]) -> str:
 
 
 def _range_words(low: float, high: float, verb: str, positive: str, negative: str) -> str | None:
-    """A range of angles in words; None when all are about level."""
+    """A range of angles in words; None when all are close to 0."""
     if max(abs(low), abs(high)) <= _LEVEL_DEG:
         return None
     if low >= -_LEVEL_DEG / 2:
@@ -205,55 +189,55 @@ def _span(low: float, high: float) -> str:
 
 
 def _own_side(yaw: NDArray[np.float64]) -> str:
-    """Which of their own sides the people turn to."""
+    """The side that the people turn to, from their own point of view."""
     median = float(np.median(yaw))
     if abs(median) <= _LEVEL_DEG:
         return ""
-    return f" (the person's own {_PERSONS_OWN['left' if median > 0 else 'right']})"
+    return f" (the person's own {'right' if median > 0 else 'left'})"
 
 
 # --- expression
 
 
 def _expression_gaps(coverage: Coverage, total: int) -> Iterator[Gap]:
-    wanting = coverage.judged["expression"] & ~coverage.covered["expression"]
+    uncovered = coverage.compared["expression"] & ~coverage.covered["expression"]
     for number, part in enumerate(EXPRESSIONS):
         offset = coverage.part_offset[:, number]
-        lacking = wanting & coverage.missing_parts[:, number]
+        lacking = uncovered & coverage.missing_parts[:, number]
         for chosen, does, shot in (
             (lacking & (offset > 0), part.more, part.more_shot),
             (lacking & (offset <= 0), part.less, part.less_shot),
         ):
             for rows, where in _by_turn(coverage, np.asarray(chosen, dtype=bool)):
-                finding = f"dst {does} than src does at that pose in {_faces(len(rows))}, {where}."
-                share = len(rows) / total
-                yield Gap("expression", rows, share, finding, f"{shot}, {where}.")
-    mixed = np.asarray(wanting & ~coverage.missing_parts.any(1), dtype=bool)
+                finding = f"dst {does} than src at this head pose in {_faces(len(rows))} ({where})."
+                yield Gap("expression", rows, len(rows) / total, finding, f"{shot}, {where}.")
+    mixed = np.asarray(uncovered & ~coverage.missing_parts.any(1), dtype=bool)
     for rows, where in _by_turn(coverage, mixed):
         yield Gap(
             "expression",
             rows,
             len(rows) / total,
-            f"dst mixes expressions that src has only one by one in {_faces(len(rows))}, {where}.",
-            f"more talk and more play of the face, {where}.",
+            f"dst combines expressions that src shows only one at a time in {_faces(len(rows))} "
+            f"({where}).",
+            f"talking and lively expressions, {where}.",
         )
 
 
 def _by_turn(coverage: Coverage, chosen: Bools) -> Iterator[tuple[Rows, str]]:
-    """The chosen dst faces by where the head is turned: the rows, and the heads' pose in words."""
+    """The chosen dst faces by where the head is turned: rows, and the head pose in words."""
     pose = coverage.dst.pose
     zones = np.digitize(pose[:, 0], _YAW_CUTS_DEG[1:3])
     for zone in range(3):
         rows = np.flatnonzero(chosen & (zones == zone))
         if len(rows):
-            yield _typical_first(rows, pose), f"the head {pose_words(pose[rows])}"
+            yield _typical_first(rows, pose), f"head {pose_words(pose[rows])}"
 
 
 # --- light, size, brightness
 
 
 def _light_gaps(coverage: Coverage, total: int) -> Iterator[Gap]:
-    wanting = coverage.judged["light"] & ~coverage.covered["light"]
+    uncovered = coverage.compared["light"] & ~coverage.covered["light"]
     offset = np.nan_to_num(coverage.light_offset)
     axis = np.abs(offset).argmax(1)
     ways = (
@@ -263,49 +247,47 @@ def _light_gaps(coverage: Coverage, total: int) -> Iterator[Gap]:
     )
     for number, (negative, positive) in enumerate(ways):
         for way, side in ((negative, offset[:, number] < 0), (positive, offset[:, number] >= 0)):
-            rows = np.flatnonzero(wanting & (axis == number) & side)
+            rows = np.flatnonzero(uncovered & (axis == number) & side)
             if len(rows):
                 rows = _typical_first(rows, coverage.dst.light)
-                where = f"the head {pose_words(coverage.dst.pose[rows])}"
-                finding = (
-                    f"dst's light comes more {way} than src's does in {_faces(len(rows))}, {where}."
-                )
+                where = f"head {pose_words(coverage.dst.pose[rows])}"
+                finding = f"dst is lit more {way} than src in {_faces(len(rows))} ({where})."
                 yield Gap("light", rows, len(rows) / total, finding, f"light more {way}, {where}.")
 
 
 def _size_gaps(coverage: Coverage, total: int) -> Iterator[Gap]:
-    rows = np.flatnonzero(coverage.judged["size"] & ~coverage.covered["size"])
+    rows = np.flatnonzero(coverage.compared["size"] & ~coverage.covered["size"])
     if len(rows):
         ratio = coverage.size_near[rows] / coverage.dst.size_px[rows]
         rows = rows[np.argsort(ratio, kind="stable")]
         wanted = float(np.median(coverage.dst.size_px[rows]))
         there = float(np.median(coverage.size_near[rows]))
-        where = f"the head {pose_words(coverage.dst.pose[rows])}"
+        where = f"head {pose_words(coverage.dst.pose[rows])}"
         yield Gap(
             "size",
             rows,
             len(rows) / total,
-            f"src's faces are smaller in their footage than dst's in {_faces(len(rows))}: about "
-            f"{there:.0f} pixels for dst's {wanted:.0f} (full face), {where}. The swap will be "
-            "softer than the frame around it.",
-            f"closer or larger footage, {wanted:.0f} pixels a face or more, {where}.",
+            f"src's faces are smaller in the frame than dst's in {_faces(len(rows))}: about "
+            f"{there:.0f} pixels against dst's {wanted:.0f} ({where}). The swap will be softer "
+            "than the frame around it.",
+            f"close-ups or a higher resolution, faces of {wanted:.0f} pixels or more, {where}.",
         )
 
 
 def _brightness_gaps(coverage: Coverage, total: int) -> Iterator[Gap]:
-    wanting = coverage.judged["brightness"] & ~coverage.covered["brightness"]
-    middle = np.nanmedian(coverage.src.brightness) if wanting.any() else 0.0
+    uncovered = coverage.compared["brightness"] & ~coverage.covered["brightness"]
+    middle = np.nanmedian(coverage.src.brightness) if uncovered.any() else 0.0
     brighter = coverage.dst.brightness > middle
-    for chosen, word in ((wanting & brighter, "brighter"), (wanting & ~brighter, "darker")):
+    for chosen, word in ((uncovered & brighter, "brighter"), (uncovered & ~brighter, "darker")):
         rows = np.flatnonzero(chosen)
         if len(rows):
             rows = rows[np.argsort(np.abs(coverage.dst.brightness[rows] - middle))[::-1]]
-            where = f"the head {pose_words(coverage.dst.pose[rows])}"
+            where = f"head {pose_words(coverage.dst.pose[rows])}"
             yield Gap(
                 "brightness",
                 rows,
                 len(rows) / total,
-                f"dst is {word} than src at that pose in {_faces(len(rows))}, {where}.",
+                f"dst is {word} than src at this head pose in {_faces(len(rows))} ({where}).",
                 f"{word} footage, {where}; or train with colour transfer.",
             )
 
@@ -314,7 +296,7 @@ def _brightness_gaps(coverage: Coverage, total: int) -> Iterator[Gap]:
 
 
 def percent(share: float) -> str:
-    """A share in words that never round to none or to all."""
+    """A share in words; never rounded to 0 % or 100 %."""
     if not np.isfinite(share):
         return "unknown"
     if 0 < share < 0.01:
@@ -325,11 +307,11 @@ def percent(share: float) -> str:
 
 
 def _faces(count: int) -> str:
-    return "1 face" if count == 1 else f"{count:,} faces"
+    return counted(count, "face") if count < 1000 else f"{count:,} faces"
 
 
 def _typical_first(rows: Rows, values: NDArray[np.float64]) -> Rows:
-    """Rows by how near they are to the median of their `values`."""
+    """Rows sorted by how close their `values` are to the median."""
     chosen = values[rows]
     distance = np.linalg.norm(chosen - np.nanmedian(chosen, axis=0), axis=1)
     return rows[np.argsort(np.nan_to_num(distance, nan=np.inf), kind="stable")]

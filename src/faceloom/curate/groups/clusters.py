@@ -24,13 +24,11 @@ from faceloom.curate.groups.linkage import (
     merge_nearest,
     unit_rows,
 )
+from faceloom.settings.curate import SAME_GROUP
 
 Vectors = NDArray[np.float32]
 Rows = NDArray[np.intp]
 
-THRESHOLD: Final = 0.45
-"""Cosine of two groups' means from which they are one person. Single faces of two persons reach
-0.46 (1 in 10 000: 0.38), means 0.31; means of one person in different clips have 0.68 and more."""
 _TIGHT: Final = 0.65
 _SAME_TRACK: Final = 0.35
 _ATTACH: Final = 0.32
@@ -96,7 +94,7 @@ def cluster_faces(
     *,
     trust: NDArray[np.integer] | None = None,
     tracks: NDArray[np.integer] | None = None,
-    threshold: float = THRESHOLD,
+    threshold: float = SAME_GROUP,
     progress: Progress | None = None,
     cancel: Cancel | None = None,
 ) -> Clusters:

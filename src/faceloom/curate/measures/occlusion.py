@@ -13,7 +13,7 @@ _PER_DEGREE: Final = 0.1
 """What each degree of yaw takes off the logit of a face that nothing hides."""
 
 
-def occlusion(presence: ArrayLike, yaw_deg: ArrayLike) -> NDArray[np.float32]:
+def occlusion_of(presence: ArrayLike, yaw_deg: ArrayLike) -> NDArray[np.float32]:
     """0 (nothing hidden) to 1 (no face to be seen), of faces' mesh logits and yaw; NaN stays NaN.
 
     The mesh's presence logit falls with what is missing of a face. Of what could be had from

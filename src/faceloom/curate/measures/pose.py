@@ -1,8 +1,9 @@
-"""What a face's record says without its picture: pose by three conventions, and its real size."""
+"""Measures that need only a face's record: pose by three conventions, and size in the frame."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Final
 
 import cv2
@@ -13,13 +14,16 @@ from faceloom.core import InputError
 from faceloom.faces import FaceRecord
 from faceloom.geometry import (
     ALIGNED_LANDMARKS,
+    ARCFACE_POINTS,
     MODEL_POINTS_3D,
+    five_points,
     frame_to_face,
     head_pose,
     pose_in_frame,
     umeyama,
 )
 
+_ARCFACE_PX: Final = 112
 _LEGACY_SIZE_PX: Final = 256
 _LEGACY_PITCH: Final = 1.30
 _LEGACY_YAW: Final = 1.11
@@ -27,9 +31,10 @@ _START_DISTANCE: Final = 300.0
 
 
 def pose_deg(record: FaceRecord) -> tuple[float, float, float]:
-    """Pitch, yaw, roll of the head in degrees, comparable between all crops; NaN where none fits.
+    """Pitch, yaw and roll of the head in degrees, comparable between crops; NaN when no pose fits.
 
-    As extraction stored it; for a face of another program by the same rule (`pose_in_frame`).
+    The pose that extraction stored, or for faces of other programs the same computation
+    (`pose_in_frame`).
     """
     own = record.own
     if own is not None and own.pose is not None:
@@ -42,9 +47,9 @@ def pose_deg(record: FaceRecord) -> tuple[float, float, float]:
 
 
 def dfl_pose(record: FaceRecord, size_px: int) -> tuple[float, float]:
-    """Pitch and yaw in radians as DFL 2.0 reads them: from the picture's own landmarks with a
-    camera of its width `size_px`, so that values depend on the crop (pipeline.md 3.13). NaN where
-    no pose fits."""
+    """Pitch and yaw in radians as DFL 2.0 computes them: from the landmarks in the picture, with a
+    camera of its width `size_px`, so values depend on the crop (docs/internals/sorting.md). NaN
+    when no pose fits."""
     try:
         pose = head_pose(record.landmarks, size_px)
     except InputError:
@@ -53,8 +58,8 @@ def dfl_pose(record: FaceRecord, size_px: int) -> tuple[float, float]:
 
 
 def legacy_pose(record: FaceRecord, size_px: int) -> tuple[float, float]:
-    """Pitch and yaw as DFL 1.0 read them, -1 to 1: all 68 points, in a picture taken for 256 px
-    wide, over 1.30 and 1.11 (pipeline.md 7.3). NaN where no pose fits."""
+    """Pitch and yaw as DFL 1.0 computed them, -1 to 1: from all 68 points as if the picture were
+    256 px wide, divided by 1.30 and 1.11 (docs/internals/sorting.md). NaN when no pose fits."""
     points = record.landmarks.astype(np.float64) * (_LEGACY_SIZE_PX / size_px)
     half = _LEGACY_SIZE_PX / 2
     camera = np.array(
@@ -95,9 +100,10 @@ def picture_aspect(record: FaceRecord) -> float:
 
 
 def source_size_px(record: FaceRecord) -> float:
-    """Side of the face's crop in frame pixels: the size at which nothing is enlarged or lost.
+    """Side of the face's crop in frame pixels: the size at which the crop is neither enlarged nor
+    reduced.
 
-    Of a whole frame (`mark_only`) that of a whole_face crop. NaN for landmarks that fix no crop.
+    For a whole frame (`mark_only`) that of a whole_face crop. NaN for degenerate landmarks.
     """
     kind = "whole_face" if record.face_type == "mark_only" else record.face_type
     try:
@@ -107,10 +113,21 @@ def source_size_px(record: FaceRecord) -> float:
     return 1 / math.sqrt(abs(float(np.linalg.det(matrix[:, :2]))))
 
 
-def enlargement(record: FaceRecord) -> float:
-    """How many pixels of the face's picture stand for one of its frame; 1 where that is not known.
+def identity_crop_px(records: Sequence[FaceRecord]) -> NDArray[np.float64]:
+    """Size of each face in its frame: the side in pixels of the square that SFace crops, n."""
+    if not records:
+        return np.zeros(0)
+    template = np.asarray(ARCFACE_POINTS, dtype=np.float64)
+    spread = float(np.linalg.norm(template - template.mean(axis=0)))
+    points = np.stack([five_points(record.source_landmarks) for record in records])
+    own = np.linalg.norm(points - points.mean(axis=1, keepdims=True), axis=(1, 2))
+    return np.asarray(_ARCFACE_PX * own / spread, dtype=np.float64)
 
-    Above 1 the face was enlarged when it was cut out.
+
+def enlargement(record: FaceRecord) -> float:
+    """How many pixels of the face's picture correspond to one of its frame; 1 when unknown.
+
+    Above 1, the face was enlarged when it was cropped.
     """
     matrix: ArrayLike | None = record.image_to_face_mat
     if matrix is None:

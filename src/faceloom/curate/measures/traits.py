@@ -22,7 +22,7 @@ TRAIT_COLUMNS: Final = (
     "gaze",
     "blendshapes",
 )
-"""The measures that `traits` needs."""
+"""The measures that `traits_of` needs."""
 
 
 @dataclass(frozen=True)
@@ -148,7 +148,7 @@ class Traits:
         )
 
 
-def traits(table: FaceTable) -> Traits:
+def traits_of(table: FaceTable) -> Traits:
     """The traits of a table's faces; `InputError` when a measure of `TRAIT_COLUMNS` is missing."""
     shapes = _floats(table, "blendshapes", 52)
     gaze = _floats(table, "gaze", 2)

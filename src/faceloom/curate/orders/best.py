@@ -1,7 +1,7 @@
 """The best faces: few of many that cover how a face looks, each as sharp as can be had.
 
 The objective. Every face i has a look x_i: head yaw and pitch, eight parts of its expression, the
-direction of the light (`faceloom.curate.measures.traits`), each in units of how far two values may
+direction of the light (`faceloom.curate.measures`), each in units of how far two values may
 be apart and still teach a model about the same (8°, the tolerances of `EXPRESSIONS`, 0.35). Two
 looks are as alike as k(x, y) = exp(-|x - y|² / 2). A face j is as good as q_j in (0, 1]: sharpness,
 what hides it, size (`qualities`). Then a subset S is worth
@@ -31,8 +31,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from faceloom.core import Cancel, InputError, NullProgress, Progress
-from faceloom.curate.measures.traits import EXPRESSIONS, TRAIT_COLUMNS, Traits, traits
-from faceloom.curate.orders.ordering import Ordering, Rows, SortContext, SortMethod, no_rows
+from faceloom.curate.measures import EXPRESSIONS, TRAIT_COLUMNS, Traits, traits_of
+from faceloom.curate.orders.method import Ordering, Rows, SortContext, SortMethod, no_rows
 from faceloom.curate.table import FaceTable
 
 Floats = NDArray[np.float64]
@@ -78,7 +78,7 @@ class Problem:
 
 def looks(table: FaceTable) -> Singles:
     """n x 13: yaw and pitch, expression, light, in units of the kernel; NaN where not measured."""
-    return _scaled(traits(table))
+    return _scaled(traits_of(table))
 
 
 def _scaled(seen: Traits) -> Singles:

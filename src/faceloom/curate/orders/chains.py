@@ -2,7 +2,7 @@
 
 A chain puts alike faces side by side, which no single number does. DeepFaceLab's `hist` and
 `absdiff`, and the `face` and `vggface` of its first version, are such chains (pipeline.md 4.1,
-7.3). The distances are in `faceloom.curate.orders.metrics`.
+7.3). The distances are in `faceloom.curate.orders.distances`.
 """
 
 from __future__ import annotations

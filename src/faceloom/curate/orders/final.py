@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from faceloom.core import Cancel, InputError
-from faceloom.curate.orders.metrics import histogram_unlikeness
-from faceloom.curate.orders.ordering import Rows
+from faceloom.curate.orders.distances import histogram_unlikeness
+from faceloom.curate.orders.method import Rows
 
 YAW_BINS: Final = 128
 _SHARPEST = 10

@@ -1,8 +1,8 @@
-"""Expression and gaze of a face whose landmarks are known: MediaPipe's blendshapes network.
+"""Expression and gaze of a face whose landmarks are known, by MediaPipe's blendshapes network.
 
-The network takes 146 of the mesh's 478 points and gives the 52 coefficients that ARKit made common.
-Which points, and the names, are in MediaPipe's `face_blendshapes_graph.cc` (Apache-2.0); points go
-in as pixels, and the network itself takes their place and size off.
+The network takes 146 of the mesh's 478 points and returns the 52 coefficients known from ARKit. The
+choice of points and the names are those of MediaPipe's `face_blendshapes_graph.cc` (Apache-2.0).
+Points are given in pixels; the network itself normalises their place and size.
 """
 
 from __future__ import annotations
@@ -37,37 +37,37 @@ INPUT_POINTS: Final = np.array(_POINTS_TEXT.split(), dtype=np.intp)
 """The 146 points of the mesh that the network takes, in its order."""
 _PLACE: Final = {name: place for place, name in enumerate(BLENDSHAPES)}
 
+# Side of the network's square over the extent of the 68 points, which do not include the forehead.
 _REGION_SCALE: Final = 1.72
-"""Side of the square to look at over the 68 points' extent, which leaves the forehead out."""
 _LIPS: Final = (13, 14)
 _EYE_CORNERS: Final = (33, 263)
+# Gap between the lips of a wide open mouth over the distance between the outer eye corners.
 _WIDE_OPEN: Final = 0.5
-"""Gap between the lips of a wide open mouth over the distance of the outer eye corners."""
+# Rotation of the eyes at a coefficient of 1: fitted to the place of the irises between the corners
+# of the eyes in 228 nearly frontal faces, with the eye's centre 0.84 iris widths behind the iris.
 _GAZE_DEG: Final = 24.0
-"""Turn of the eyes at a coefficient of 1: fitted to where the irises lie between the eyes' corners
-in 228 nearly frontal faces, taking the eye's pivot to lie 0.84 iris widths behind the iris."""
 
 
 @dataclass(frozen=True, eq=False)
 class Expression:
-    """What a face does. Everything but `presence` is NaN where the mesh sees no face."""
+    """The expression of a face. Everything but `presence` is NaN where the mesh sees no face."""
 
     presence: float
-    """Logit of the mesh: below 0 there is hardly a face."""
+    """Logit of the mesh: below 0 there is probably no face."""
     coefficients: NDArray[np.float32]
-    """52, 0 to 1, by `BLENDSHAPES`."""
+    """52 values, 0 to 1, in the order of `BLENDSHAPES`."""
     gaze_deg: tuple[float, float]
-    """How far the eyes are turned in the head, to the picture's right and down."""
+    """Rotation of the eyes in the head, towards the picture's right and down."""
     mouth_open: float
-    """Gap between the lips: 0 closed, 1 as wide as it goes."""
+    """Gap between the lips: 0 closed, 1 wide open."""
     eyes_closed: float
-    """0 wide open, about 0.15 at ease, 0.65 and more shut."""
+    """0 wide open, about 0.15 relaxed, 0.65 and more closed."""
 
 
 class ExpressionReader:
-    """Reads expressions; each thread wants one of its own, though sharing one is safe.
+    """Reads expressions. Thread-safe, but one reader per thread is faster.
 
-    Raises `WeightsError` when the networks cannot be had.
+    Raises `WeightsError` when the networks are not available.
     """
 
     def __init__(
@@ -85,7 +85,7 @@ class ExpressionReader:
         """
         points = np.asarray(landmarks, dtype=np.float32)
         if points.shape != (68, 2):
-            raise InputError(f"an expression needs 68 landmarks, not {points.shape}")
+            raise InputError(f"an expression needs landmarks of shape (68, 2), not {points.shape}")
         seed = Seed(bounds(points), _region(points))
         (found,) = self._landmarker.landmarks(image, [seed])
         if found.mesh is None or found.presence <= 0 or not np.isfinite(found.mesh).all():
@@ -104,10 +104,10 @@ class ExpressionReader:
 def expression(
     mesh: NDArray[np.float32], coefficients: NDArray[np.float32], presence: float
 ) -> Expression:
-    """What the mesh (`478 3`) and its coefficients (52) say.
+    """The expression from a mesh (`478 3`) and its 52 coefficients.
 
-    The mouth is read from the mesh: the coefficient `jawOpen` is of the jaw, and rises in closed
-    mouths that are seen from below.
+    How far the mouth is open comes from the mesh, because the coefficient `jawOpen` also rises for
+    closed mouths seen from below.
     """
 
     def mean(*names: str) -> float:
@@ -127,13 +127,13 @@ def expression(
 
 
 def unseen(presence: float) -> Expression:
-    """What is known of a face that the mesh does not see."""
+    """The expression of a face that the mesh does not see."""
     nothing = np.full(len(BLENDSHAPES), np.nan, dtype=np.float32)
     return Expression(presence, nothing, (np.nan, np.nan), np.nan, np.nan)
 
 
 def _region(points: NDArray[np.float32]) -> Region:
-    """The square around 68 points in which the mesh looks, turned by the outer eye corners."""
+    """The mesh's square around 68 points, rotated as the outer eye corners."""
     left, top, right, bottom = bounds(points)
     eyes = points[45] - points[36]
     return Region(

@@ -11,13 +11,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from faceloom.core import Progress
-from faceloom.detect.boxes import as_rect, calibrated, open_session, resized, suppressed
+from faceloom.detect.boxes import as_rect, calibrated, resized, suppressed
 from faceloom.detect.types import Detection, UInt8Image
 from faceloom.weights import fetch
+from faceloom.weights.sessions import open_session
 
 _STRIDE = 4
 _MULTIPLE = 32
 _OVERLAP = 0.3
+# From 0.78 on: CenterFace's quantiles of true detections in 99 pictures against YuNet's.
 _CALIBRATION: Final = (
     (0.0, 0.0),
     (0.35, 0.4),
@@ -28,7 +30,6 @@ _CALIBRATION: Final = (
     (0.958, 0.96),
     (1.0, 1.0),
 )
-"""From 0.78 on the quantiles of true finds in 99 pictures, CenterFace's against YuNet's."""
 Array = NDArray[np.float32]
 
 
@@ -36,9 +37,9 @@ class CenterFace:
     """The detector of Xu et al., "CenterFace: joint face detection and alignment using face as
     point" (2019).
 
-    The picture is looked at with its longer side at `long_side_px`. `score` is the least peak of
-    the network's heat map that counts; detections carry it on the common scale. `threads` is the
-    number of threads of one inference.
+    The picture is scaled so that its longer side is about `long_side_px`. `score` is the lowest
+    peak in the network's heat map that counts; detections have it on the common scale. `threads`
+    is the number of CPU threads of one inference; `device` as in `open_session`.
     """
 
     name = "centerface"
@@ -50,13 +51,14 @@ class CenterFace:
         long_side_px: int = 640,
         score: float = 0.35,
         threads: int = 1,
+        device: str = "auto",
         progress: Progress | None = None,
     ) -> None:
         path = model or fetch("centerface", progress=progress)
         self._long_side_px = long_side_px
         self._score = score
         self._lock = threading.Lock()
-        self._network = open_session(_any_size(path), threads)
+        self._network = open_session(_any_size(path), threads=threads, device=device)
         self._input: str = self._network.get_inputs()[0].name
 
     def detect(self, images: Sequence[UInt8Image]) -> list[list[Detection]]:
@@ -87,10 +89,11 @@ class CenterFace:
 
 
 def decode(outputs: Sequence[Array], least: float) -> tuple[Array, Array, Array]:
-    """Boxes `n 4`, points `n 5 2` (both in input pixels from its edge) and scores `n`.
+    """Boxes `n 4` and points `n 5 2`, both in input pixels from the edge, and scores `n`.
 
-    `outputs` are heat map, logarithm of the size, offset and points, `1 c h w` each, a cell every
-    four pixels; size and offset have y first, and points count in sizes from the box's corner.
+    `outputs` are the heat map, the logarithm of the size, the offset and the points, `1 c h w`
+    each, with one cell per four pixels. Size and offset have y first; points count from the box's
+    corner in units of its size.
     """
     heat, size, offset, points = (output[0] for output in outputs)
     rows, columns = np.nonzero(heat[0] >= least)
@@ -106,12 +109,12 @@ def decode(outputs: Sequence[Array], least: float) -> tuple[Array, Array, Array]
 
 
 def _whole(length_px: float) -> int:
-    """The nearest length that the network's strides divide."""
+    """The nearest length that is a multiple of the network's strides."""
     return max(_MULTIPLE, round(length_px / _MULTIPLE) * _MULTIPLE)
 
 
 def _any_size(path: Path) -> bytes:
-    """The network for pictures of any size; its file fixes them at ten of 32 by 32 pixels."""
+    """The network for pictures of any size; its file is for batches of ten 32 x 32 pictures."""
     import onnx
 
     model: Any = onnx.load(str(path))
@@ -122,7 +125,7 @@ def _any_size(path: Path) -> bytes:
         dimensions = value.type.tensor_type.shape.dim
         for axis, name in zip((0, 2, 3), ("n", "h", "w"), strict=True):
             dimensions[axis].dim_param = f"{value.name}_{name}"
-    # Listed as inputs, weights could be replaced at run time and would not be folded.
+    # Weights that are listed as inputs could be replaced at run time, so they would not be folded.
     del graph.input[:]
     graph.input.extend(inputs)
     del graph.value_info[:]

@@ -1,6 +1,6 @@
-"""dlib's CNN detector, as DeepFaceLab 1.0 used it; an extra (`pip install faceloom[dlib]`).
+"""dlib's CNN detector, as DeepFaceLab 1.0 used it. Optional: `pip install 'faceloom[dlib]'`.
 
-King, "Max-margin object detection" (2015). Settings: shared/reference/pipeline.md 7.2.
+King, "Max-margin object detection" (2015).
 """
 
 from __future__ import annotations
@@ -20,16 +20,17 @@ from faceloom.detect.points import points_in_box
 from faceloom.detect.types import Detection, UInt8Image
 from faceloom.weights import fetch
 
+# dlib's score is a margin: 0 at its own limit, about 1.1 for a frontal face. This is a rule of
+# thumb, since dlib is too slow to measure it on many pictures.
 _CALIBRATION: Final = ((0.0, 0.3), (0.4, 0.6), (0.8, 0.85), (1.1, 0.93), (1.3, 1.0))
-"""Its score is a margin: 0 at its own limit, about 1.1 on a frontal face. By rule of thumb: it is
-too slow to measure on many pictures."""
 
 
 class DlibCnn:
-    """Boxes around brows to chin. dlib gives no points: those of a mean face take their place.
+    """Boxes from brows to chin. dlib finds no points; those of a mean face are used.
 
-    The picture is scaled, up or down, so that its longer side is `long_side_px`; faces from about
-    80 px there are found. Raises `InputError` where dlib is not installed.
+    The picture is scaled, up or down, so that its longer side is `long_side_px`; faces of about
+    80 px and more are found at that size. Runs on the CPU, unless dlib was built with CUDA. Raises
+    `InputError` if dlib is not installed.
     """
 
     name = "dlib"
@@ -75,6 +76,6 @@ def _dlib() -> Any:
         missing = error.name == "dlib"
         reason = "is not installed" if missing else f"cannot be loaded ({error})"
         raise InputError(
-            f"detector dlib: dlib {reason}; run `pip install 'faceloom[dlib]'` or take another "
+            f"detector dlib: dlib {reason}; run `pip install 'faceloom[dlib]'` or use another "
             "detector"
         ) from None

@@ -1,6 +1,7 @@
-"""2DFAN and 3DFAN, DeepFaceLab's landmarks, from files that the user owns.
+"""2DFAN and 3DFAN, DeepFaceLab's landmarkers, from weight files that the user adds.
 
-Crop, decoding and second look: shared/reference/pipeline.md 3.5 and 3.6.
+Bulat and Tzimiropoulos, "How far are we from solving the 2D and 3D face alignment problem?" (2017).
+Crop, decoding and second pass are as in DeepFaceLab (docs/internals/alignment.md).
 """
 
 from __future__ import annotations
@@ -49,15 +50,15 @@ Array = NDArray[np.float64]
 
 
 class FanLandmarker:
-    """68 points from heat maps, first around the box, then in the aligned crop.
+    """68 points from heat maps, first around the box, then in the aligned crop. Thread-safe.
 
-    `second` is the detector of that second look, which happens where it sees exactly one face in
-    the crop; without it there is none. FAN has no say on whether there is a face: the presence of
-    its faces is 40 times the mean height of the heat maps' peaks less 4, so that where no point
-    stands out it falls below 0. `device` is PyTorch's name of one; unset, a graphics card if there
-    is one. Thread-safe.
+    `second` is the detector for that second pass, which happens if it finds exactly one face in the
+    crop; without a detector there is no second pass. FAN does not say whether there is a face at
+    all. In place of the mesh's presence there is 40 times the mean height of the heat maps' peaks,
+    minus 4: it falls below 0 where no point stands out. `device` is `auto` (CUDA if there is any,
+    otherwise the CPU) or the name of a PyTorch device.
 
-    Raises `WeightsError` when there is no file, `FormatError` when it is no FAN.
+    Raises `WeightsError` if there is no file, and `FormatError` if it is not a FAN.
     """
 
     def __init__(
@@ -66,10 +67,10 @@ class FanLandmarker:
         model: Path | None = None,
         *,
         second: Detector | None = None,
-        device: str | None = None,
+        device: str = "auto",
     ) -> None:
         self._name = name
-        self._device = best_device(device)
+        self._device = best_device(None if device == "auto" else device)
         self._network: Any = load_fan(model or owned_path(name)).to(self._device)
         self._second = second
         self._lock = threading.Lock()
@@ -81,7 +82,7 @@ class FanLandmarker:
     def landmarks(
         self, image: UInt8Image, detections: Sequence[Detection | Seed]
     ) -> list[FaceLandmarks]:
-        """Points for each detection or seed, in the same order. The mesh is None."""
+        """Landmarks for each detection or seed, in the same order. The mesh is None."""
         return [self._one(image, detection) for detection in detections]
 
     def _one(self, image: UInt8Image, detection: Detection | Seed) -> FaceLandmarks:
@@ -95,13 +96,13 @@ class FanLandmarker:
         if turn_deg:
             image = np.asarray(cv2.rotate(image, _TURN_CODES[turn_deg]), dtype=np.uint8)
             rect = _turned_rect(rect, turn_deg, size)
-        points, peak = self._look(image, rect)
-        points = self._look_again(image, points)
+        points, peak = self._pass(image, rect)
+        points = self._second_pass(image, points)
         points = unturned(points, turn_deg, size).astype(np.float32)
         return FaceLandmarks(points, 40 * peak - 4, None, region_of_landmarks(points))
 
-    def _look(self, image: UInt8Image, rect: Rect, *, samples: int = 1) -> tuple[Array, float]:
-        """Points `68 2` around a box, the mean over crops shifted by a pixel; height of peaks."""
+    def _pass(self, image: UInt8Image, rect: Rect, *, samples: int = 1) -> tuple[Array, float]:
+        """Points `68 2` around a box, averaged over shifted crops, and the mean height of peaks."""
         center, side_px = crop_of(rect)
         found: list[Array] = []
         peaks: list[float] = []
@@ -112,19 +113,19 @@ class FanLandmarker:
             peaks.append(float(maps.reshape(len(maps), -1).max(axis=1).mean()))
         return np.mean(found, axis=0), float(np.mean(peaks))
 
-    def _look_again(self, image: UInt8Image, points: Array) -> Array:
-        """The points of a closer look in the aligned crop, where it shows exactly one face."""
+    def _second_pass(self, image: UInt8Image, points: Array) -> Array:
+        """The points from the aligned crop, if that shows exactly one face."""
         if self._second is None:
             return points
         try:
             to_crop = frame_to_face(points, _INPUT_PX, "full_face")
-        except InputError:  # points that lie on each other, of something that is no face
+        except InputError:  # the points are all in one place: not a face
             return points
         crop = warp_to_face(image, to_crop, _INPUT_PX, interpolation="linear")
         (seen,) = self._second.detect([crop])
         if len(seen) != 1:
             return points
-        closer, _ = self._look(crop, seen[0].rect, samples=len(_SHIFTS))
+        closer, _ = self._pass(crop, seen[0].rect, samples=len(_SHIFTS))
         return transform_points(closer, invert_affine(to_crop))
 
     def _run(self, crop: UInt8Image) -> NDArray[np.float32]:
@@ -137,20 +138,24 @@ class FanLandmarker:
         return maps[0].cpu().numpy()
 
 
-def open_fan(name: FanName, progress: Progress | None = None) -> FanLandmarker:
-    """A landmarker with the second look of S3FD where the user has added that, else of YuNet."""
+def open_fan(
+    name: FanName, *, device: str = "auto", progress: Progress | None = None
+) -> FanLandmarker:
+    """A landmarker whose second pass uses S3FD if the user has added it, otherwise YuNet."""
     model = owned_path(name)
-    second = S3fd() if have_owned("s3fd") else YuNet(long_side_px=_INPUT_PX, progress=progress)
-    return FanLandmarker(name, model, second=second)
+    second = (
+        S3fd(device=device)
+        if have_owned("s3fd")
+        else YuNet(long_side_px=_INPUT_PX, device=device, progress=progress)
+    )
+    return FanLandmarker(name, model, second=second, device=device)
 
 
 def load_fan(path: Path, network: FanNetwork | None = None) -> FanNetwork:
     """The network with the weights of a file: DFL's `2DFAN.npy` or `3DFAN.npy`, or one of
     face-alignment's (`2DFAN4-….zip`, `3DFAN4-….zip`, `….pth.tar`).
 
-    Fills `network` instead of a new one where that is given.
-
-    Raises `WeightsError` and `FormatError`, in one line.
+    Loads them into `network` if given. Raises `WeightsError` and `FormatError`.
     """
     import torch
 
@@ -167,20 +172,20 @@ def load_fan(path: Path, network: FanNetwork | None = None) -> FanNetwork:
         read_weights(path), shapes, network="FAN with 68 points", rename=face_alignment_name
     )
     network.load_state_dict(
-        {name: torch.from_numpy(array) for name, array in arrays.items()}, strict=False
+        {name: torch.tensor(array) for name, array in arrays.items()}, strict=False
     )
     return network
 
 
 def crop_of(rect: Rect) -> tuple[Array, float]:
-    """Centre (x, y) and side in pixels of the square that FAN looks at for a box."""
+    """Centre (x, y) and side in pixels of the square that FAN sees for a box."""
     left, top, right, bottom = rect
     scale = ((right - left) + (bottom - top)) / _REFERENCE
     return np.array([(left + right) / 2, (top + bottom) / 2]), _SIDE_PX * scale
 
 
 def cut_out(image: UInt8Image, center: Array, side_px: float) -> UInt8Image:
-    """The square `256 256 3` around `center`, black outside of the picture."""
+    """The square `256 256 3` around `center`, black outside the picture."""
     low = np.trunc(center + side_px * (1 / _INPUT_PX - 0.5)).astype(int)
     high = np.trunc(center + side_px * 0.5).astype(int)
     height, width = image.shape[:2]
@@ -210,7 +215,7 @@ def decode(maps: NDArray[np.float32], center: Array, side_px: float) -> Array:
 
 
 def _turned_rect(rect: Rect, turn_deg: int, size: tuple[int, int]) -> Rect:
-    """A box in a picture of `size` (h, w), in the same picture turned clockwise."""
+    """A box, from a picture of `size` (h, w) to the picture turned clockwise."""
     left, top, right, bottom = rect
     height, width = size
     if turn_deg == 90:

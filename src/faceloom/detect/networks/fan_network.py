@@ -1,7 +1,7 @@
-"""The face alignment network, four stacked hourglasses (pipeline.md 3.5).
+"""The face alignment network: four stacked hourglasses.
 
 Bulat and Tzimiropoulos, "How far are we from solving the 2D and 3D face alignment problem?" (2017).
-Layers bear the names of DFL's files; `face_alignment_name` translates those of the public ones.
+Layers have the names of DFL's files; `face_alignment_name` translates those of the public files.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ POINTS: Final = 68
 
 
 class Block(nn.Module):
-    """Three convolutions, each of what the one before gave, side by side, and the input added."""
+    """Three convolutions in a row, whose outputs are concatenated and added to the input."""
 
     def __init__(self, channels_in: int, channels_out: int) -> None:
         super().__init__()
@@ -48,7 +48,7 @@ class Block(nn.Module):
 
 
 class Hourglass(nn.Module):
-    """A branch at full size, and one at half of it that holds a smaller hourglass."""
+    """A branch at full size, and one at half size that contains a smaller hourglass."""
 
     def __init__(self, depth: int, width: int) -> None:
         super().__init__()
@@ -58,15 +58,15 @@ class Hourglass(nn.Module):
         self.b3 = Block(width, width)
 
     def forward(self, x: Tensor) -> Tensor:
-        """`b width h w` to the same; h and w are divisible by 2 to the depth."""
+        """`b width h w` to the same; h and w are divisible by 2 ** depth."""
         low = self.b3(self.b2_plus(self.b2(avg_pool2d(x, 2))))
         return self.b1(x) + interpolate(low, scale_factor=2, mode="nearest")
 
 
 class FanNetwork(nn.Module):
-    """From `b 3 256 256` (RGB, 0 to 1) to a heat map for each point, `b 68 64 64`.
+    """From `b 3 256 256` (RGB, 0 to 1) to a heat map per point, `b 68 64 64`.
 
-    `width` is the number of channels inside; tests take less than the files' 256.
+    `width` is the number of inner channels: 256 in the files, fewer in tests.
     """
 
     def __init__(self, width: int = 256) -> None:
@@ -104,10 +104,10 @@ class FanNetwork(nn.Module):
 
 
 def face_alignment_name(name: str) -> str:
-    """The name here of a tensor in the public files; names that are not theirs stay.
+    """The name here of a tensor in the public files; other names stay as they are.
 
-    There an hourglass lists the blocks of all its depths side by side, from `b1_4` outside to
-    `b3_1` inside.
+    In those files an hourglass lists the blocks of all its depths next to each other, from the
+    outer `b1_4` to the inner `b3_1`.
     """
     name = re.sub(r"^(m|conv_last|bn_end|l|bl|al)(\d)\.", r"\1_\2.", name)
     name = name.replace(".downsample.0.", ".down_bn1.").replace(".downsample.2.", ".down_conv1.")

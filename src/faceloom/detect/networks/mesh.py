@@ -1,7 +1,7 @@
-"""MediaPipe's face mesh: 478 points in 3-D, and from them the 68 of iBUG.
+"""MediaPipe's face mesh: 478 points in 3-D, and from them the 68 iBUG points.
 
-Runs in LiteRT, or where that has no wheel (Linux on ARM) in OpenCV, whose answers differ by less
-than 1e-3 px of the 256 px input. Use and mapping: shared/reference/weights.md.
+Runs on the CPU in LiteRT, or where that has no wheel (Linux on ARM) in OpenCV, whose results differ
+by less than 1e-3 px of the 256 px input. docs/internals/alignment.md describes the mapping.
 """
 
 from __future__ import annotations
@@ -29,20 +29,20 @@ Backend = Literal["auto", "litert", "opencv"]
 _MEMBER = "face_landmarks_detector.tflite"
 _SIDE_PX = 256
 _POINTS = 478
+# Below this logit in the first pass the second one is not worth its time.
 _HOPELESS = -12.0
-"""Below this logit in the first pass the second one is not worth its time."""
+# Taken by the thread that has redirected stderr.
 _STDERR = threading.Lock()
-"""Held by the thread that has closed off standard error."""
 
 Network = Callable[[NDArray[np.float32]], tuple[NDArray[np.float32], float]]
-"""From `256 256 3` RGB in [0, 1] to the mesh `478 3` in pixels of that square, and the logit."""
+"""From `256 256 3` RGB in [0, 1] to the mesh `478 3` in pixels of that square, and its logit."""
 
 
 class MeshLandmarker:
-    """Two passes on a new face: around the detector's box, then around the first pass's points.
+    """Two passes for a new face: around the detector's box, then around the first pass's points.
 
-    A face that a previous picture leads to gets one pass around where it was, and a second one
-    only when it has moved away from there. `threads` is the number of threads of one inference.
+    A tracked face gets one pass around its last place, and a second one only if it has moved away
+    from there. `threads` is the number of CPU threads of one inference.
     """
 
     name = "mesh-478"
@@ -62,7 +62,7 @@ class MeshLandmarker:
     def landmarks(
         self, image: UInt8Image, detections: Sequence[Detection | Seed]
     ) -> list[FaceLandmarks]:
-        """Points for each detection or seed, in the same order. Thread-safe."""
+        """Landmarks for each detection or seed, in the same order. Thread-safe."""
         return [self._one(image, detection) for detection in detections]
 
     def _one(self, image: UInt8Image, detection: Detection | Seed) -> FaceLandmarks:
@@ -87,20 +87,20 @@ class MeshLandmarker:
         *,
         doubtful: bool = False,
     ) -> FaceLandmarks:
-        """The second pass, unless the first saw no face at all."""
+        """The second pass, unless the first clearly saw no face."""
         if presence < _HOPELESS:
             return _answer(mesh, presence)
         return _answer(*self._pass(image, region_of_mesh(mesh)), doubtful=doubtful)
 
     def _pass(self, image: UInt8Image, region: Region) -> tuple[NDArray[np.float32], float]:
-        """One inference in one square; the mesh comes back in the picture's pixels."""
+        """One inference in one square; returns the mesh in pixels of the picture."""
         square_to_image = _square_to_image(region)
         crop = warp_to_face(
             image, invert_affine(square_to_image), _SIDE_PX, interpolation="linear", antialias=True
         )
         with self._lock:
             mesh, presence = self._network(crop.astype(np.float32) / np.float32(255))
-        # The network counts from the square's edge, we from the centre of its first pixel.
+        # The network counts from the square's edge, we count from the centre of its first pixel.
         flat = mesh[:, :2] - 0.5
         placed = np.empty_like(mesh)
         placed[:, :2] = flat @ square_to_image[:, :2].T + square_to_image[:, 2]
@@ -113,7 +113,7 @@ def _answer(mesh: NDArray[np.float32], presence: float, *, doubtful: bool = Fals
 
 
 def _settled(before: Region, after: Region) -> bool:
-    """Whether the square that was looked at is about the one that the points ask for."""
+    """Whether the square that the network saw is about the one around its points."""
     moved = np.hypot(after.center_x - before.center_x, after.center_y - before.center_y)
     turned = abs((after.angle_rad - before.angle_rad + np.pi) % (2 * np.pi) - np.pi)
     return bool(
@@ -124,7 +124,7 @@ def _settled(before: Region, after: Region) -> bool:
 
 
 def _square_to_image(region: Region) -> NDArray[np.float64]:
-    """`2 3`: from pixels of the 256 px square to the picture's."""
+    """`2 3`: from pixels of the 256 px square to pixels of the picture."""
     scale = region.side_px / _SIDE_PX
     cos, sin = np.cos(region.angle_rad) * scale, np.sin(region.angle_rad) * scale
     linear = np.array([[cos, -sin], [sin, cos]])
@@ -170,8 +170,8 @@ def _open_litert(content: bytes, threads: int) -> Network:
 
 
 def _open_opencv(content: bytes) -> Network:
-    # OpenCV 5's new engine keeps only the last of the three outputs, and the classic one can only
-    # be had for a file.
+    # OpenCV 5's new engine keeps only the last of the three outputs, and the classic engine reads
+    # only files.
     with tempfile.TemporaryDirectory(prefix="faceloom-mesh-") as folder:
         path = Path(folder, _MEMBER)
         path.write_bytes(content)
@@ -187,11 +187,11 @@ def _open_opencv(content: bytes) -> Network:
 
 @contextlib.contextmanager
 def _quiet_stderr() -> Generator[None]:
-    """LiteRT writes a line about its delegate straight to file descriptor 2, with no way to ask
-    it not to. Nothing of ours prints, so for the moment of loading that descriptor is closed off.
+    """Redirect file descriptor 2 while LiteRT loads, because LiteRT writes a line about its
+    delegate there and has no option against it.
 
-    One thread at a time: another would take the closed descriptor for the real one, and put that
-    back at the end, so that no message or error was seen from then on.
+    Only one thread at a time may do this: a second one would save the redirected descriptor and
+    restore that at the end, and no message would be visible from then on.
     """
     with _STDERR:
         saved = os.dup(2)

@@ -1,7 +1,7 @@
-"""MTCNN: three networks in a row, the settings as in DeepFaceLab 1.0, through ONNX Runtime.
+"""MTCNN: a cascade of three networks, with the settings of DeepFaceLab 1.0, in ONNX Runtime.
 
 Zhang et al., "Joint face detection and alignment using multi-task cascaded convolutional networks"
-(2016). Settings: shared/reference/pipeline.md 7.2.
+(2016).
 """
 
 from __future__ import annotations
@@ -16,14 +16,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from faceloom.core import Progress
-from faceloom.detect.boxes import as_rect, calibrated, open_session, suppressed
+from faceloom.detect.boxes import as_rect, calibrated, suppressed
 from faceloom.detect.types import Detection, UInt8Image
 from faceloom.weights import fetch
+from faceloom.weights.sessions import open_session
 
 _NAMES = ("mtcnn-pnet", "mtcnn-rnet", "mtcnn-onet")
 _CELL_PX = 12
 _STRIDE = 2
 _MOST_AT_ONCE = 256
+# From 0.953 on: the last network's quantiles of true detections in 99 pictures against YuNet's.
 _CALIBRATION: Final = (
     (0.0, 0.0),
     (0.6, 0.4),
@@ -32,16 +34,16 @@ _CALIBRATION: Final = (
     (0.997, 0.915),
     (1.0, 0.95),
 )
-"""From 0.953 on the quantiles of true finds in 99 pictures, the last network's against YuNet's."""
 Array = NDArray[np.float64]
 
 
 class Mtcnn:
-    """Boxes and five points from a pyramid of the picture.
+    """Boxes and five points from an image pyramid.
 
-    The picture is scaled, up or down, so that its longer side is `long_side_px`, and there faces
-    from `min_face_px` on are looked for at sizes that differ by `factor`. `thresholds` are the
-    least scores of the three networks. `threads` is the number of threads of one inference.
+    The picture is scaled, up or down, so that its longer side is `long_side_px`. Faces of
+    `min_face_px` and more are found there, at sizes that differ by `factor`. `thresholds` are the
+    lowest scores of the three networks. `threads` is the number of CPU threads of one inference;
+    `device` as in `open_session`.
     """
 
     name = "mtcnn"
@@ -55,10 +57,11 @@ class Mtcnn:
         thresholds: tuple[float, float, float] = (0.7, 0.85, 0.6),
         factor: float = 0.95,
         threads: int = 1,
+        device: str = "auto",
         progress: Progress | None = None,
     ) -> None:
         paths = models or [fetch(name, progress=progress) for name in _NAMES]
-        self._networks = [open_session(path, threads) for path in paths]
+        self._networks = [open_session(path, threads=threads, device=device) for path in paths]
         self._long_side_px = long_side_px
         self._min_face_px = min_face_px
         self._thresholds = thresholds
@@ -94,7 +97,7 @@ class Mtcnn:
         return found
 
     def _propose(self, image: UInt8Image) -> Array:
-        """Boxes `n 4` of the first network over all sizes, corrected by it and made square."""
+        """Boxes `n 4` of the first network at all sizes, corrected by it and made square."""
         height, width = image.shape[:2]
         scale = _CELL_PX / self._min_face_px
         found: list[Array] = []
@@ -110,7 +113,7 @@ class Mtcnn:
         return _square(_shifted(rows[:, :4], rows[:, 5:]))
 
     def _refine(self, image: UInt8Image, boxes: Array) -> Array:
-        """The boxes that the second network takes for faces, corrected and made square."""
+        """The boxes that the second network accepts, corrected and made square."""
         shifts, probability = self._run(1, _crops(image, boxes, 24))
         scores = probability[:, 1].astype(np.float64)
         good = scores > self._thresholds[1]
@@ -119,19 +122,19 @@ class Mtcnn:
         return _square(_shifted(boxes[keep], shifts[keep]))
 
     def _decide(self, image: UInt8Image, boxes: Array) -> tuple[Array, Array, Array]:
-        """Boxes `n 4`, points `n 5 2` and scores of what the third network takes for faces."""
+        """Boxes `n 4`, points `n 5 2` and scores of what the third network accepts."""
         shifts, marks, probability = self._run(2, _crops(image, boxes, 48))
         scores = probability[:, 1].astype(np.float64)
         good = scores > self._thresholds[2]
         boxes, scores = boxes[good], scores[good]
-        # Ten numbers: the five x, then the five y, in shares of the box.
+        # Ten numbers: five x, then five y, as fractions of the box.
         five = marks[good].reshape(-1, 2, 5).transpose(0, 2, 1)
         size = (boxes[:, 2:] - boxes[:, :2])[:, None]
         points = boxes[:, None, :2] + five * size
         return _shifted(boxes, shifts[good]), points, scores
 
     def _run(self, number: int, pictures: NDArray[np.uint8]) -> list[Any]:
-        """A network's answers for `n h w 3`. The networks take pictures lying: columns first."""
+        """A network's outputs for `n h w 3`. The networks take pictures transposed."""
         network = self._networks[number]
         values = (pictures.astype(np.float32) - np.float32(127.5)) / np.float32(128)
         values = np.ascontiguousarray(values.transpose(0, 2, 1, 3))
@@ -153,20 +156,20 @@ def _windows(face: NDArray[Any], shifts: NDArray[Any], scale: float, least: floa
 
 
 def _shifted(boxes: Array, shifts: NDArray[Any]) -> Array:
-    """Boxes with the networks' corrections, which count in widths and heights."""
+    """Boxes with the networks' corrections, which are in units of width and height."""
     size = boxes[:, 2:] - boxes[:, :2]
     return boxes + shifts * np.concatenate([size, size], axis=1)
 
 
 def _square(boxes: Array) -> Array:
-    """Squares about the same centres, as large as the longer sides."""
+    """Squares around the same centres, as large as the longer sides."""
     middle = (boxes[:, :2] + boxes[:, 2:]) / 2
     half = (boxes[:, 2:] - boxes[:, :2]).max(axis=1, keepdims=True) / 2
     return np.concatenate([middle - half, middle + half], axis=1)
 
 
 def _crops(image: UInt8Image, boxes: Array, side_px: int) -> NDArray[np.uint8]:
-    """`n side side 3`: what is in the boxes, black outside of the picture."""
+    """`n side side 3`: the contents of the boxes, black outside the picture."""
     crops = np.zeros((len(boxes), side_px, side_px, 3), dtype=np.uint8)
     height, width = image.shape[:2]
     for crop, box in zip(crops, boxes, strict=True):
@@ -180,6 +183,6 @@ def _crops(image: UInt8Image, boxes: Array, side_px: int) -> NDArray[np.uint8]:
 
 
 def _resize(image: UInt8Image, size: tuple[int, int]) -> UInt8Image:
-    # Averaging in both directions, as these networks were trained.
+    # Area interpolation in both directions, as these networks were trained.
     picture = cv2.resize(image, (size[1], size[0]), interpolation=cv2.INTER_AREA)
     return np.asarray(picture, dtype=np.uint8)

@@ -1,7 +1,7 @@
-"""S3FD, DeepFaceLab's detector, from a file that the user owns.
+"""S3FD, DeepFaceLab's detector, from a weight file that the user adds.
 
-Zhang et al., "S3FD: single shot scale-invariant face detector" (2017); input, decoding and what is
-done with the boxes: shared/reference/pipeline.md 3.3.
+Zhang et al., "S3FD: single shot scale-invariant face detector" (2017). Input size, decoding and
+post-processing are as in DeepFaceLab (docs/internals/alignment.md).
 """
 
 from __future__ import annotations
@@ -30,22 +30,22 @@ _LEAST_CANDIDATE = 0.05
 _LEAST_SCORE = 0.5
 _OVERLAP = 0.3
 _CHIN = 0.1
+# Five poolings leave nothing of a side shorter than this.
 _POOLS_PX = 32
-"""Five poolings leave nothing of a side shorter than this."""
 
 Level = tuple[NDArray[np.float32], NDArray[np.float32]]
 """Probabilities `h w` and shifts `4 h w` of one of the six levels."""
 
 
 class S3fd:
-    """Boxes from the middle of the forehead to below the chin, in whole pixels, largest first.
+    """Boxes from mid-forehead to below the chin, in whole pixels, largest first. Thread-safe.
 
-    The picture's longer side is brought to `long_side_px` where it has twice as many pixels or
-    more, otherwise to half of what it has. Boxes of less than `min_side_px` in the picture are
-    left out. S3FD gives no points: those of a mean face take their place. `device` is PyTorch's
-    name of one; unset, a graphics card if there is one. Thread-safe.
+    Pictures whose longer side is at least twice `long_side_px` are scaled to that size, others to
+    half their size. Boxes smaller than `min_side_px` in the picture are left out. S3FD finds no
+    points; those of a mean face are used. `device` is `auto` (CUDA if there is any, otherwise the
+    CPU) or the name of a PyTorch device.
 
-    Raises `WeightsError` when there is no file, `FormatError` when it is no S3FD.
+    Raises `WeightsError` if there is no file, and `FormatError` if it is not S3FD.
     """
 
     name = "s3fd"
@@ -56,9 +56,9 @@ class S3fd:
         *,
         long_side_px: int = 640,
         min_side_px: int = 40,
-        device: str | None = None,
+        device: str = "auto",
     ) -> None:
-        self._device = best_device(device)
+        self._device = best_device(None if device == "auto" else device)
         self._network: Any = load_s3fd(model or owned_path("s3fd")).to(self._device)
         self._long_side_px = long_side_px
         self._min_side_px = min_side_px
@@ -94,9 +94,7 @@ class S3fd:
 def load_s3fd(path: Path, network: S3fdNetwork | None = None) -> S3fdNetwork:
     """The network with the weights of a file: DFL's `S3FD.npy` or face-alignment's `s3fd-….pth`.
 
-    Fills `network` instead of a new one where that is given.
-
-    Raises `WeightsError` and `FormatError`, in one line.
+    Loads them into `network` if given. Raises `WeightsError` and `FormatError`.
     """
     import torch
 
@@ -105,12 +103,12 @@ def load_s3fd(path: Path, network: S3fdNetwork | None = None) -> S3fdNetwork:
     network = (network or S3fdNetwork()).eval().requires_grad_(False)
     shapes = {name: tuple(value.shape) for name, value in network.state_dict().items()}
     arrays = fit(read_weights(path), shapes, network="S3FD")
-    network.load_state_dict({name: torch.from_numpy(array) for name, array in arrays.items()})
+    network.load_state_dict({name: torch.tensor(array) for name, array in arrays.items()})
     return network
 
 
 def input_size(size: tuple[int, int], long_side_px: int = 640) -> tuple[tuple[int, int], float]:
-    """The size (h, w) at which a picture of `size` is looked at, and how often it fits in there."""
+    """The size (h, w) at which the network sees a picture of `size`, and the ratio of the two."""
     longer = max(size)
     target = long_side_px if longer >= 2 * long_side_px else max(_LEAST_SIDE_PX, longer / 2)
     factor = longer / target
@@ -118,7 +116,7 @@ def input_size(size: tuple[int, int], long_side_px: int = 640) -> tuple[tuple[in
 
 
 def decode(levels: Sequence[Level]) -> NDArray[np.float64]:
-    """Rows `n 5` of box and score, in pixels of the input, of every cell that may be a face."""
+    """Rows `n 5` of box and score, in pixels of the input, for every cell that may be a face."""
     found: list[NDArray[np.float64]] = []
     for level, (face, shifts) in enumerate(levels):
         stride = 4 << level
@@ -127,7 +125,7 @@ def decode(levels: Sequence[Level]) -> NDArray[np.float64]:
         a, b, c, d = shifts[:, rows, columns].astype(np.float64)
         x = (columns + 0.5) * stride + 0.1 * side * a
         y = (rows + 0.5) * stride + 0.1 * side * b
-        # A width beyond any picture says that the file is none; it must not overflow.
+        # A damaged file may give a width beyond any picture; it must not overflow.
         width, height = (side * np.exp(np.minimum(0.2 * v, 20.0)) for v in (c, d))
         box = (x - width / 2, y - height / 2, x + width / 2, y + height / 2)
         found.append(np.stack([*box, face[rows, columns].astype(np.float64)], axis=1))
@@ -135,7 +133,7 @@ def decode(levels: Sequence[Level]) -> NDArray[np.float64]:
 
 
 def chosen(rows: NDArray[np.float64]) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Of `decode`'s rows the boxes `n 4` in whole pixels and scores that stay, best first."""
+    """Suppressed rows of `decode`: boxes `n 4` in whole pixels, and scores, best first."""
     kept = rows[suppressed(rows[:, :4], rows[:, 4], _OVERLAP, pixel=1)]
     kept = kept[kept[:, 4] >= _LEAST_SCORE]
     return np.trunc(kept[:, :4]).astype(np.int64), kept[:, 4]
@@ -144,7 +142,7 @@ def chosen(rows: NDArray[np.float64]) -> tuple[NDArray[np.int64], NDArray[np.flo
 def finished(
     boxes: NDArray[np.int64], scores: NDArray[np.float64], factor: float, min_side_px: int
 ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Boxes in pixels of the picture, down to below the chin, largest first; small ones are out."""
+    """Boxes in pixels of the picture, extended below the chin, large ones only, largest first."""
     scaled = boxes * factor
     size = scaled[:, 2:] - scaled[:, :2]
     large = size.min(axis=1, initial=np.inf) >= min_side_px

@@ -1,4 +1,4 @@
-"""S3FD's network: VGG-16 with six heads (pipeline.md 3.3). Layers bear the names of its files."""
+"""S3FD's network: VGG-16 with six heads. Layers have the names used in its weight files."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _NORM_FLOOR = 1e-10
 
 
 class L2Norm(nn.Module):
-    """Every pixel's channels scaled to unit length, then by a weight a channel."""
+    """Scales every pixel's channels to unit length, then by one weight per channel."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -48,9 +48,9 @@ class L2Norm(nn.Module):
 
 
 class S3fdNetwork(nn.Module):
-    """From `b 3 h w` (RGB, 0 to 255 less the means) to scores and boxes at strides 4 to 128.
+    """From `b 3 h w` (RGB, 0 to 255, minus the means) to scores and boxes at strides 4 to 128.
 
-    `narrow` divides the channels of all layers, for tests; the files' network has 1.
+    `narrow` divides the channels of all layers: 1 in the files, more in tests.
     """
 
     def __init__(self, narrow: int = 1) -> None:
@@ -79,7 +79,7 @@ class S3fdNetwork(nn.Module):
         for (name, _, _), feature in zip(_HEADS, features, strict=True):
             classes = self._layer(f"{name}_mbox_conf", feature)
             if classes.shape[1] == 4:
-                # The finest level has three kinds of background; the strongest one counts.
+                # The finest level has three background classes; the strongest one counts.
                 background = classes[:, :3].amax(dim=1, keepdim=True)
                 classes = torch.cat([background, classes[:, 3:]], dim=1)
             answers.append((classes.softmax(dim=1)[:, 1], self._layer(f"{name}_mbox_loc", feature)))

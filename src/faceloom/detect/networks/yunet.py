@@ -1,6 +1,6 @@
-"""YuNet: boxes and five points, in ONNX Runtime.
+"""YuNet, the default detector: boxes and five points, in ONNX Runtime.
 
-OpenCV's own class for this network gives the same answers in three times the time.
+OpenCV's own class for this network gives the same results but takes three times as long.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ from typing import Any, Final
 import cv2
 import numpy as np
 import onnx
-import onnxruntime
 from numpy.typing import NDArray
 
 from faceloom.core import FormatError, Progress
 from faceloom.detect.types import Detection, UInt8Image
 from faceloom.weights import fetch
+from faceloom.weights.sessions import open_session
 
 _OVERLAP = 0.3
 _MOST_CANDIDATES = 500
@@ -29,9 +29,10 @@ Floats = NDArray[np.float32]
 class YuNet:
     """The detector of Wu et al., "YuNet: a tiny millisecond-level face detector" (2023).
 
-    The picture is looked at with its longer side at `long_side_px`, smaller ones enlarged: faces
-    down to about 10 px at that size are found, so 640 finds a face of 20 px in 720p and one of
-    60 px in 4K. `score` is the least score of a detection.
+    The picture is scaled, up or down, so that its longer side is `long_side_px`. Faces down to
+    about 10 px are found at that size: with 640, a face of 20 px in 720p and one of 60 px in 4K.
+    `score` is the lowest score of a detection. `threads` is the number of CPU threads of one
+    inference; `device` as in `open_session`.
     """
 
     name = "yunet"
@@ -43,11 +44,12 @@ class YuNet:
         long_side_px: int = 640,
         score: float = 0.5,
         threads: int = 1,
+        device: str = "auto",
         progress: Progress | None = None,
     ) -> None:
         self._long_side_px = long_side_px
         self._score = score
-        self._session = _open(model or fetch("yunet", progress=progress), threads)
+        self._session = _open(model or fetch("yunet", progress=progress), threads, device)
 
     def detect(self, images: Sequence[UInt8Image]) -> list[list[Detection]]:
         """Faces of each `h w 3` RGB picture, best first. Thread-safe."""
@@ -70,8 +72,8 @@ class YuNet:
         return [_detection(row, scale) for row in rows]
 
 
-def _open(path: Path, threads: int) -> Any:
-    """The network, for pictures of any size: its file says 640 x 640 without needing it."""
+def _open(path: Path, threads: int, device: str) -> Any:
+    """The network for pictures of any size; its file says 640 x 640 but does not need it."""
     try:
         model = onnx.load_model(str(path))
         dims = model.graph.input[0].type.tensor_type.shape.dim
@@ -79,19 +81,14 @@ def _open(path: Path, threads: int) -> Any:
         for output in model.graph.output:
             output.type.tensor_type.shape.dim[1].dim_param = f"count_{output.name}"
         del model.graph.value_info[:]
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
-        options.log_severity_level = 3
-        return onnxruntime.InferenceSession(
-            model.SerializeToString(), options, providers=["CPUExecutionProvider"]
-        )
+        return open_session(model.SerializeToString(), threads=threads, device=device)
     except Exception as error:
-        # ONNX and its runtime have exceptions of their own, without a common base.
+        # The exceptions of ONNX and its runtime have no common base.
         raise FormatError(f"{path}: not the YuNet network: {error}") from None
 
 
 def _planes(image: UInt8Image) -> Floats:
-    """`1 3 h w` BGR as the network was trained, filled up with black to whole cells of 32."""
+    """`1 3 h w` BGR, as the network was trained on, padded with black to a multiple of 32."""
     h, w = image.shape[:2]
     rows, columns = -(-h // _STRIDES[-1]), -(-w // _STRIDES[-1])
     planes = np.zeros((1, 3, rows * _STRIDES[-1], columns * _STRIDES[-1]), np.float32)
@@ -100,7 +97,7 @@ def _planes(image: UInt8Image) -> Floats:
 
 
 def _candidates(outputs: dict[str, Floats], stride: int, columns: int, least: float) -> Floats:
-    """`n 15`: x y w h, five points, score, of the cells of one stride that see a face."""
+    """`n 15`: x y w h, five points and score of the cells of one stride that see a face."""
     cls, obj, box, points = (outputs[f"{kind}_{stride}"][0] for kind in _OUTPUTS)
     scores = np.sqrt(cls.clip(0, 1) * obj.clip(0, 1)).reshape(-1)
     cells = np.flatnonzero(scores >= least)
@@ -112,7 +109,7 @@ def _candidates(outputs: dict[str, Floats], stride: int, columns: int, least: fl
 
 
 def _without_rivals(rows: Floats, least: float) -> Floats:
-    """The best of the candidates for each face, best first."""
+    """The best candidate for each face, best first."""
     if not len(rows):
         return rows
     # Whole pixels, as in OpenCV's class.
@@ -124,10 +121,10 @@ def _without_rivals(rows: Floats, least: float) -> Floats:
 
 
 def _detection(row: np.ndarray[Any, Any], scale: np.ndarray[Any, Any]) -> Detection:
-    """One row, x y w h, five points, score, in the picture's pixels.
+    """A row of x y w h, five points and score, in pixels of the picture.
 
-    A resize keeps the outer edges of the picture in place, and a pixel's centre is at integer
-    coordinates: hence the halves.
+    The halves are there because resizing keeps the picture's outer edges in place, while the
+    centres of pixels are at integer coordinates.
     """
     corners = np.array([row[:2], row[:2] + row[2:4]], dtype=np.float64)
     corners = (corners + 0.5) * scale - 0.5

@@ -1,1 +1,1 @@
-"""Faces over time: tracks, gaps and smoothing."""
+"""Faces over time: tracking, gap filling and smoothing."""

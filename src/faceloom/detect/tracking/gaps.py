@@ -1,11 +1,12 @@
-"""A face that is missing for a moment between two sightings: where it must be, and whether it is.
+"""Filling gaps: finding a face that is missing for a moment between two sightings.
 
-Its points are interpolated from both sides: the place in a straight line, turn and size along a
-spiral, the shape evenly. The landmarker then looks there. The face counts when it surely finds one
-whose points agree; points that were only interpolated are never taken, for a face that cannot be
-seen is hidden, and neither something to learn from nor something to paint over. Over gaps of
-0.4 s cut into six clips, interpolated points are off by up to 40 pixels of a 256 px crop, those
-that the landmarker finds from there by 1 in the middle and at most 6.
+Its landmarks are interpolated from both sides: the place along a straight line, rotation and size
+along a spiral, and the shape linearly. Then the landmarker looks there. The face counts if the
+landmarker clearly finds one whose landmarks agree. Landmarks that were only interpolated are never
+used: a face that cannot be seen is hidden, so a model should not learn from it or replace it.
+
+Measured on gaps of 0.4 s cut into six clips: interpolated landmarks are off by up to 40 pixels of a
+256 px crop, those that the landmarker finds from there by 1 (median) and at most 6.
 """
 
 from __future__ import annotations
@@ -19,14 +20,14 @@ from faceloom.detect.points import bounds, overlap
 from faceloom.detect.types import FoundFace, Points, Region, Seed, UInt8Image
 
 GAP_DETECTOR = "gap"
-"""What such a face has for the name of its detector."""
+"""The detector's name in the records of faces that fill a gap."""
+# Least overlap of the landmarks' bounds with the interpolated ones.
 _AGREES = 0.5
-"""Least overlap of the points' bounds with the interpolated ones."""
+# Of 210 faces in such gaps all but one have more; of as many that were covered by a patch of skin
+# colour, four.
 _LEAST_PRESENCE = 5.0
-"""Of 210 faces in such gaps all but one have more; of as many behind a patch of skin colour within
-the head's outline four."""
+# Largest mean distance of the landmarks from the interpolated ones, over the square's side.
 _ASTRAY = 0.12
-"""Most mean distance of a point from the interpolated one, over the square's side."""
 
 
 def fill_gap(
@@ -42,14 +43,14 @@ def fill_gap(
 ) -> FoundFace | None:
     """The face of a track in `image` (`h w 3` RGB), seen `before` and `after`; None if not there.
 
-    `share` is how far the picture's time is from the one towards the other, 0 to 1. The face has
-    the track of both, the detector `gap` and score 0. Name and index of the frame are for the
-    finder: where a file says that a frame has only the faces it gives, no gap is filled.
+    `share` is the picture's place between the two in time, 0 to 1. The face gets their track
+    number, the detector `gap` and the score 0. The frame's name and index are for the finder: no
+    gap is filled in a frame for which a manual file lists all faces.
     """
     points = interpolate(before.landmarks, after.landmarks, share)
     box = bounds(points)
     seed = Seed(box, _between(before.region, after.region, share))
-    # Nothing is detected anew: the detector had its say when the picture was first searched.
+    # No detections: the detector was already run on this picture.
     faces = finder.find(
         image,
         [seed],
@@ -68,7 +69,7 @@ def fill_gap(
 
 
 def interpolate(before: Points, after: Points, share: float) -> Points:
-    """`68 2` points between two faces' points."""
+    """`68 2` landmarks between two faces' landmarks."""
     first, last = (np.asarray(p, dtype=np.float64) @ np.array([1, 1j]) for p in (before, after))
     place = (1 - share) * first.mean() + share * last.mean()
     first, last = first - first.mean(), last - last.mean()

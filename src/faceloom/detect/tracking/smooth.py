@@ -1,18 +1,19 @@
-"""Landmarks steadied in time, without lag: a face's points before and after a picture are known.
+"""Smoothing landmarks in time without lag, from those before and after each picture.
 
-How: a face's motion is parted into where it lies, how it is turned and sized (a similarity, fitted
-to the points that no expression moves) and what is left, its shape. Place, turn and size, and the
-shape of each part of the face (jaw, brows, nose, eyes, mouth) are then smoothed on their own by
-local polynomial fits over times to both sides, as wide to the left as to the right (Savitzky and
-Golay 1964, with the pictures' true times, so that a variable frame rate does no harm). A quadratic
-fit at the middle of its window has no lag, and no error for any steady acceleration.
+A face's motion is split into its place, its rotation and size (a similarity fitted to the points
+that expressions do not move), and the rest, its shape. Place, rotation with size, and the shape of
+each part of the face (jaw, brows, nose, eyes, mouth) are smoothed separately by local polynomial
+fits over a window that extends equally far to both sides (Savitzky and Golay 1964, with the true
+times of the pictures, so variable frame rates are fine). A quadratic fit at the centre of its
+window has no lag, and no error for any constant acceleration.
 
-How wide a window may be is decided for each picture and part: from narrow to wide, each fit is
-taken only so far as it differs from the ones before by no more than noise would make it (stagewise
+The width of the window is chosen for each picture and part. From narrow to wide, each fit is used
+only as far as it differs from the previous ones by no more than noise explains (stagewise
 aggregation: Belomestny and Spokoiny, "Spatial aggregation of local likelihood estimates", 2007).
-So a still face is steadied over the whole window, while in a blink, at a moving lip and in a fast
-turn the points stay as they were found. The noise is measured in the window itself, by third
-differences, and bounded by what the landmarker's own noise is: a shaking head is no noise.
+So a still face is smoothed over the whole window, while landmarks in a blink, at a moving lip and
+in a fast turn stay as they were found. The noise is measured in the window itself, by third
+differences, and limited to the landmarker's own noise, so that a shaking head does not count as
+noise.
 """
 
 from __future__ import annotations
@@ -28,8 +29,11 @@ from faceloom.geometry import PARTS
 Floats = NDArray[np.float64]
 Complex = NDArray[np.complex128]
 
+# Brows, nose and the corners of the eyes: what talking and blinking move least.
 _RIGID = [*range(17, 36), 36, 39, 42, 45]
-"""Brows, nose and the corners of the eyes: what talking and blinking move least."""
+# Of place, rotation with size, and each part's shape: the standard deviation of the mesh's points
+# from picture to picture, in pixels of a 256 px crop. 1.5 times what was measured on a face that
+# hardly moves.
 _NOISE_PX = np.array(
     [
         0.14,
@@ -42,30 +46,27 @@ _NOISE_PX = np.array(
         ),
     ]
 )
-"""Of place, turn and size, and each part's shape: the standard deviation of the mesh's points from
-picture to picture, in pixels of a 256 px crop; half as much again as was measured on a face that
-hardly moves."""
+# Where each of these begins in the row of everything that is smoothed, and how many numbers it has.
 _STARTS = np.array([0, 1, *(2 + part.start for part, _ in PARTS.values())])
 _COUNTS = np.diff([*_STARTS, 70])
-"""Where each of these begins in the row of all that is smoothed, and how many numbers it has."""
+# A face smaller than this in the frame is proportionally noisier.
 _SHARP_SIDE_PX = 200.0
-"""A face smaller than this in the frame is noisier in proportion."""
+# Side of a full_face crop over the rigid points' mean distance from their centre, approximately.
 _RADIUS_TO_SIDE = 5.1
-"""Side of a full_face crop over the rigid points' mean distance from their centre, about."""
-_SURE, _NEVER = 2.0, 6.0
-"""Of a fit's squared difference from the ones before over what noise makes of it: up to the first
-it is taken wholly, from the second on not at all."""
+# A fit's squared difference from the previous ones, over what noise explains: up to the first value
+# the fit is used fully, from the second on not at all.
+_FULL, _NONE = 2.0, 6.0
 
 
 def smooth_points(
     times_s: Sequence[float], points: Sequence[NDArray[np.float32]], at: int, *, strength: float
 ) -> NDArray[np.float32]:
-    """The points of picture `at`, steadied with the help of those around it.
+    """The landmarks of picture `at`, smoothed by those around it.
 
-    `times_s` are the pictures' times, rising; `points` the face's `68 2` landmarks in them, in
-    pixels of the frame as shown; all of one shot. `strength` is 0 (the points as they are) to 1;
-    0.5 takes for noise what is about as large as the landmarker's noise. The window is the widest
-    one that lies evenly around `at`: at the first and last picture of a track nothing is changed.
+    `times_s` are the pictures' times in ascending order; `points` are the face's `68 2` landmarks
+    in them, in pixels of the displayed frame; all of one shot. `strength` is 0 (no change) to 1;
+    0.5 treats as noise what is about as large as the landmarker's noise. The window is the widest
+    one centred on `at`, so the first and last picture of a track do not change.
     """
     half = min(at, len(points) - 1 - at)
     if half < 2 or strength <= 0:
@@ -75,25 +76,25 @@ def smooth_points(
     if np.any(np.diff(offsets) <= 0):
         return points[at]
     stacked = np.asarray(points[window], dtype=np.float64)
-    place, turn, shape = _part(stacked[..., 0] + 1j * stacked[..., 1])
+    place, turn, shape = _split(stacked[..., 0] + 1j * stacked[..., 1])
     rigid = np.abs(shape[half, _RIGID])
     radius = float(rigid.mean())
     side_px = max(_RADIUS_TO_SIDE * radius, 1.0)
     unit_px = 2 * strength * max(side_px, _SHARP_SIDE_PX) / 256
     row = np.column_stack([place, turn * radius, shape])
-    row = _steady(
+    row = _smooth(
         row,
         *_fits(tuple(np.round(offsets / np.diff(offsets).mean(), 6).tolist())),
         bounds_px=_NOISE_PX * unit_px,
     )
-    steady = row[0] + row[1] / radius * row[2:]
-    return np.stack([steady.real, steady.imag], axis=1).astype(np.float32)
+    smoothed = row[0] + row[1] / radius * row[2:]
+    return np.stack([smoothed.real, smoothed.imag], axis=1).astype(np.float32)
 
 
-def _part(points: Complex) -> tuple[Complex, Complex, Complex]:
-    """Place `n`, turn and size `n` (as one complex factor, about 1) and shape `n 68` of a face.
+def _split(points: Complex) -> tuple[Complex, Complex, Complex]:
+    """Place `n`, rotation with size `n` (a complex factor near 1) and shape `n 68` of a face.
 
-    Every picture's points are place + turn * shape, exactly.
+    Every picture's points are exactly place + turn * shape.
     """
     rigid = points[:, _RIGID]
     place = rigid.mean(axis=1)
@@ -106,21 +107,21 @@ def _part(points: Complex) -> tuple[Complex, Complex, Complex]:
     return place, turn, (points - place[:, None]) / turn[:, None]
 
 
-def _steady(values: Complex, weights: Floats, thirds: Floats, *, bounds_px: Floats) -> Complex:
-    """The row of values `n 70` at the middle of the window, each group as far as it allows."""
+def _smooth(values: Complex, weights: Floats, thirds: Floats, *, bounds_px: Floats) -> Complex:
+    """The values `n 70` at the window's centre, each group as smooth as noise explains."""
     candidates = weights @ values
     differences = thirds @ values
     rough = np.median(np.abs(np.concatenate([differences.real, differences.imag])), axis=0) / 0.6745
     noise = np.clip(np.add.reduceat(rough, _STARTS) / _COUNTS, 1e-9, bounds_px)
     kept, taken = candidates[0], np.tile(weights[0], (len(_STARTS), 1))
-    willing = np.ones(len(_STARTS), dtype=bool)
+    active = np.ones(len(_STARTS), dtype=bool)
     for candidate, weight in zip(candidates[1:], weights[1:], strict=True):
         step = candidate - kept
         off = np.add.reduceat(step.real**2 + step.imag**2, _STARTS) / (2 * _COUNTS)
-        made = noise**2 * ((weight - taken) ** 2).sum(axis=1)
-        share = np.clip((_NEVER - off / made) / (_NEVER - _SURE), 0.0, 1.0) * willing
-        willing = share > 0
-        if not willing.any():
+        explained = noise**2 * ((weight - taken) ** 2).sum(axis=1)
+        share = np.clip((_NONE - off / explained) / (_NONE - _FULL), 0.0, 1.0) * active
+        active = share > 0
+        if not active.any():
             break
         kept = kept + np.repeat(share, _COUNTS) * step
         taken = taken + share[:, None] * (weight - taken)
@@ -129,7 +130,7 @@ def _steady(values: Complex, weights: Floats, thirds: Floats, *, bounds_px: Floa
 
 @lru_cache(maxsize=256)
 def _fits(offsets: tuple[float, ...]) -> tuple[Floats, Floats]:
-    """Weights `m n` of fits from none to the steadiest, and of third differences `p n`."""
+    """Weights `m n` of fits from none to the smoothest, and of third differences `p n`."""
     t = np.array(offsets)
     middle = len(t) // 2
     none = np.zeros(len(t))
@@ -154,7 +155,7 @@ def _fit(t: Floats, half: int, degree: int) -> Floats:
 
 
 def _third_differences(t: Floats) -> Floats:
-    """Rows of unit length that take four neighbours to 0 when they lie on a quadratic."""
+    """Rows of unit length that map four neighbours on a quadratic to 0."""
     rows = np.zeros((len(t) - 3, len(t)))
     for first in range(len(t) - 3):
         four = t[first : first + 4]

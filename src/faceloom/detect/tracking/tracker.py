@@ -1,4 +1,4 @@
-"""Which face of one picture is which of the next: by place and size, within a shot."""
+"""Following faces from picture to picture within a shot, by place and size."""
 
 from __future__ import annotations
 
@@ -21,34 +21,30 @@ _MAX_GROWTH = 1.7
 
 @dataclass(frozen=True, slots=True)
 class _Track:
-    """A face that was seen not long ago."""
+    """A face that was seen recently."""
 
     number: int
     last_time: Fraction
     seed: Seed
     present: bool
-    """Whether it was seen in the very last picture."""
+    """Whether it was seen in the last picture."""
 
 
 class Tracker:
     """Numbers faces through a clip: 0, 1, 2 … in the order of their first appearance.
 
-    A face continues a track when its centre moved by less than 0.6 of its size and it grew or
-    shrank by less than 1.7 since it was last seen, at most half a second ago; the nearest pairs
-    are joined first. `cut` forgets everything. The state goes to JSON and back, exactly.
+    A face continues a track if its centre moved by less than 0.6 of its size and its size changed
+    by a factor of less than 1.7 since it was last seen, at most half a second ago. The nearest
+    pairs are matched first. `cut` ends all tracks. The state can be stored as JSON exactly.
     """
 
     def __init__(self) -> None:
         self._tracks: list[_Track] = []
         self._next = 0
 
-    def update(
-        self, time: Fraction, faces: Sequence[FoundFace], *, cut: bool = False
-    ) -> list[FoundFace]:
+    def update(self, time: Fraction, faces: Sequence[FoundFace]) -> list[FoundFace]:
         """`faces` of the picture at `time` (seconds), in the same order, with track numbers."""
-        if cut:
-            self.cut()
-        # Times that stand still or run backwards (damaged files) must not break a track.
+        # Times that stand still or run backwards (damaged files) must not end a track.
         self._tracks = [t for t in self._tracks if time - t.last_time <= _MAX_GAP_S]
         numbers = self._assign(faces)
         numbered: list[FoundFace] = []
@@ -65,11 +61,11 @@ class Tracker:
         return numbered
 
     def cut(self) -> None:
-        """A new shot begins: every track ends. Numbers are not used again."""
+        """End all tracks because a new shot begins. Numbers are not reused."""
         self._tracks = []
 
     def seeds(self) -> list[Seed]:
-        """Seeds of the faces of the very last picture, for `FaceFinder.find`."""
+        """Seeds of the faces in the last picture, for `FaceFinder.find`."""
         return [track.seed for track in self._tracks if track.present]
 
     def state(self) -> dict[str, Any]:
@@ -91,8 +87,8 @@ class Tracker:
 
     @classmethod
     def restore(cls, state: dict[str, Any]) -> Tracker:
-        """The tracker that `state()` was taken from. Raises `KeyError`, `TypeError`, `ValueError`
-        on a state that is none."""
+        """The tracker that `state()` was called on. Raises `KeyError`, `TypeError` or `ValueError`
+        for an invalid state."""
         tracker = cls()
         tracker._next = int(state["next"])
         for item in state["tracks"]:
@@ -104,7 +100,7 @@ class Tracker:
         return tracker
 
     def _assign(self, faces: Sequence[FoundFace]) -> dict[int, int]:
-        """Index of face to number of track, nearest pairs first."""
+        """Index of the face → number of its track, nearest pairs first."""
         pairs: list[tuple[float, int, int]] = []
         for index, face in enumerate(faces):
             for track in self._tracks:
@@ -119,7 +115,7 @@ class Tracker:
 
 
 def _distance(before: Region, after: Region) -> float | None:
-    """How far a face went, in sizes of the face; None when it cannot be the same one."""
+    """How far a face moved, in face sizes; None if it cannot be the same one."""
     growth = after.side_px / before.side_px
     if not 1 / _MAX_GROWTH < growth < _MAX_GROWTH:
         return None
@@ -139,14 +135,14 @@ _SHIFT = (2, 1)
 
 
 class SceneCuts:
-    """Notices hard cuts by comparing thumbnails of successive pictures.
+    """Detects hard cuts by comparing thumbnails of successive pictures.
 
-    A cut is where the thumbnails differ by more than 5 % of full scale on average after their mean
-    brightness is taken out, and also correlate by less than 0.7 wherever one is laid on the other,
-    up to an eighth of the picture away. So a flash or a step of the exposure, which change light
-    but not what lies where, and a fast pan are no cuts. Measured on 702 cuts between stills of
-    different footage: 94 % are noticed (the others are between near equal shots), against 8 % of
-    strong flashes, and no pan by up to a tenth of the width from picture to picture.
+    There is a cut where the thumbnails differ by more than 5 % of full scale on average after their
+    mean brightness was subtracted, and also correlate by less than 0.7 at every shift of up to an
+    eighth of the picture. So flashes, changes of exposure and fast pans are not cuts. Measured on
+    702 cuts between stills of different footage: 94 % are detected (the others are between nearly
+    equal shots), as are 8 % of strong flashes, and no pan by up to a tenth of the width per
+    picture.
     """
 
     def __init__(self, state: str | None = None) -> None:
@@ -157,7 +153,7 @@ class SceneCuts:
 
     def update(self, image: UInt8Image) -> bool:
         """Whether a new shot begins with `image` (`h w 3` RGB); False for the first picture."""
-        # Every nth pixel is enough for a thumbnail, and spares averaging a whole 4K picture.
+        # Every nth pixel is enough for a thumbnail, and saves averaging a whole 4K picture.
         step = max(1, min(image.shape[0], image.shape[1]) // 120)
         sparse = np.ascontiguousarray(image[::step, ::step])
         small = cv2.resize(sparse, _THUMB_SIZE, interpolation=cv2.INTER_AREA)
@@ -168,15 +164,15 @@ class SceneCuts:
         change = thumb.astype(np.float32) - last.astype(np.float32)
         if float(np.abs(change - change.mean()).mean()) / 255 <= _CHANGED:
             return False
-        return _likeness(last.astype(np.float32), thumb.astype(np.float32)) < _ALIKE
+        return _correlation(last.astype(np.float32), thumb.astype(np.float32)) < _ALIKE
 
     def state(self) -> str | None:
-        """Text from which `SceneCuts(state)` goes on."""
+        """Text from which `SceneCuts(state)` continues."""
         return None if self._last is None else base64.b64encode(self._last.tobytes()).decode()
 
 
-def _likeness(before: NDArray[np.float32], after: NDArray[np.float32]) -> float:
-    """Highest correlation of two thumbnails, one shifted over the other by a few pixels."""
+def _correlation(before: NDArray[np.float32], after: NDArray[np.float32]) -> float:
+    """Highest correlation of two thumbnails over shifts of a few pixels."""
     best = -1.0
     for down in range(-_SHIFT[1], _SHIFT[1] + 1):
         for right in range(-_SHIFT[0], _SHIFT[0] + 1):

@@ -22,8 +22,7 @@ from numpy.typing import NDArray
 
 from faceloom.core import FormatError, InputError
 from faceloom.faces.archives.plain_names import is_plain_name, shown
-from faceloom.pickles.numpy import FACE_GLOBALS, Builder, refused
-from faceloom.pickles.safe import stream
+from faceloom.pickles import FACE_GLOBALS, Builder, refused, stream
 
 PACK_NAMES: Final = ("faceset.pak", "samples.pak")
 """What a pack in a faceset's folder is called; the second until 2019-12."""

@@ -23,7 +23,7 @@ from faceloom.faces.archives.plain_names import is_plain_name, shown
 from faceloom.faces.files.face_file import encoded_size, read_bytes, record_from_bytes
 from faceloom.faces.record import FaceRecord, record_to_dfl
 from faceloom.geometry import FaceType
-from faceloom.pickles.writer import Called, dump_list
+from faceloom.pickles import Called, dump_list
 
 Read = Callable[[Path], bytes]
 """From a face's file to what goes into the archive."""

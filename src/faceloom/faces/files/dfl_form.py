@@ -20,8 +20,7 @@ from faceloom.faces.files.face_file import (
     with_blocks,
 )
 from faceloom.faces.record import FaceRecord, record_to_dfl
-from faceloom.pickles.safe import loads
-from faceloom.pickles.writer import dumps
+from faceloom.pickles import dumps, loads
 
 _MAX_BLOCK = 1 << 20
 _DRI = 0xDD

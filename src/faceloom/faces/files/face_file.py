@@ -19,8 +19,7 @@ from faceloom.faces.archives.pack import pack_of, read_packed
 from faceloom.faces.files import jpeg, png
 from faceloom.faces.own import own_from_json, own_to_json
 from faceloom.faces.record import FaceRecord, record_from_dfl, record_to_dfl, rewritten_dfl
-from faceloom.pickles.safe import loads
-from faceloom.pickles.writer import dumps
+from faceloom.pickles import dumps, loads
 
 FaceSuffix = Literal[".jpg", ".png"]
 

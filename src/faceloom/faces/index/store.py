@@ -20,8 +20,7 @@ import numpy as np
 from faceloom.core import FormatError
 from faceloom.faces.own import own_from_json, own_to_json
 from faceloom.faces.record import FaceRecord, polygons_from_dfl, record_to_dfl
-from faceloom.pickles.safe import loads
-from faceloom.pickles.writer import dumps
+from faceloom.pickles import dumps, loads
 
 INDEX_NAME: Final = ".faceloom-index.sqlite"
 KIND_SHIFT: Final = 32

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from faceloom.models.wiring import Decoded
+from faceloom.models.networks import Decoded
 from faceloom.nn import (
     absolute_error,
     bce_logits,

@@ -19,7 +19,6 @@ from faceloom.models.amp.losses import (
     src_guard,
 )
 from faceloom.models.amp.network import AmpDims, AmpGraph
-from faceloom.models.amp.settings import AmpSettings
 from faceloom.models.base import Precision, Prediction, Reconstruction, SampleBatch, SampleNeeds
 from faceloom.models.discriminators import PatchDiscriminator
 from faceloom.models.networks import recomputing_parts
@@ -34,6 +33,7 @@ from faceloom.models.stepping import (
     rank,
 )
 from faceloom.nn import blur_outside, mask_weight
+from faceloom.settings.models import AmpSettings
 
 CLASS_NAME = "AMP"
 SCALE_RANGE = 0.15
@@ -80,9 +80,9 @@ class AmpModel:
             self._judge = drawn(make_judge, device=device, seed=seed, precision=precision)
         self._optimizers: dict[str, Optimizer] = {}
         self._compiled = compiled
-        self._losses, self._judging = self._step_losses, self._judge_losses
+        self._objective, self._judging = self._step_losses, self._judge_losses
         if compiled:
-            self._losses = compiled_for(device, self._step_losses)
+            self._objective = compiled_for(device, self._step_losses)
             self._judging = compiled_for(device, self._judge_losses)
 
     @property
@@ -140,25 +140,23 @@ class AmpModel:
         optimizers["src_dst_opt"].zero_grad(set_to_none=True)
         if self._compiled:
             begin_step(self.device)
-        reported, total, real, made = self._losses(
-            self._input(src.warped),
-            self._input(dst.warped),
-            self._draw_channels(len(src.target), iteration),
-            torch.cat([src.target, dst.target]),
-            torch.cat([src.mask, dst.mask]),
-            _eyes_mouth(src, dst),
-        )
+        losses, total, real, made = self._objective(*self._step_inputs(src, dst, iteration))
         total.backward()
         optimizers["src_dst_opt"].step()
-        of_src, of_dst = reported.detach().split([len(src.target), len(dst.target)])
-        told = {"src": of_src.mean(), "dst": of_dst.mean()}
         if self._judge is not None:
-            # The pictures made before the step, where the reference makes them again after it:
-            # the discriminator lags by one step, which spares a third forward pass.
+            # The pictures made before the step (DeepFaceLab makes them again after it): the
+            # discriminator lags by one step, which saves a third forward pass.
             optimizers["GAN_opt"].zero_grad(set_to_none=True)
             self._judging(real.detach(), made.detach()).backward()
             optimizers["GAN_opt"].step()
-        return told
+        return _means(losses, len(src.target))
+
+    @torch.no_grad()
+    def losses(
+        self, src: SampleBatch, dst: SampleBatch, *, iteration: int = 0
+    ) -> dict[str, Tensor]:
+        losses = self._step_losses(*self._step_inputs(src, dst, iteration))[0]
+        return _means(losses, len(src.target))
 
     @torch.inference_mode()
     def predict(self, faces: Tensor, *, morph: float = 1.0) -> Prediction:
@@ -184,6 +182,19 @@ class AmpModel:
     def _from_src_count(self) -> int:
         """How many channels of src's code come from its own inter in training."""
         return int(self._settings.inter_dims * self._settings.morph_factor)
+
+    def _step_inputs(
+        self, src: SampleBatch, dst: SampleBatch, iteration: int
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
+        """What `_step_losses` takes."""
+        return (
+            self._input(src.warped),
+            self._input(dst.warped),
+            self._draw_channels(len(src.target), iteration),
+            torch.cat([src.target, dst.target]),
+            torch.cat([src.mask, dst.mask]),
+            _eyes_mouth(src, dst),
+        )
 
     def _draw_channels(self, samples: int, iteration: int) -> Tensor:
         channels = drawn_channels(
@@ -273,6 +284,12 @@ def _eyes_mouth(src: SampleBatch, dst: SampleBatch) -> Tensor:
     if src.eyes_mouth is None or dst.eyes_mouth is None:
         raise InputError("AMP: the samples have no mask of eyes and mouth")
     return torch.cat([src.eyes_mouth, dst.eyes_mouth])
+
+
+def _means(losses: Tensor, samples: int) -> dict[str, Tensor]:
+    """The mean losses of both sides, of `samples` src losses and as many of dst."""
+    of_src, of_dst = losses.detach().split([samples, len(losses) - samples])
+    return {"src": of_src.mean(), "dst": of_dst.mean()}
 
 
 def _halves(first: int) -> tuple[slice, slice]:

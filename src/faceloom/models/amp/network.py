@@ -10,10 +10,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from faceloom.models.archi import Archi, ledger
-from faceloom.models.networks import Decoder, Encoder
-from faceloom.models.wiring import Decoded
+from faceloom.models.networks import Decoded, Decoder, Encoder
 from faceloom.nn import dense
+from faceloom.settings.models import Archi, ledger
 
 ARCHI = Archi("df", u=True, d=True, t=True)
 """AMP's parts are always in the manner of these flags."""

@@ -13,11 +13,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from faceloom.models.adversary import Adversary, Evidence
 from faceloom.models.base import SampleBatch
+from faceloom.models.discriminators import Adversary, Evidence
+from faceloom.models.networks import Codes, Decoded, Graph
 from faceloom.models.pair import StepLosses, stacked
-from faceloom.models.settings import SaehdSettings
-from faceloom.models.wiring import Codes, Decoded, Graph
 from faceloom.nn import (
     absolute_error,
     blur_outside,
@@ -29,6 +28,7 @@ from faceloom.nn import (
     style_loss,
     total_variation,
 )
+from faceloom.settings.models import SaehdSettings
 
 GAN = "GAN"
 CODE_DISCRIMINATOR = "code_discriminator"

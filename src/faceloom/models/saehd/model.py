@@ -8,16 +8,14 @@ from functools import partial
 import torch
 from torch import nn
 
-from faceloom.models.adversary import Adversary
-from faceloom.models.archi import ledger
 from faceloom.models.base import Precision, SampleNeeds
-from faceloom.models.discriminators import CodeDiscriminator, PatchDiscriminator
+from faceloom.models.discriminators import Adversary, CodeDiscriminator, PatchDiscriminator
+from faceloom.models.networks import Dims, make_graph
 from faceloom.models.optimizers import chosen_optimizer
-from faceloom.models.pair import PairModel, Recipe
+from faceloom.models.pair import PairModel, PairSpec
 from faceloom.models.saehd.losses import CODE_DISCRIMINATOR, GAN, SaehdObjective
-from faceloom.models.settings import SaehdSettings
 from faceloom.models.stepping import drawn
-from faceloom.models.wiring import Dims, make_graph
+from faceloom.settings.models import SaehdSettings, ledger
 
 SCALE_RANGE = 0.15
 
@@ -39,7 +37,7 @@ def build_saehd(
         name: Adversary(make_network(make), optimizer_name)
         for name, (make, optimizer_name) in _discriminators(effective).items()
     }
-    recipe = Recipe(
+    spec = PairSpec(
         class_name="SAEHD",
         settings=settings,
         sample_needs=_needs(effective),
@@ -47,9 +45,7 @@ def build_saehd(
         make_optimizer=partial(chosen_optimizer, settings=effective),
         adversaries=adversaries,
     )
-    model = PairModel(
-        recipe, graph, device=device, seed=seed, precision=precision, compiled=compiled
-    )
+    model = PairModel(spec, graph, device=device, seed=seed, precision=precision, compiled=compiled)
     if settings.parsed_archi.kind == "liae" and not (settings.random_warp or settings.pretrain):
         # What both faces share is learned from warped pictures only (reference 2.7). Pretraining,
         # which never warps, is no reason: there the reference leaves it untrained (oddity 20).
@@ -87,11 +83,11 @@ def _objective(
     # Not at the top: a merge, which trains nothing, has no use for what these import.
     perceptual = embed = None
     if settings.perceptual_power:
-        from faceloom.models.perceptual import load_perceptual
+        from faceloom.models.saehd.perceptual import load_perceptual
 
         perceptual = load_perceptual(device)
     if settings.identity_power:
-        from faceloom.models.identity import load_identity
+        from faceloom.models.saehd.identity import load_identity
 
         embed = load_identity(
             device, face_type=settings.face_type, resolution=settings.resolution

@@ -11,10 +11,10 @@ from torch.optim import Optimizer
 
 from faceloom.models.base import MaskBatch, Precision
 from faceloom.models.stepping import autocast, checked_pictures, compiled_for, layout_of
+from faceloom.models.xseg.blocks import initialize_xseg
 from faceloom.models.xseg.network import XsegNetwork
-from faceloom.models.xseg.settings import XsegSettings
 from faceloom.nn import RMSprop, squared_error, structural_loss
-from faceloom.nn.xseg_blocks import initialize_xseg
+from faceloom.settings.models import XsegSettings
 
 BASE = 32
 KEEP = 0.3
@@ -96,6 +96,11 @@ class XsegModel:
         losses.sum().backward()
         optimizer.step()
         return {"mask": losses.detach().mean()}
+
+    @torch.no_grad()
+    def losses(self, batch: MaskBatch, *, iteration: int = 0) -> dict[str, Tensor]:
+        del iteration
+        return {"mask": self._losses(self._input(batch.image), batch.target).mean()}
 
     @torch.inference_mode()
     def predict_mask(self, faces: Tensor) -> Tensor:

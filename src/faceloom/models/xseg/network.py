@@ -9,9 +9,9 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from faceloom.models.xseg.blocks import BlurPool, ConvBlock, UpBlock, convolve_plain
 from faceloom.nn import conv
 from faceloom.nn.blocks import dense
-from faceloom.nn.xseg_blocks import BlurPool, ConvBlock, UpBlock, convolve_plain
 
 WIDTHS = (1, 2, 4, 8, 8, 8)
 """Channels of each level's skip, in multiples of the base width."""

@@ -1,40 +1,49 @@
-"""Grouping a faceset by person: a list, names, and moving what is somebody else's beside it."""
+"""Group a faceset by person: list the groups, name them, and move them apart."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
-from pydantic import Field
+from numpy.typing import NDArray
 
-from faceloom.core import Cancel, InputError, Progress, Settings
+from faceloom.core import Cancel, InputError, Progress
+from faceloom.core.result import Result
 from faceloom.core.words import counted
-from faceloom.curate import FaceTable
-from faceloom.curate.groups.clusters import THRESHOLD
-from faceloom.curate.sheet import check_sheet_name
-from faceloom.faces.moves.moves import Move, Moved, move_faces
+from faceloom.curate import (
+    TRACK_COLUMNS,
+    FaceTable,
+    check_sheet_name,
+    contact_sheet,
+    list_tracks,
+)
+from faceloom.curate.groups import Clusters, cluster_faces, face_trust
+from faceloom.curate.measures import identity_crop_px
+from faceloom.faces import Move, Moved, move_faces
 from faceloom.identify import (
     Person,
+    blankness,
     check_name,
     load_people,
     people_folder,
     person_from_embeddings,
     save_person,
 )
-from faceloom.stages.curate.cluster_groups import (
-    COLUMNS,
-    Group,
-    Grouped,
-    chosen_groups,
-    group_faces,
+from faceloom.media import write_image
+from faceloom.stages.curate.config import ClusterConfig
+from faceloom.stages.curate.shared import (
+    CELL_PX,
+    MOST_NAMED,
+    face_picture,
+    move_problems,
+    spread,
 )
-from faceloom.stages.curate.cluster_show import write_groups_sheet
-from faceloom.stages.measure.run import measure_faces
+from faceloom.stages.measure import measure_faces
 from faceloom.workspace.faceset import (
     beside,
     faceset_folder,
@@ -43,125 +52,89 @@ from faceloom.workspace.faceset import (
     undo_command,
 )
 
+__all__ = ["ClusterConfig", "ClusterResult", "run"]
+
+COLUMNS: Final = ("embedding", *TRACK_COLUMNS)
+# The measures that grouping needs.
+UNSURE: Final = "unsure"
+# The name of the faces that could not be assigned to anyone.
 _DIGITS: Final = 5
-_TOLD: Final = 30
+_MOST_LISTED: Final = 30
+_MOST_FOLDERS: Final = 8
 _LONGEST_ACTION: Final = 150
-
-
-class ClusterConfig(Settings):
-    """Which faceset to group by person, and what becomes of the groups."""
-
-    workspace: Path = Path()
-    """The workspace, whose `people` folder knows names."""
-    faceset: str = "src"
-    """Whose faces: src, dst or a folder of faces."""
-    threshold: float = Field(default=THRESHOLD, gt=-1, lt=1)
-    """Likeness (cosine of mean identity vectors) from which two groups are one person's. Lower
-    when one person comes out as two groups, higher when two persons come out as one."""
-    name: tuple[str, ...] = ()
-    """Names to give, `2=anna`: a number of a group and whom it shows. The person is kept in the
-    workspace's `people` folder, and known from then on."""
-    keep: tuple[str, ...] = ()
-    """Numbers or names of the groups to keep; the faces of all others move to `<folder>_trash`.
-    `unsure` keeps those of which nobody can say whose they are."""
-    move: bool = False
-    """Move every group into a folder of its own beside the faceset: `<folder>_<name>`, or
-    `<folder>_group_<number>`."""
-    outliers: bool = False
-    """Rename the faces so that those that are least like the main person come first."""
-    sheet: Path | None = None
-    """Write a picture here with a row of faces for each group, from the most typical on."""
-    dry_run: bool = False
-    """Move, rename and name nothing."""
-    workers: int = Field(default=0, ge=0, le=256)
-    """Threads that measure; 0: one for each core."""
+_SHEET_COLUMNS: Final = 10
+_SHEET_GROUPS: Final = 100
+_SHEET_BACKGROUND: Final = 24
 
 
 @dataclass(frozen=True)
 class GroupRow:
-    """What is told of a group."""
+    """A group as it is listed."""
 
     group: int | None
+    """Its number; None for the faces that are `unsure`."""
     name: str | None
     faces: int
     tracks: int
     mean_distance: float
-    typical: Path | None
-    """The face nearest to the group's mean."""
+    """Mean of 1 - cosine with the group's mean vector."""
+    typical: str | None
+    """Name of the face nearest to the group's mean."""
 
 
 @dataclass(frozen=True)
-class ClusterResult:
+class ClusterResult(Result):
     """The groups, as they were before anything was moved, and what was done."""
 
     folder: Path
+    faceset: str
     faces: int
     groups: tuple[GroupRow, ...]
     named: tuple[Path, ...]
-    """The people's files that were written."""
+    """The files of people that were written."""
     moved: int
     targets: tuple[Path, ...]
-    """The folders that faces moved to."""
+    """The folders that faces were moved to."""
     trouble: tuple[str, ...]
     sheet: Path | None
     dry_run: bool
     undo: str
-    """The command that takes it back."""
-
-    def as_dict(self) -> dict[str, Any]:
-        """Plain data for `--json`."""
-        return {
-            "folder": str(self.folder),
-            "faces": self.faces,
-            "groups": [
-                {
-                    **dataclasses.asdict(row),
-                    "typical": None if row.typical is None else row.typical.name,
-                }
-                for row in self.groups
-            ],
-            "named": [str(path) for path in self.named],
-            "moved": self.moved,
-            "targets": [str(path) for path in self.targets],
-            "trouble": list(self.trouble),
-            "sheet": None if self.sheet is None else str(self.sheet),
-            "dry_run": self.dry_run,
-            "undo": self.undo,
-        }
+    """The command that moves the faces back."""
 
     def lines(self) -> list[str]:
-        """For people."""
-        persons = sum(row.group is not None for row in self.groups)
-        lines = [f"{self.folder}: {counted(self.faces, 'face')} of {counted(persons, 'person')}"]
-        lines += [_line(row) for row in self.groups if row.group is not None][:_TOLD]
-        if persons > _TOLD:
-            rest = [row for row in self.groups if row.group is not None][_TOLD:]
-            faces = sum(row.faces for row in rest)
-            lines.append(f"  … {counted(len(rest), 'more group')} with {counted(faces, 'face')}")
+        """The text for people."""
+        people = [row for row in self.groups if row.group is not None]
+        persons = counted(len(people), "person")
+        lines = [f"{self.folder}: {counted(self.faces, 'face')} of {persons}"]
+        lines += [_line(row) for row in people[:_MOST_LISTED]]
+        if rest := people[_MOST_LISTED:]:
+            faces = counted(sum(row.faces for row in rest), "face")
+            lines.append(f"  … {counted(len(rest), 'more group')} with {faces}")
         lines += [_line(row) for row in self.groups if row.group is None]
         if self.sheet is not None:
-            lines.append(f"their faces: {self.sheet}")
-        lines += [f"known from now on: {path.stem} ({path})" for path in self.named]
+            lines.append(f"contact sheet: {self.sheet}")
+        lines += [f"recognised from now on: {path.stem} ({path})" for path in self.named]
+        lines += self.trouble[:MOST_NAMED]
         if self.moved:
             would = "would be " if self.dry_run else ""
-            where = ", ".join(path.name for path in self.targets[:8])
-            where += " …" if len(self.targets) > 8 else ""
+            where = ", ".join(path.name for path in self.targets[:_MOST_FOLDERS])
+            where += " …" if len(self.targets) > _MOST_FOLDERS else ""
             lines.append(f"{counted(self.moved, 'face')} {would}moved or renamed: {where}")
             if not self.dry_run:
-                lines.append(f"`{self.undo}` takes it back")
-        return lines + list(self.trouble[:5])
+                lines.append(f"to undo: `{self.undo}`")
+        elif not any(row.name for row in people):
+            lines.append(f"next: `faceloom cluster {self.faceset} --name 0=NAME --keep NAME`")
+        return lines
 
 
 def run(config: ClusterConfig, *, progress: Progress, cancel: Cancel) -> ClusterResult:
     """Group the faces, name groups, and move or rename faces in one operation.
 
-    A stop before the moving leaves all files as they are and the measures kept. Raises
-    `InputError` for options that do not go together, a group or name that cannot be, no such
-    folder or a packed faceset, before anything is done; `FormatError` for a damaged person's file;
-    `WeightsError`; `CancelledError`.
+    When it is stopped before the move, files stay as they are and the measures are kept. Raises
+    `InputError` for an unknown group, an invalid name, and a missing or packed faceset, before
+    anything is changed; `FormatError` for a damaged file of a person; `WeightsError`;
+    `CancelledError`.
     """
-    if sum((bool(config.keep), config.move, config.outliers)) > 1:
-        raise InputError("cluster: keep, move and outliers do not go together")
     check_sheet_name(config.sheet)
     names = _given_names(config.name)
     folder = faceset_folder(config.workspace, config.faceset)
@@ -179,7 +152,7 @@ def _cluster(
     cancel: Cancel,
 ) -> ClusterResult:
     people = load_people(people_folder(config.workspace))
-    table = measure_faces(folder, COLUMNS, workers=config.workers, progress=progress, cancel=cancel)
+    table = measure_faces(folder, COLUMNS, workers=config.threads, progress=progress, cancel=cancel)
     refuse_empty(folder, len(table), len(table.strangers))
     grouped = group_faces(
         table, people, threshold=config.threshold, progress=progress, cancel=cancel
@@ -198,7 +171,129 @@ def _cluster(
         hold.close()
         if moves:
             moved = move_faces(folder, moves, label=label, progress=progress, cancel=cancel)
-    return _result(config, table, grouped, named, moves, moved)
+    return ClusterResult(
+        folder=folder,
+        faceset=config.faceset,
+        faces=len(table),
+        groups=tuple(_row(table, group) for group in grouped.groups),
+        named=tuple(named),
+        moved=moved.moved,
+        targets=tuple(dict.fromkeys(move.target.parent for move in moves)),
+        trouble=move_problems(moved),
+        sheet=config.sheet,
+        dry_run=config.dry_run,
+        undo=undo_command(config.workspace, config.faceset),
+    )
+
+
+def _row(table: FaceTable, group: Group) -> GroupRow:
+    if group.number is None:
+        return GroupRow(None, group.name, len(group.rows), group.tracks, float("nan"), None)
+    mean, typical = float(group.distances.mean()), table.paths[group.rows[0]].name
+    return GroupRow(group.number, group.name, len(group.rows), group.tracks, mean, typical)
+
+
+def _line(row: GroupRow) -> str:
+    if row.group is None:
+        return f"  unsure: {counted(row.faces, 'face')}, too blurred, small or hidden to identify"
+    name = "" if row.name is None else f" {row.name}"
+    tracks = f" in {counted(row.tracks, 'track')}" if row.tracks else ""
+    return f"  {row.group}{name}: {counted(row.faces, 'face')}{tracks}, most typical {row.typical}"
+
+
+# --- groups
+
+
+@dataclass(frozen=True, eq=False)
+class Group:
+    """The faces of one person, as far as the measures can tell."""
+
+    number: int | None
+    """From 0, the largest first; None for the faces that are `unsure`."""
+    name: str | None
+    """The person's, if the workspace knows them."""
+    rows: NDArray[np.intp]
+    """Its faces in the table, most typical first."""
+    distances: NDArray[np.float32]
+    """1 - cosine with the group's mean, of each of `rows`; NaN when `unsure`."""
+    tracks: int
+    """How many tracks they are from."""
+
+    @property
+    def label(self) -> str:
+        """What it is called in folder names."""
+        if self.number is None:
+            return UNSURE
+        return f"group_{self.number}" if self.name is None else self.name
+
+
+@dataclass(frozen=True, eq=False)
+class Grouped:
+    """All faces of a table in groups, the largest first, `unsure` last if there are any."""
+
+    clusters: Clusters
+    groups: tuple[Group, ...]
+
+
+def group_faces(
+    table: FaceTable,
+    people: Mapping[str, Person],
+    *,
+    threshold: float,
+    progress: Progress,
+    cancel: Cancel,
+) -> Grouped:
+    """Group the faces of a table with `COLUMNS`, and name the groups that match one of `people`.
+
+    Raises `CancelledError`.
+    """
+    embeddings = np.asarray(table.column("embedding"), dtype=np.float32).reshape(-1, 128)
+    trust = face_trust(
+        blankness=blankness(embeddings),
+        face_px=identity_crop_px(table.records),
+        sharpness=table.column("sharpness"),
+    )
+    tracks = np.full(len(table), -1, dtype=np.intp)
+    for number, track in enumerate(list_tracks(table)):
+        if track.number is not None:
+            tracks[track.rows] = number
+    clusters = cluster_faces(
+        embeddings,
+        trust=trust,
+        tracks=tracks,
+        threshold=threshold,
+        progress=progress,
+        cancel=cancel,
+    )
+    groups: list[Group] = []
+    for number, centre in enumerate(clusters.centres):
+        rows = np.flatnonzero(clusters.labels == number)
+        rows = rows[np.argsort(clusters.distances[rows], kind="stable")]
+        groups.append(_group(number, _known_as(people, centre), rows, clusters, tracks))
+    unsure = np.flatnonzero(clusters.labels < 0)
+    if len(unsure):
+        groups.append(_group(None, None, unsure, clusters, tracks))
+    return Grouped(clusters, tuple(groups))
+
+
+def _group(
+    number: int | None,
+    name: str | None,
+    rows: NDArray[np.intp],
+    clusters: Clusters,
+    tracks: NDArray[np.intp],
+) -> Group:
+    of_rows = tracks[rows]
+    return Group(
+        number, name, rows, clusters.distances[rows], len(np.unique(of_rows[of_rows >= 0]))
+    )
+
+
+def _known_as(people: Mapping[str, Person], vector: NDArray[np.float32]) -> str | None:
+    """The name of the person that a group's mean matches best; None when it matches nobody."""
+    beyond = {name: person.similarity(vector) - person.threshold for name, person in people.items()}
+    best = max(beyond, key=lambda name: beyond[name], default=None)
+    return best if best is not None and beyond[best] >= 0 else None
 
 
 def _given_names(texts: Sequence[str]) -> dict[str, str]:
@@ -207,7 +302,7 @@ def _given_names(texts: Sequence[str]) -> dict[str, str]:
     for text in texts:
         number, separator, name = (part.strip() for part in text.partition("="))
         if not separator or not number.isdecimal():
-            raise InputError(f"name {text!r}: give a group's number and a name, 2=anna")
+            raise InputError(f"--name {text!r}: give a group's number and a name, such as 2=anna")
         names[str(int(number))] = check_name(name)
     return names
 
@@ -215,8 +310,8 @@ def _given_names(texts: Sequence[str]) -> dict[str, str]:
 def _named(
     table: FaceTable, grouped: Grouped, names: dict[str, str], folder: Path
 ) -> tuple[Grouped, list[Person]]:
-    """The groups with the names given, and the people to keep, of all groups with their name."""
-    chosen = {number: chosen_groups(grouped.groups, [number])[0] for number in names}
+    """The groups with the given names, and the people to store, each from all groups so named."""
+    chosen = {number: _chosen_groups(grouped.groups, [number])[0] for number in names}
     by_number = {group.number: names[number] for number, group in chosen.items()}
     groups = tuple(
         dataclasses.replace(group, name=by_number.get(group.number, group.name))
@@ -230,10 +325,30 @@ def _named(
     return Grouped(grouped.clusters, groups), persons
 
 
+def _chosen_groups(groups: Sequence[Group], words: Sequence[str]) -> list[Group]:
+    """The groups that numbers, names or `unsure` refer to; `InputError` for an unknown one.
+
+    Among other words, `unsure` need not match: there are not always such faces.
+    """
+    chosen: list[Group] = []
+    for word in words:
+        found = [
+            group
+            for group in groups
+            if word in (group.name, UNSURE if group.number is None else str(group.number))
+        ]
+        if not found and not (word == UNSURE and len(words) > 1):
+            known = [str(group.number) for group in groups[:20] if group.number is not None]
+            known += sorted({group.name for group in groups if group.name is not None})
+            raise InputError(f"there is no group {word!r}; known: {', '.join(known) or 'none'}")
+        chosen += [group for group in found if group not in chosen]
+    return chosen
+
+
 def _moves(config: ClusterConfig, table: FaceTable, grouped: Grouped) -> tuple[list[Move], str]:
     """The moves of one operation, and what it is called."""
     if config.keep:
-        kept = chosen_groups(grouped.groups, config.keep)
+        kept = _chosen_groups(grouped.groups, config.keep)
         away = [group for group in grouped.groups if group not in kept]
         trash = beside(table.folder, "trash")
         paths = [table.paths[row] for group in away for row in group.rows]
@@ -257,42 +372,34 @@ def _moves(config: ClusterConfig, table: FaceTable, grouped: Grouped) -> tuple[l
     return [], ""
 
 
-def _row(table: FaceTable, group: Group) -> GroupRow:
-    mean = float(group.distances.mean()) if group.number is not None else float("nan")
-    typical = table.paths[group.rows[0]] if group.number is not None else None
-    return GroupRow(group.number, group.name, len(group.rows), group.tracks, mean, typical)
+def write_groups_sheet(
+    path: Path, table: FaceTable, groups: Sequence[Group], *, title: str, cancel: Cancel
+) -> None:
+    """Write a row of ten faces for each of up to 100 groups, from the most to the least typical.
+
+    Groups of one face share rows. Raises `InputError` when there are no groups, `MediaError` when
+    the picture cannot be written, and `CancelledError`.
+    """
+    if not groups:
+        raise InputError(f"{table.folder}: no faces to show")
+    images: list[NDArray[np.uint8]] = []
+    captions: list[str] = []
+    for group in groups[:_SHEET_GROUPS]:
+        if len(group.rows) > 1:
+            while len(images) % _SHEET_COLUMNS:
+                images.append(np.full((1, 1, 3), _SHEET_BACKGROUND, np.uint8))
+                captions.append("")
+        for place in spread(len(group.rows), _SHEET_COLUMNS).tolist():
+            cancel.check()
+            images.append(face_picture(table, int(group.rows[place])))
+            captions.append(_caption(group, place))
+    sheet = contact_sheet(images, captions, columns=_SHEET_COLUMNS, cell_px=CELL_PX, title=title)
+    write_image(path, sheet)
 
 
-def _line(row: GroupRow) -> str:
-    if row.group is None:
-        why = "too blurred, small or hidden to say whose"
-        return f"  unsure: {counted(row.faces, 'face')}, {why}"
-    name = "" if row.name is None else f" {row.name}"
-    tracks = f" in {counted(row.tracks, 'track')}" if row.tracks else ""
-    typical = "" if row.typical is None else f", most typical {row.typical.name}"
-    return f"  {row.group}{name}: {counted(row.faces, 'face')}{tracks}{typical}"
-
-
-def _result(
-    config: ClusterConfig,
-    table: FaceTable,
-    grouped: Grouped,
-    named: list[Path],
-    moves: list[Move],
-    moved: Moved,
-) -> ClusterResult:
-    trouble = [f"{path}: was gone before it could be moved" for path in moved.missing]
-    trouble += [f"{path}: {reason}" for path, reason in moved.failed]
-    trouble += [f"{wanted.name} was taken: {given}" for wanted, given in moved.renamed]
-    return ClusterResult(
-        folder=table.folder,
-        faces=len(table),
-        groups=tuple(_row(table, group) for group in grouped.groups),
-        named=tuple(named),
-        moved=moved.moved,
-        targets=tuple(dict.fromkeys(move.target.parent for move in moves)),
-        trouble=tuple(trouble),
-        sheet=config.sheet,
-        dry_run=config.dry_run,
-        undo=undo_command(config.workspace, config.faceset),
-    )
+def _caption(group: Group, place: int) -> str:
+    if place:
+        return "" if group.number is None else f"{group.distances[place]:.2f}"
+    number = "" if group.number is None else f"{group.number} "
+    name = group.name or (UNSURE if group.number is None else "")
+    return f"{number}{name}\n{counted(len(group.rows), 'face')}"

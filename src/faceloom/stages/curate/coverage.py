@@ -1,38 +1,40 @@
-"""Coverage advice: what dst shows that src lacks, as a page, a picture and in words."""
+"""Coverage: which dst faces have no similar src face, in words, as a report and as a picture."""
 
 from __future__ import annotations
 
-import math
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field
 
-from faceloom.core import (
-    Cancel,
-    FaceloomError,
-    InputError,
-    MediaError,
-    Progress,
-    atomic_write,
-)
+from faceloom.core import Cancel, FaceloomError, Progress
+from faceloom.core.result import Result
 from faceloom.core.vocabulary import SIDES
 from faceloom.core.words import counted
 from faceloom.curate import FaceTable
-from faceloom.curate.coverage.advice import Advice, Gap, advise
-from faceloom.curate.coverage.chart import chart
-from faceloom.curate.coverage.compare import DIMENSIONS, Coverage, CoverageSettings, compare
-from faceloom.curate.coverage.drawing import to_pixels
-from faceloom.curate.coverage.page import page
-from faceloom.curate.measures.traits import TRAIT_COLUMNS, traits
-from faceloom.faces import read_face
-from faceloom.faces.moves.moves import Move, move_faces
-from faceloom.stages.measure.run import measure_faces
+from faceloom.curate.coverage import (
+    DIMENSIONS,
+    LEFT_AND_RIGHT,
+    Advice,
+    Dimension,
+    Gap,
+    advise,
+    charts_png,
+    compare,
+    html_report,
+    percent,
+    scattered_words,
+)
+from faceloom.curate.measures import TRAIT_COLUMNS, traits_of
+from faceloom.faces import Move, move_faces, read_face
+from faceloom.settings.curate import CoverageSettings
+from faceloom.stages.curate.config import CoverageConfig
+from faceloom.stages.curate.shared import spread, write_file
+from faceloom.stages.measure import measure_faces
 from faceloom.workspace.faceset import (
     beside,
     faceset_folder,
@@ -41,94 +43,89 @@ from faceloom.workspace.faceset import (
     undo_command,
 )
 
-PAGE_NAME = "coverage.html"
-PICTURE_NAME = "coverage.png"
-_TRASH = "trash"
-_THUMB_PX = 192
-_THUMBS = 6
-_THUMBED_GAPS = 40
+__all__ = ["CoverageConfig", "CoverageResult", "run"]
+
+HTML_NAME: Final = "coverage.html"
+PNG_NAME: Final = "coverage.png"
+_THUMB_PX: Final = 192
+_THUMBS_PER_GAP: Final = 6
+_GAPS_WITH_THUMBS: Final = 40
 
 
-class CoverageConfig(CoverageSettings):
-    """Which facesets to compare, when a face counts as covered, and what to write."""
+@dataclass(frozen=True)
+class ComparedFaceset:
+    """One of the two facesets."""
 
-    workspace: Path = Path()
-    """The workspace."""
-    src: str = "src"
-    """The faces that are trained: src, or a folder of faces."""
-    dst: str = "dst"
-    """The faces that are to be replaced: dst, or a folder of faces."""
-    html: Path | None = None
-    """The page; unset: coverage.html in the workspace."""
-    png: Path | None = None
-    """The picture; unset: coverage.png in the workspace."""
-    trash_unused: bool = False
-    """Move src faces that look where no dst face does to `aligned_trash`."""
-    workers: int = Field(default=0, ge=0, le=64)
-    """Processes that measure; 0: one for each core."""
+    folder: Path
+    faces: int
 
 
-@dataclass(frozen=True, eq=False)
-class CoverageResult:
-    """What came out, and where it was written."""
+@dataclass(frozen=True)
+class GapRow:
+    """Something that dst shows and src lacks."""
 
-    coverage: Coverage
-    advice: Advice
-    src: FaceTable
-    dst: FaceTable
+    dimension: Dimension
+    share: float
+    """Share of dst's faces."""
+    finding: str
+    shot: str
+    """What footage to look for."""
+    faces: tuple[str, ...]
+    """File names of the uncovered dst faces, most typical first."""
+
+
+@dataclass(frozen=True)
+class CoverageResult(Result):
+    """How well src covers dst, and where the report is."""
+
+    src: ComparedFaceset
+    dst: ComparedFaceset
+    score: float
+    """Share of dst's faces for which src has pose and expression in the same faces; NaN without
+    any known pose."""
+    score_with_light: float
+    shares: dict[Dimension, float]
+    """Share covered in each dimension by itself."""
+    summary: tuple[str, ...]
+    gaps: tuple[GapRow, ...]
+    """By the number of dst faces, most first."""
+    scattered: int
+    """Uncovered dst faces that belong to no gap."""
+    unused: tuple[str, ...]
+    """File names of src faces whose head pose no dst face has."""
+    settings: dict[str, Any]
     html: Path
     png: Path
     moved: int
-    """src faces that were moved to the trash."""
+    """Unused src faces that were moved to the trash."""
     undo: str
-    """The command that takes it back."""
-
-    def as_dict(self) -> dict[str, Any]:
-        """Plain data for `--json`."""
-        shares = {name: _finite(self.coverage.share(name)) for name in DIMENSIONS}
-        return {
-            "src": {"folder": str(self.src.folder), "faces": len(self.src)},
-            "dst": {"folder": str(self.dst.folder), "faces": len(self.dst)},
-            "score": _finite(self.coverage.score),
-            "score_with_light": _finite(self.coverage.score_lit),
-            "shares": shares,
-            "gaps": [self._gap(gap) for gap in self.advice.gaps],
-            "scattered": self.advice.scattered,
-            "useless": [self.src.paths[row].name for row in self.advice.useless],
-            "settings": self.coverage.settings.model_dump(
-                include=set(CoverageSettings.model_fields)
-            ),
-            "html": str(self.html),
-            "png": str(self.png),
-            "moved": self.moved,
-            "undo": self.undo,
-        }
-
-    def _gap(self, gap: Gap) -> dict[str, Any]:
-        return {
-            "dimension": gap.dimension,
-            "share": gap.share,
-            "finding": gap.finding,
-            "shot": gap.shot,
-            "faces": [self.dst.paths[row].name for row in gap.faces],
-        }
+    """The command that moves them back."""
 
     def lines(self) -> list[str]:
-        """For people."""
-        lines = self.advice.lines()
+        """The text for people."""
+        lines = list(self.summary)
+        if self.gaps:
+            lines.append("What dst shows and src lacks, most frequent first:")
+        for number, gap in enumerate(self.gaps, 1):
+            lines.append(f"{number}. {percent(gap.share)}: {gap.finding}")
+            lines.append(f"   Look for: {gap.shot}")
+        if self.scattered:
+            lines.append(scattered_words(self.scattered))
+        if self.gaps:
+            lines.append(LEFT_AND_RIGHT)
         if self.moved:
-            trash = beside(self.src.folder, _TRASH)
-            lines.append(f"{counted(self.moved, 'face')} moved to {trash}")
-            lines.append(f"`{self.undo}` brings them back")
-        return [*lines, f"heat maps: {self.html} and {self.png}"]
+            trash = beside(self.src.folder, "trash")
+            lines.append(f"{counted(self.moved, 'unused face')} of src moved to {trash}")
+            lines.append(f"to undo: `{self.undo}`")
+        return [*lines, f"report: {self.html}; charts as a picture: {self.png}"]
 
 
 def run(config: CoverageConfig, *, progress: Progress, cancel: Cancel) -> CoverageResult:
-    """Compare two facesets and write the page and the picture.
+    """Compare two facesets and write the report and the picture.
 
-    What was measured before is not measured again, so a stopped run goes on. Raises `InputError`
-    for facesets that are missing or empty and files that cannot be written, `WeightsError` when a
-    network cannot be had, `CancelledError` on `cancel`.
+    Measures are kept, so a stopped run resumes. Raises `InputError` for facesets that are missing
+    or empty and files that cannot be written, `WeightsError` when a network is not available,
+    `CancelledError` on `cancel`.
     """
     folders = [faceset_folder(config.workspace, name) for name in (config.src, config.dst)]
     with held_for_moves(folders[0], wanted=config.trash_unused) as hold:
@@ -144,49 +141,70 @@ def _compare(
 ) -> CoverageResult:
     src, dst = (
         measure_faces(
-            folder, TRAIT_COLUMNS, workers=config.workers, progress=progress, cancel=cancel
+            folder, TRAIT_COLUMNS, workers=config.threads, progress=progress, cancel=cancel
         )
         for folder in folders
     )
     for table in (src, dst):
         refuse_empty(table.folder, len(table), len(table.strangers))
-    coverage = compare(traits(src), traits(dst), config, progress=progress, cancel=cancel)
-    advice = advise(coverage)
-    title = f"Does {_name(config, src, config.src)} cover {_name(config, dst, config.dst)}?"
-    html = config.html or config.workspace / PAGE_NAME
-    png = config.png or config.workspace / PICTURE_NAME
-    _write_png(png, to_pixels(chart(coverage, title)))
-    text = page(
-        coverage,
-        advice,
-        title=title,
-        thumbs=[_thumbs(dst, gap, shown) for shown, gap in enumerate(advice.gaps)],
-        useless=[src.paths[row].name for row in advice.useless],
+    settings = config.model_dump(include=set(CoverageSettings.model_fields))
+    coverage = compare(
+        traits_of(src),
+        traits_of(dst),
+        CoverageSettings(**settings),
+        progress=progress,
+        cancel=cancel,
     )
-    _write(html, text.encode())
+    advice = advise(coverage)
+    unused = tuple(src.paths[row].name for row in advice.unused)
+    title = f"Does {_name(config, src, config.src)} cover {_name(config, dst, config.dst)}?"
+    html = config.html or config.workspace / HTML_NAME
+    png = config.png or config.workspace / PNG_NAME
+    write_file(png, charts_png(coverage, title))
+    thumbs = [_thumbs(dst, gap) for gap in advice.gaps[:_GAPS_WITH_THUMBS]]
+    write_file(html, html_report(coverage, advice, title=title, thumbs=thumbs, unused=unused))
     hold.close()
-    moved = _to_trash(src, advice, progress, cancel) if config.trash_unused else 0
-    undo = undo_command(config.workspace, config.src)
-    return CoverageResult(coverage, advice, src, dst, html, png, moved, undo)
+    moved = _move_unused(src, advice, progress, cancel) if config.trash_unused else 0
+    return CoverageResult(
+        src=ComparedFaceset(src.folder, len(src)),
+        dst=ComparedFaceset(dst.folder, len(dst)),
+        score=coverage.score,
+        score_with_light=coverage.score_lit,
+        shares={name: coverage.share(name) for name in DIMENSIONS},
+        summary=tuple(advice.summary),
+        gaps=tuple(
+            GapRow(
+                gap.dimension,
+                gap.share,
+                gap.finding,
+                gap.shot,
+                tuple(dst.paths[row].name for row in gap.faces),
+            )
+            for gap in advice.gaps
+        ),
+        scattered=advice.scattered,
+        unused=unused,
+        settings=settings,
+        html=html,
+        png=png,
+        moved=moved,
+        undo=undo_command(config.workspace, config.src),
+    )
 
 
 def _name(config: CoverageConfig, table: FaceTable, word: str) -> str:
     """`src of cast`, or the folder's name."""
     if word in SIDES:
-        workspace = config.workspace.resolve().name
-        return f"{word} of {workspace}"
+        return f"{word} of {config.workspace.resolve().name}"
     folder = table.folder.resolve()
     return folder.parent.parent.name if folder.name == "aligned" else folder.name
 
 
-def _thumbs(dst: FaceTable, gap: Gap, shown: int) -> list[tuple[str, NDArray[np.uint8]]]:
-    """Some of a gap's faces from all over the footage; one that cannot be read is left out."""
-    if shown >= _THUMBED_GAPS:
-        return []
+def _thumbs(dst: FaceTable, gap: Gap) -> list[tuple[str, NDArray[np.uint8]]]:
+    """Some of a gap's faces from all over the footage; unreadable ones are left out."""
     rows = np.sort(gap.faces)
-    picked = rows[np.unique(np.linspace(0, len(rows) - 1, _THUMBS).round().astype(np.intp))]
     thumbs: list[tuple[str, NDArray[np.uint8]]] = []
-    for row in picked.tolist():
+    for row in rows[spread(len(rows), _THUMBS_PER_GAP)].tolist():
         try:
             image, _ = read_face(dst.paths[row])
         except FaceloomError:
@@ -196,28 +214,10 @@ def _thumbs(dst: FaceTable, gap: Gap, shown: int) -> list[tuple[str, NDArray[np.
     return thumbs
 
 
-def _to_trash(src: FaceTable, advice: Advice, progress: Progress, cancel: Cancel) -> int:
-    if not len(advice.useless):
+def _move_unused(src: FaceTable, advice: Advice, progress: Progress, cancel: Cancel) -> int:
+    if not len(advice.unused):
         return 0
-    trash = beside(src.folder, _TRASH)
-    moves = [Move(src.paths[row], trash / src.paths[row].name) for row in advice.useless]
-    label = "drop faces of no use for dst"
+    trash = beside(src.folder, "trash")
+    moves = [Move(src.paths[row], trash / src.paths[row].name) for row in advice.unused]
+    label = "drop faces that dst does not need"
     return move_faces(src.folder, moves, label=label, progress=progress, cancel=cancel).moved
-
-
-def _write_png(path: Path, picture: NDArray[np.uint8]) -> None:
-    done, data = cv2.imencode(".png", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
-    if not done:
-        raise MediaError(f"{path}: the chart cannot be encoded")
-    _write(path, data.tobytes())
-
-
-def _write(path: Path, data: bytes) -> None:
-    try:
-        atomic_write(path, data)
-    except OSError as error:
-        raise InputError(f"{path}: cannot be written: {error.strerror or error}") from None
-
-
-def _finite(value: float) -> float | None:
-    return value if math.isfinite(value) else None

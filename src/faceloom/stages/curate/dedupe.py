@@ -1,26 +1,38 @@
-"""Moving near-duplicates out of a faceset, into a folder for each strength beside it."""
+"""Move near-duplicates out of a faceset, to a folder per strength next to it."""
 
 from __future__ import annotations
 
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field
 
-from faceloom.core import Cancel, Progress, Settings
+from faceloom.core import Cancel, InputError, Progress
+from faceloom.core.result import Result
 from faceloom.core.words import counted
-from faceloom.curate import FaceTable
-from faceloom.curate.groups.duplicates import Duplicates, FaceTraits, find_duplicates, keep_order
-from faceloom.curate.sheet import check_sheet_name
-from faceloom.curate.track_list import TRACK_COLUMNS, list_tracks
-from faceloom.faces.moves.moves import Move, Moved, move_faces
-from faceloom.stages.curate.cluster_groups import face_sizes_px
-from faceloom.stages.curate.cluster_show import write_pairs_sheet
-from faceloom.stages.measure.run import measure_faces
+from faceloom.curate import (
+    TRACK_COLUMNS,
+    FaceTable,
+    check_sheet_name,
+    contact_sheet,
+    list_tracks,
+)
+from faceloom.curate.groups import Duplicates, FaceTraits, find_duplicates, keep_order
+from faceloom.curate.measures import identity_crop_px
+from faceloom.faces import Move, Moved, move_faces
+from faceloom.media import write_image
+from faceloom.stages.curate.config import DedupeConfig
+from faceloom.stages.curate.shared import (
+    CELL_PX,
+    MOST_NAMED,
+    face_picture,
+    move_problems,
+    spread,
+)
+from faceloom.stages.measure import measure_faces
 from faceloom.workspace.faceset import (
     beside,
     faceset_folder,
@@ -28,6 +40,8 @@ from faceloom.workspace.faceset import (
     refuse_empty,
     undo_command,
 )
+
+__all__ = ["DedupeConfig", "DedupeResult", "run"]
 
 COLUMNS: Final = (
     "phash",
@@ -40,84 +54,59 @@ COLUMNS: Final = (
     "score",
     *TRACK_COLUMNS,
 )
-"""The measures that finding duplicates needs."""
-
-
-class DedupeConfig(Settings):
-    """Which faceset to free of duplicates, and how strictly."""
-
-    workspace: Path = Path()
-    """The workspace."""
-    faceset: str = "src"
-    """Whose faces: src, dst or a folder of faces."""
-    strength: int = Field(default=2, ge=0, le=5)
-    """From 0, only the same picture encoded again, to 5, nearly the same pose and expression;
-    docs/people.md has the limits. 1 and 2 take away what no eye tells apart."""
-    per_track: bool = False
-    """Compare faces of one track only, so that every clip and shot keeps its own."""
-    sheet: Path | None = None
-    """Write a picture here of pairs, the face kept and the face dropped for it, at most 200."""
-    dry_run: bool = False
-    """Move nothing."""
-    workers: int = Field(default=0, ge=0, le=256)
-    """Threads that measure; 0: one for each core."""
+# The measures that finding duplicates needs.
+_SHEET_PAIRS: Final = 200
+_PAIRS_PER_ROW: Final = 5
 
 
 @dataclass(frozen=True)
-class DedupeResult:
-    """What was dropped, and for which faces."""
+class Duplicate:
+    """A face that was dropped, and the one that is kept instead, by their file names."""
+
+    face: str
+    kept: str
+
+
+@dataclass(frozen=True)
+class DedupeResult(Result):
+    """Which faces were dropped."""
 
     folder: Path
     strength: int
     faces: int
-    pairs: tuple[tuple[str, str], ...]
-    """(dropped, kept in its place): names of faces."""
+    duplicates: tuple[Duplicate, ...]
     moved: int
     target: Path
-    """Where the dropped ones are, or would be."""
+    """Where the dropped faces are, or would be."""
     trouble: tuple[str, ...]
     sheet: Path | None
     dry_run: bool
     undo: str
-    """The command that takes it back."""
-
-    def as_dict(self) -> dict[str, Any]:
-        """Plain data for `--json`."""
-        return {
-            "folder": str(self.folder),
-            "strength": self.strength,
-            "faces": self.faces,
-            "duplicates": [{"face": face, "kept": kept} for face, kept in self.pairs],
-            "moved": self.moved,
-            "target": str(self.target),
-            "trouble": list(self.trouble),
-            "sheet": None if self.sheet is None else str(self.sheet),
-            "dry_run": self.dry_run,
-            "undo": self.undo,
-        }
+    """The command that moves the faces back."""
 
     def lines(self) -> list[str]:
-        """For people."""
-        count = len(self.pairs)
+        """The text for people."""
+        count = len(self.duplicates)
         found = f"{counted(count, 'duplicate')} among {counted(self.faces, 'face')}"
         left = f"at strength {self.strength}; {self.faces - count} left"
         lines = [f"{self.folder}: {found} {left}"]
-        if self.sheet is not None and count:
-            lines.append(f"what is kept and dropped: {self.sheet}")
+        if self.sheet is not None:
+            lines.append(f"contact sheet of pairs: {self.sheet}")
+        lines += self.trouble[:MOST_NAMED]
         if self.dry_run and count:
             lines.append(f"{counted(count, 'face')} would be moved to {self.target}")
         if self.moved:
-            lines.append(f"{self.moved} moved to {self.target}")
-            lines.append(f"`{self.undo}` brings them back")
-        return lines + list(self.trouble[:5])
+            lines.append(f"{counted(self.moved, 'face')} moved to {self.target}")
+            lines.append(f"to undo: `{self.undo}`")
+        return lines
 
 
 def run(config: DedupeConfig, *, progress: Progress, cancel: Cancel) -> DedupeResult:
     """Find the duplicates of a faceset and move them to `<folder>_duplicates/<strength>`.
 
-    Of duplicates the sharpest, largest, least hidden face stays. A stop before the moving leaves
-    all files as they are and the measures kept. Raises `InputError` for no such folder or a packed
-    faceset, `WeightsError`, `CancelledError`.
+    Of several duplicates the sharpest, largest, least hidden face stays. When it is stopped before
+    the move, files stay as they are and the measures are kept. Raises `InputError` for a missing
+    or packed faceset, `WeightsError`, `CancelledError`.
     """
     check_sheet_name(config.sheet)
     folder = faceset_folder(config.workspace, config.faceset)
@@ -128,9 +117,11 @@ def run(config: DedupeConfig, *, progress: Progress, cancel: Cancel) -> DedupeRe
 def _dedupe(
     config: DedupeConfig, folder: Path, hold: ExitStack, progress: Progress, cancel: Cancel
 ) -> DedupeResult:
-    table = measure_faces(folder, COLUMNS, workers=config.workers, progress=progress, cancel=cancel)
+    table = measure_faces(folder, COLUMNS, workers=config.threads, progress=progress, cancel=cancel)
     refuse_empty(folder, len(table), len(table.strangers))
-    found = duplicates_of(table, config, progress=progress, cancel=cancel)
+    found = duplicates_of(
+        table, config.strength, per_track=config.per_track, progress=progress, cancel=cancel
+    )
     dropped = found.dropped.tolist()
     sheet = config.sheet if dropped else None
     if sheet is not None:
@@ -144,18 +135,15 @@ def _dedupe(
     if moves and not config.dry_run:
         label = f"dedupe {config.faceset} at strength {config.strength}"
         moved = move_faces(folder, moves, label=label, progress=progress, cancel=cancel)
-    trouble = [f"{path}: was gone before it could be moved" for path in moved.missing]
-    trouble += [f"{path}: {reason}" for path, reason in moved.failed]
-    trouble += [f"{wanted.name} was taken: {given}" for wanted, given in moved.renamed]
     names = [path.name for path in table.paths]
     return DedupeResult(
         folder=folder,
         strength=config.strength,
         faces=len(table),
-        pairs=tuple((names[row], names[int(found.kept_for[row])]) for row in dropped),
+        duplicates=tuple(Duplicate(names[row], names[int(found.kept_for[row])]) for row in dropped),
         moved=moved.moved,
         target=target,
-        trouble=tuple(trouble),
+        trouble=move_problems(moved),
         sheet=sheet,
         dry_run=config.dry_run,
         undo=undo_command(config.workspace, config.faceset),
@@ -163,7 +151,7 @@ def _dedupe(
 
 
 def duplicates_of(
-    table: FaceTable, config: DedupeConfig, *, progress: Progress, cancel: Cancel
+    table: FaceTable, strength: int, *, per_track: bool = False, progress: Progress, cancel: Cancel
 ) -> Duplicates:
     """The duplicates of a table with `COLUMNS`. Raises `CancelledError`."""
     angles = [table.column(name) for name in ("pitch_deg", "yaw_deg", "roll_deg")]
@@ -174,20 +162,45 @@ def duplicates_of(
         blendshapes=table.column("blendshapes"),
     )
     order = keep_order(
-        face_px=face_sizes_px(table.records),
+        face_px=identity_crop_px(table.records),
         sharpness=table.column("sharpness"),
         occlusion=table.column("occlusion"),
         score=table.column("score"),
     )
-    groups = _track_numbers(table) if config.per_track else None
+    groups = None
+    if per_track:
+        # Each source's faces without a track are a group, too.
+        groups = np.zeros(len(table), dtype=np.intp)
+        for number, track in enumerate(list_tracks(table)):
+            groups[track.rows] = number
     return find_duplicates(
-        traits, config.strength, order=order, groups=groups, progress=progress, cancel=cancel
+        traits, strength, order=order, groups=groups, progress=progress, cancel=cancel
     )
 
 
-def _track_numbers(table: FaceTable) -> NDArray[np.intp]:
-    """n: a number for each track, and for each source's faces without one."""
-    numbers = np.zeros(len(table), dtype=np.intp)
-    for number, track in enumerate(list_tracks(table)):
-        numbers[track.rows] = number
-    return numbers
+def write_pairs_sheet(
+    path: Path,
+    table: FaceTable,
+    pairs: list[tuple[int, int]],
+    *,
+    title: str,
+    cancel: Cancel,
+) -> None:
+    """Write up to 200 of the pairs (kept, dropped) side by side, spread evenly over all.
+
+    Raises `InputError` when there are none, `MediaError` when the picture cannot be written, and
+    `CancelledError`.
+    """
+    if not pairs:
+        raise InputError(f"{path}: there are no duplicates to show")
+    images: list[NDArray[np.uint8]] = []
+    captions: list[str] = []
+    for place in spread(len(pairs), _SHEET_PAIRS):
+        cancel.check()
+        for row, what in zip(pairs[place], ("kept", "dropped"), strict=True):
+            images.append(face_picture(table, row))
+            captions.append(f"{what}\n{table.paths[row].name}")
+    sheet = contact_sheet(
+        images, captions, columns=2 * _PAIRS_PER_ROW, cell_px=CELL_PX, title=title
+    )
+    write_image(path, sheet)

@@ -1,25 +1,46 @@
-"""Sorting a faceset: faces get numbers for names, what is dropped moves beside it, all undoable."""
+"""Sort a faceset: number its faces in order, and move dropped ones to a folder next to it."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
-from pydantic import Field
+from numpy.typing import NDArray
 
-from faceloom.core import Cancel, Progress, Settings
+from faceloom.core import Cancel, InputError, Progress
+from faceloom.core.result import Result
 from faceloom.core.words import counted
-from faceloom.curate import FaceTable
-from faceloom.curate.orders.order import Sorted, SortKey, columns_needed, parse_keys, sort_faces
-from faceloom.curate.orders.ordering import SortContext
-from faceloom.curate.sheet import check_sheet_name
-from faceloom.faces.moves.moves import Move, Moved, move_faces
-from faceloom.stages.curate.sort_people import likeness_to, people_groups
-from faceloom.stages.curate.sort_show import write_list, write_sheet
-from faceloom.stages.measure.run import measure_faces
+from faceloom.curate import FaceTable, check_sheet_name, contact_sheet
+from faceloom.curate.orders import (
+    METHODS,
+    Grouping,
+    SortContext,
+    Sorted,
+    SortKey,
+    columns_needed,
+    parse_keys,
+    refuse_unused,
+    sort_faces,
+)
+from faceloom.detect import open_finder
+from faceloom.faces import Move, Moved, move_faces
+from faceloom.identify import Identifier, Person, load_people, people_folder
+from faceloom.media import write_image
+from faceloom.stages.curate.config import SortConfig
+from faceloom.stages.curate.shared import (
+    CELL_PX,
+    MOST_NAMED,
+    face_picture,
+    move_problems,
+    spread,
+    write_file,
+)
+from faceloom.stages.extract.who import find_person
+from faceloom.stages.measure import measure_faces
 from faceloom.workspace.faceset import (
     beside,
     faceset_folder,
@@ -27,136 +48,158 @@ from faceloom.workspace.faceset import (
     refuse_empty,
     undo_command,
 )
+from faceloom.workspace.layout import Workspace, table_sources
 
+__all__ = ["MethodList", "SortConfig", "SortResult", "run"]
+
+DEFAULT_COUNT: Final = 2000
 _DIGITS: Final = 5
-_TOLD_GROUPS: Final = 20
-
-
-class SortConfig(Settings):
-    """What to sort, by what, and what becomes of the files."""
-
-    workspace: Path = Path()
-    """The workspace."""
-    faceset: str = "src"
-    """Whose faces: src, dst or a folder of faces."""
-    by: str = "hist"
-    """A sort method, or several with commas: all but the last cut the faces into groups, the last
-    orders the faces of each. docs/sort.md lists them."""
-    reverse: bool = False
-    """The other way round; faces whose measure is unknown stay at the end."""
-    count: int = Field(default=2000, ge=1)
-    """How many faces `best` and the `final` methods keep."""
-    towards: str | None = None
-    """For `best`: the faceset whose looks are to be covered (dst), instead of its own."""
-    reference: str | None = None
-    """For `identity`, `outliers` and `best`: a person of the workspace, a picture of them, or a
-    folder of pictures."""
-    trash: bool = True
-    """Move dropped faces to `<folder>_trash`; otherwise they come behind the others."""
-    keep_names: bool = False
-    """Rename nothing: only drop, and show the order with `sheet` or `list_file`."""
-    sheet: Path | None = None
-    """A picture to write: the first and last 20 faces, and 20 of what is dropped."""
-    list_file: Path | None = None
-    """A table to write: position, file, value and group of every face, with tabs between."""
-    dry_run: bool = False
-    """Move and rename nothing."""
-    workers: int = Field(default=0, ge=0, le=256)
-    """Threads that measure and compare; 0: one for each core."""
+_MOST_GROUPS: Final = 20
+_SHOWN: Final = 20
 
 
 @dataclass(frozen=True)
-class SortResult:
+class SortedGroup:
+    """A group of a sort by several methods."""
+
+    name: str
+    faces: int
+
+
+@dataclass(frozen=True)
+class SortResult(Result):
     """What became of the faces."""
 
     folder: Path
     by: str
     first: str
-    """What comes first."""
+    """Which faces come first."""
     faces: int
     kept: int
     dropped: int
-    """Faces, and pictures that are no faces, that were (or would be) moved to the trash."""
+    """Files that were (or would be) moved to the trash: faces, and pictures that are no faces."""
     dropped_strangers: int
     """How many of these are no faces."""
     unknown: int
-    """Faces at the end, since what they are sorted by could not be measured."""
+    """Faces at the end because they could not be measured."""
     strangers: int
-    """Pictures that are no faces, and stay."""
-    groups: tuple[tuple[str, int], ...]
-    """Name and number of faces of each group."""
+    """Pictures without face metadata, which were left alone."""
+    groups: tuple[SortedGroup, ...]
+    """In order; empty when the faces were not grouped."""
     moved: int
-    """Files that have another path now."""
+    """Files whose path changed."""
     renamed: tuple[tuple[Path, Path], ...]
-    """(wanted, given) for names that were taken."""
+    """(wanted, given) for names that already existed."""
     trouble: tuple[str, ...]
-    """Faces that vanished meanwhile, or could not be moved."""
+    """What went wrong while files were moved."""
     trash: Path | None
-    """Where dropped faces are; None when nothing is dropped."""
+    """Where dropped files are; None when nothing was dropped."""
     note: str
-    """What the method tells of its result."""
+    """What the method reports about its result."""
     written: tuple[Path, ...]
     """The sheet and the list."""
     dry_run: bool
     undo: str
-    """The command that takes it back."""
-
-    def as_dict(self) -> dict[str, Any]:
-        """Plain data for `--json`."""
-        values = {key: getattr(self, key) for key in self.__dataclass_fields__}
-        groups = [{"name": name, "faces": faces} for name, faces in self.groups]
-        renamed = [[str(wanted), str(given)] for wanted, given in self.renamed]
-        return {
-            **values,
-            "folder": str(self.folder),
-            "trash": None if self.trash is None else str(self.trash),
-            "groups": groups if len(groups) > 1 else [],
-            "renamed": renamed,
-            "trouble": list(self.trouble),
-            "written": [str(path) for path in self.written],
-        }
+    """The command that undoes the sort."""
 
     def lines(self) -> list[str]:
-        """For people."""
+        """The text for people."""
         would = "would be " if self.dry_run else ""
         faces = f"{self.folder}: {counted(self.kept, 'face')}"
-        lines = [f"{faces} {would}sorted by {self.by}; first {self.first}"]
-        if len(self.groups) > 1:
-            shown = self.groups[:_TOLD_GROUPS]
-            lines += [f"  {name}: {counted(faces, 'face')}" for name, faces in shown]
-            more = len(self.groups) - len(shown)
-            lines += [f"  … and {counted(more, 'more group')}"] if more else []
+        lines = [f"{faces} {would}sorted by {self.by}; first: {self.first}"]
+        shown = self.groups[:_MOST_GROUPS]
+        lines += [f"  {group.name}: {counted(group.faces, 'face')}" for group in shown]
+        if more := len(self.groups) - len(shown):
+            lines.append(f"  … and {counted(more, 'more group')}")
         if self.note:
             lines.append(self.note)
         if self.dropped:
-            count = f"{self.dropped} dropped"
+            what = counted(self.dropped, "file")
             if self.dropped_strangers:
-                count += f", {self.dropped_strangers} of them no faces"
-            lines.append(f"{count}: {would or 'they are '}in {self.trash}")
+                what += f" ({self.dropped_strangers} without a face)"
+            lines.append(f"{what} {would or 'were '}dropped to {self.trash}")
         if self.unknown:
-            lines.append(f"{self.unknown} at the end: what they are sorted by is not known of them")
+            unknown = counted(self.unknown, "face")
+            lines.append(f"{unknown} at the end: no value to sort by")
         if self.strangers:
-            lines.append(f"left as they are: {counted(self.strangers, 'picture')} without a face")
-        lines += [f"{wanted.name} was taken: {given}" for wanted, given in self.renamed[:5]]
-        lines += list(self.trouble[:5])
+            pictures = counted(self.strangers, "picture")
+            lines.append(f"{pictures} without face metadata left alone")
+        lines += self.trouble[:MOST_NAMED]
         lines += [f"written: {path}" for path in self.written]
         if self.moved:
-            lines.append(f"`{self.undo}` takes it back")
+            lines.append(f"to undo: `{self.undo}`")
         return lines
 
 
-def run(config: SortConfig, *, progress: Progress, cancel: Cancel) -> SortResult:
-    """Measure what is not known yet, sort, and move and rename in one operation.
+@dataclass(frozen=True)
+class MethodRow:
+    """A sort method as it is listed."""
 
-    A stop, or a kill, before the moving leaves all files as they are and the measures kept; during
-    it the next command finishes it. Raises `InputError` for an unknown method, folder, person or
-    a packed faceset, `WeightsError` when a network cannot be had, `CancelledError` on `cancel`.
+    name: str
+    aliases: tuple[str, ...]
+    origin: str
+    first: str
+    drops: str
+    groups: str
+
+
+@dataclass(frozen=True)
+class MethodList(Result):
+    """All sort methods, DFL's first."""
+
+    methods: tuple[MethodRow, ...]
+
+    def lines(self) -> list[str]:
+        """A line per method, by origin."""
+        width = max(len(method.name) for method in self.methods)
+        lines: list[str] = []
+        for origin in dict.fromkeys(method.origin for method in self.methods):
+            lines.append(f"{origin}:")
+            for method in self.methods:
+                if method.origin != origin:
+                    continue
+                also = f" (also {', '.join(method.aliases)})" if method.aliases else ""
+                drops = f"; drops {method.drops}" if method.drops else ""
+                lines.append(f"  {method.name:{width}}  {method.first}{drops}{also}")
+        group = ", ".join(method.name for method in self.methods if method.groups)
+        lines.append(f"These can group faces, before a comma in --by: {group}")
+        return lines
+
+
+def run(config: SortConfig, *, progress: Progress, cancel: Cancel) -> SortResult | MethodList:
+    """Sort a faceset, or with `list` return the sort methods.
+
+    Measures what is not known yet, then moves and renames all files in one operation. When it is
+    stopped before that, files stay as they are and the measures are kept; a kill while files are
+    moved is repaired by the next command. Raises `InputError` for a missing or packed faceset or
+    an unknown person, `UsageError` for an option that the method does not use, `WeightsError` when
+    a network is not available, `CancelledError` on `cancel`.
     """
+    if config.list or config.faceset is None:
+        return list_methods()
     keys = parse_keys(config.by)
+    _refuse_unused(config, keys)
     check_sheet_name(config.sheet)
     folder = faceset_folder(config.workspace, config.faceset)
     with held_for_moves(folder, wanted=not config.dry_run) as hold:
         return _sort(config, keys, folder, hold, progress, cancel)
+
+
+def list_methods() -> MethodList:
+    """All sort methods, DFL's first."""
+    return MethodList(
+        tuple(MethodRow(m.name, m.aliases, m.origin, m.first, m.drops, m.groups) for m in METHODS)
+    )
+
+
+def _refuse_unused(config: SortConfig, keys: Sequence[SortKey]) -> None:
+    """`UsageError` for an option that the sort ignores; `faceloom.toml` may hold such options, for
+    the sorts that use them."""
+    sources = table_sources(SortConfig, "sort", config.workspace, {"faceset": config.faceset})
+    in_file = {key: value for source in sources for key, value in source.values.items()}
+    options = {"count": config.count, "towards": config.towards, "reference": config.reference}
+    given = [name for name, value in options.items() if value not in (None, in_file.get(name))]
+    refuse_unused(keys, given)
 
 
 def _sort(
@@ -167,34 +210,56 @@ def _sort(
     progress: Progress,
     cancel: Cancel,
 ) -> SortResult:
-    likeness = likeness_to(config.reference, config.workspace, progress)
+    likeness = _likeness_to(config.reference, config.workspace, progress)
     columns = columns_needed(keys, likeness=likeness is not None)
-    table = measure_faces(folder, columns, workers=config.workers, progress=progress, cancel=cancel)
+    table = measure_faces(folder, columns, workers=config.threads, progress=progress, cancel=cancel)
     refuse_empty(folder, len(table), len(table.strangers))
     context = SortContext(
-        count=config.count,
+        count=config.count or DEFAULT_COUNT,
         likeness=None if likeness is None else likeness.similarities,
         same_person=0.0 if likeness is None else likeness.threshold,
         towards=_towards(config, keys, progress, cancel),
-        groupings=people_groups(table, config.workspace, keys),
-        workers=config.workers,
+        groupings=_people_groups(table, config.workspace, keys),
+        workers=config.threads,
         progress=progress,
         cancel=cancel,
     )
     done = sort_faces(table, keys, context, reverse=config.reverse)
     moves, dropped = _moves(config, keys, table, done)
-    written = _show(config, table, done)
+    # While the faces still have the names that the table knows.
+    if config.sheet is not None:
+        write_image(config.sheet, sort_sheet(table, done, title=f"{folder} by {config.by}"))
+    if config.list_file is not None:
+        _write_list(config.list_file, table, done)
     moved = Moved()
     hold.close()
     if moves and not config.dry_run:
-        moved = move_faces(
-            folder,
-            moves,
-            label=f"sort {config.faceset} by {config.by}",
-            progress=progress,
-            cancel=cancel,
-        )
-    return _result(config, keys, table, done, dropped, moved, written)
+        label = f"sort {config.faceset} by {config.by}"
+        moved = move_faces(folder, moves, label=label, progress=progress, cancel=cancel)
+    first, ordering = keys[-1].method.first, done.ordering
+    strangers = len(table.strangers)
+    gone = strangers if config.trash and keys[-1].method.drops_strangers else 0
+    groups = tuple(SortedGroup(name, faces) for name, faces in done.groups)
+    return SortResult(
+        folder=folder,
+        by=config.by,
+        first=f"what usually comes last ({first})" if config.reverse else first,
+        faces=len(table),
+        kept=len(table) - (len(ordering.trash) if config.trash else 0),
+        dropped=dropped,
+        dropped_strangers=gone,
+        unknown=len(ordering.unknown),
+        strangers=strangers - gone,
+        groups=groups if len(groups) > 1 else (),
+        moved=moved.moved,
+        renamed=tuple(moved.renamed),
+        trouble=move_problems(moved),
+        trash=beside(folder, "trash") if dropped else None,
+        note=ordering.note,
+        written=tuple(path for path in (config.sheet, config.list_file) if path is not None),
+        dry_run=config.dry_run,
+        undo=undo_command(config.workspace, str(config.faceset)),
+    )
 
 
 def _towards(
@@ -203,9 +268,8 @@ def _towards(
     if config.towards is None or keys[-1].method.name != "best":
         return None
     folder = faceset_folder(config.workspace, config.towards)
-    # What a look is made of; the quality of faces that are not chosen from does not matter.
     columns = columns_needed(keys)
-    return measure_faces(folder, columns, workers=config.workers, progress=progress, cancel=cancel)
+    return measure_faces(folder, columns, workers=config.threads, progress=progress, cancel=cancel)
 
 
 def _moves(
@@ -230,47 +294,103 @@ def _moves(
     return moves, len(dropped) if config.trash else 0
 
 
-def _show(config: SortConfig, table: FaceTable, done: Sorted) -> tuple[Path, ...]:
-    """Write what was asked for, while the faces still have the names that the table knows."""
-    if config.sheet is not None:
-        write_sheet(config.sheet, table, done, title=f"{table.folder} by {config.by}")
-    if config.list_file is not None:
-        write_list(config.list_file, table, done)
-    return tuple(path for path in (config.sheet, config.list_file) if path is not None)
+# --- people
 
 
-def _result(
-    config: SortConfig,
-    keys: tuple[SortKey, ...],
-    table: FaceTable,
-    done: Sorted,
-    dropped: int,
-    moved: Moved,
-    written: tuple[Path, ...],
-) -> SortResult:
-    ordering = done.ordering
-    strangers = len(table.strangers)
-    gone = strangers if config.trash and keys[-1].method.drops_strangers else 0
-    trouble = [f"{path}: was gone before it could be moved" for path in moved.missing]
-    trouble += [f"{path}: {reason}" for path, reason in moved.failed]
-    first = keys[-1].method.first
-    return SortResult(
-        folder=table.folder,
-        by=config.by,
-        first=f"what came last ({first})" if config.reverse else first,
-        faces=len(table),
-        kept=len(table) - (len(ordering.trash) if config.trash else 0),
-        dropped=dropped,
-        dropped_strangers=gone,
-        unknown=len(ordering.unknown),
-        strangers=strangers - gone,
-        groups=done.groups,
-        moved=moved.moved,
-        renamed=tuple(moved.renamed),
-        trouble=tuple(trouble),
-        trash=beside(table.folder, "trash") if dropped else None,
-        note=ordering.note,
-        written=written,
-        dry_run=config.dry_run,
-        undo=undo_command(config.workspace, config.faceset),
+def _likeness_to(reference: str | None, workspace: Path, progress: Progress) -> Person | None:
+    """The person that `reference` names or shows."""
+    if reference is None:
+        return None
+    people = load_people(people_folder(workspace))
+    if reference in people:
+        return people[reference]
+    return find_person(
+        reference,
+        Workspace(workspace),
+        open_finder(progress=progress),
+        Identifier(progress=progress),
+        progress,
+        option="--reference",
     )
+
+
+def _people_groups(
+    table: FaceTable, workspace: Path, keys: Sequence[SortKey]
+) -> dict[str, Grouping]:
+    """Which of the workspace's people each face shows, when a key asks for it."""
+    if all(key.method.name != "person" for key in keys):
+        return {}
+    people = load_people(people_folder(workspace))
+    if not people:
+        return {}
+    names = sorted(people)
+    embeddings = table.column("embedding")
+    alike = np.stack([people[name].similarities(embeddings) for name in names], axis=1)
+    thresholds = np.array([people[name].threshold for name in names], np.float32)
+    margins = np.nan_to_num(alike - thresholds, nan=-9.0)
+    best = margins.argmax(1)
+    labels = np.where(margins.max(1, initial=-9.0) >= 0, best, -1).astype(np.int64)
+    return {"person": Grouping(labels, lambda k: names[k] if k >= 0 else "unknown person")}
+
+
+# --- what shows the order without renaming anything
+
+
+def sort_sheet(table: FaceTable, done: Sorted, *, title: str) -> NDArray[np.uint8]:
+    """The first and the last 20 faces, and 20 of the dropped ones, as one picture, h w 3 RGB.
+
+    Raises `InputError` when the table has no faces.
+    """
+    kept, trash = done.ordering.kept, done.ordering.trash
+    if not len(table):
+        raise InputError(f"{table.folder}: no faces to show")
+    head, tail = kept[:_SHOWN], kept[_SHOWN:][-_SHOWN:]
+    some = trash[spread(len(trash), _SHOWN)]
+    parts = [(f"{title}: the first of {len(kept)}", head, range(len(head)))]
+    parts.append(("the last", tail, range(len(kept) - len(tail), len(kept))))
+    parts.append((f"of the {len(trash)} dropped", some, range(len(some))))
+    sheets = [
+        contact_sheet(
+            [face_picture(table, int(row)) for row in rows],
+            [
+                f"{place}: {done.ordering.values[row]}\n{table.paths[row].stem}"
+                for place, row in zip(places, rows, strict=True)
+            ],
+            cell_px=CELL_PX,
+            title=name,
+        )
+        for name, rows, places in parts
+        if len(rows)
+    ]
+    width = max(sheet.shape[1] for sheet in sheets)
+    filled = [
+        np.pad(sheet, ((0, 0), (0, width - sheet.shape[1]), (0, 0)), mode="edge")
+        for sheet in sheets
+    ]
+    return np.concatenate(filled)
+
+
+def _write_list(path: Path, table: FaceTable, done: Sorted) -> None:
+    """Write a line per face: position (empty when dropped), file, value, group; tab-separated."""
+
+    def cells(row: int) -> str:
+        texts = (table.paths[row].name, done.ordering.values[row])
+        return "\t".join(text.replace("\t", " ").replace("\n", " ") for text in texts)
+
+    groups = [name for name, faces in done.groups for _ in range(faces)]
+    lines = ["position\tfile\tvalue\tgroup"]
+    for place, row in enumerate(done.ordering.kept):
+        lines.append(f"{place}\t{cells(int(row))}\t{groups[place]}")
+    lines += [f"\t{cells(int(row))}\tdropped" for row in done.ordering.trash]
+    write_file(path, "\n".join(lines) + "\n")
+
+
+def methods_table() -> str:
+    """The table of docs/sort.md, in Markdown."""
+    rows = ["| method | comes first | dropped | groups | of |", "|---|---|---|---|---|"]
+    for method in list_methods().methods:
+        names = " ".join(f"`{name}`" for name in (method.name, *method.aliases))
+        rows.append(
+            f"| {names} | {method.first} | {method.drops} | {method.groups} | {method.origin} |"
+        )
+    return "\n".join(rows)

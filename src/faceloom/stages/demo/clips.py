@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 from faceloom.animate import (
     ASTRONAUT,
     HOPPER,
-    AnimatedFrame,
     MotionRange,
     Portrait,
     PortraitPlan,
@@ -93,13 +92,6 @@ def make_clip(
         _write_truth(folder, side, truth)
     progress.finish()
     return True
-
-
-def first_frames(side: Side, frames: int, progress: Progress) -> list[AnimatedFrame]:
-    """The beginning of a side's clip as pictures with their landmarks, without a file."""
-    role = ROLES[side]
-    poses = talking_head(frames, fps=FPS, seed=role.seed, extent=role.extent)
-    return list(animate(_portrait(role.plan, progress), poses, mesh_to_68))
 
 
 def _is_made(folder: Path, side: Side, frames: int) -> bool:

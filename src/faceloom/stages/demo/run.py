@@ -1,32 +1,32 @@
-"""The demo: two public-domain portraits come alive, and one face is put on the other."""
+"""The demo: animate two public-domain portraits and put one face on the other."""
 
 from __future__ import annotations
 
 import contextlib
 import json
-import os
 import time
 from collections.abc import Callable, Generator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from pydantic import Field
-
 from faceloom.checkpoints import ModelFolder, model_folder, read_state
-from faceloom.core import Cancel, Progress, Settings, atomic_write
+from faceloom.core import Cancel, Progress, atomic_write
+from faceloom.core.pool import worker_count
+from faceloom.core.result import Result
 from faceloom.core.vocabulary import SIDES, Side
+from faceloom.core.words import counted
 from faceloom.provenance import read_rights, require_rights, sign_file
 from faceloom.stages import new
 from faceloom.stages import run as whole_run
 from faceloom.stages.demo.clips import ROLES, clip_path, make_clip
+from faceloom.stages.demo.config import DemoConfig
 from faceloom.stages.demo.score import (
     LandmarkError,
     Likeness,
     landmark_error,
     likeness,
-    plain,
 )
 from faceloom.stages.demo.show import write_contact_sheet, write_side_by_side
 from faceloom.stages.extract import run as extract
@@ -52,42 +52,20 @@ MODEL: Mapping[str, Any] = MappingProxyType(
         "random_dst_flip": False,
     }
 )
-"""Small enough for minutes on two CPU cores. The learning rate is high, since there is no time, and
-the gradient bounded, since at such a rate a training may collapse."""
+"""Trains in minutes on two CPU cores. The learning rate is high because time is short; gradients
+are clipped because training can collapse at such a rate."""
 WARPED_SHARE = 0.6
-"""Part of the training with distorted inputs; the rest sharpens."""
+"""Share of the training with warped inputs; the rest sharpens the result."""
 STAGE_SETTINGS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
     {"extract": {"image_size": 256}, "merge": {"blur": 32, "color_statistics": "inside"}}
 )
-"""What goes into the workspace's `faceloom.toml`, so that every command there goes on with it."""
+"""Written to `faceloom.toml` in the workspace, so that every later command uses it, too."""
 PREVIEWS = 60
 
 
-class DemoConfig(Settings):
-    """Where the demo goes, and how long it may take."""
-
-    workspace: Path = Path("demo")
-    """The folder to make, or one in which an earlier demo was stopped."""
-    iterations: int = Field(default=3600, ge=2)
-    """Training steps."""
-    train_minutes: float = Field(default=8.0, gt=0)
-    """Training ends after this time even when steps are left."""
-    frames: int = Field(default=200, ge=10)
-    """Frames of each clip, at 25 a second."""
-    device: str = "auto"
-    """Where the model runs: auto, cpu, cuda, cuda:1 … or mps."""
-    threads: int = Field(default=0, ge=0)
-    """CPU threads; 0 is one for each core."""
-
-    @property
-    def cpu_threads(self) -> int:
-        """The number that `threads` means here."""
-        return self.threads or os.cpu_count() or 1
-
-
 @dataclass(frozen=True)
-class DemoResult:
-    """What the demo made, and how well."""
+class DemoResult(Result):
+    """The files that the demo made, and its scores."""
 
     result: Path
     side_by_side: Path
@@ -97,17 +75,7 @@ class DemoResult:
     likeness: Likeness
     landmarks: dict[Side, LandmarkError]
     seconds: dict[str, float]
-    """How long each step of this run took."""
-
-    def as_dict(self) -> dict[str, Any]:
-        """Plain data."""
-        values = asdict(self)
-        for key in ("result", "side_by_side", "contact_sheet", "timelapse"):
-            values[key] = str(values[key])
-        values["likeness"] = plain(self.likeness)
-        values["landmarks"] = {side: plain(error) for side, error in self.landmarks.items()}
-        values["seconds"] = {step: round(spent, 1) for step, spent in self.seconds.items()}
-        return values
+    """Duration of each step of this run."""
 
     def lines(self) -> list[str]:
         """For people."""
@@ -115,24 +83,24 @@ class DemoResult:
         who = " on ".join(ROLES[side].plan.title.split(",")[0] for side in SIDES)
         errors = ", ".join(
             f"{side} {error.mean_percent:.2f} % (95th percentile {error.p95_percent:.2f} %,"
-            f" {error.missed} frames missed)"
+            f" {counted(error.missed, 'frame')} missed)"
             for side, error in self.landmarks.items()
         )
         spent = ", ".join(f"{step} {seconds:.0f} s" for step, seconds in self.seconds.items())
         return [
             f"{self.result}: {who}, after {self.iterations} training steps, signed",
-            f"likeness (SFace cosine, mean of {like.faces} faces): to src {like.to_src:.2f}, "
-            f"to dst {like.to_dst:.2f}; {like.nearer_src:.0%} nearer to src; src to dst "
-            f"{like.src_to_dst:.2f}",
-            f"landmark error, in % of the face's size: {errors}",
+            f"likeness (SFace cosine, mean of {counted(like.faces, 'face')}): {like.to_src:.2f} "
+            f"to src, {like.to_dst:.2f} to dst; {like.nearer_src:.0%} are closer to src; src to "
+            f"dst {like.src_to_dst:.2f}",
+            f"landmark error in % of the face size: {errors}",
             f"time: {sum(self.seconds.values()):.0f} s ({spent})",
-            f"look at: {self.side_by_side}, {self.contact_sheet}, {self.timelapse}",
-            f"what the file says of itself: faceloom inspect {self.result}",
+            f"also see: {self.side_by_side}, {self.contact_sheet}, {self.timelapse}",
+            f"next: faceloom inspect {self.result}",
         ]
 
 
 class TimedCancel(Cancel):
-    """Another cancel switch that also ends loops after some seconds, without being an error."""
+    """Wraps a `Cancel` and also ends loops after some seconds, which is not an error."""
 
     def __init__(self, outer: Cancel, seconds: float) -> None:
         super().__init__()
@@ -148,7 +116,7 @@ class TimedCancel(Cancel):
 
 
 class _Stopwatch:
-    """Seconds of each step, in order."""
+    """Measures the seconds of each step."""
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = {}
@@ -161,22 +129,24 @@ class _Stopwatch:
 
 
 def run(config: DemoConfig, *, progress: Progress, cancel: Cancel) -> DemoResult:
-    """Make the clips, extract, train, merge, encode, compare; go on where a run was stopped.
+    """Animate the clips, extract, train, merge, encode and measure; a stopped run resumes.
 
-    Raises `WeightsError` when the portraits or networks cannot be had, `CancelledError` on
-    `cancel`, and whatever a stage raises.
+    Raises `WeightsError` if the portraits or networks cannot be downloaded, `CancelledError` on
+    `cancel`, and what the stages raise.
     """
     workspace = create_workspace(config.workspace)
     folder = workspace.folder
+    progress.note(
+        f"demo in {folder}: two clips of {counted(config.frames, 'frame')}, then up to "
+        f"{config.iterations} training steps or {config.train_minutes:g} minutes of training"
+    )
     for stage, settings in STAGE_SETTINGS.items():
         if not workspace.settings(stage):
             workspace.update(stage, settings)
-    timed = _Stopwatch()
+    timed, threads = _Stopwatch(), worker_count(config.threads)
     with timed("clips"):
         for side in SIDES:
-            make_clip(
-                folder, side, config.frames, config.cpu_threads, progress=progress, cancel=cancel
-            )
+            make_clip(folder, side, config.frames, threads, progress=progress, cancel=cancel)
     _state_rights(workspace, progress, cancel)
     with timed("extract"):
         for side in SIDES:
@@ -209,7 +179,7 @@ def run(config: DemoConfig, *, progress: Progress, cancel: Cancel) -> DemoResult
 
 
 def _state_rights(workspace: Workspace, progress: Progress, cancel: Cancel) -> None:
-    """Both portraits are in the public domain; what was stated before stands."""
+    """Both portraits are in the public domain; an existing record is kept."""
     if read_rights(workspace.folder) is not None:
         return
     wanted = new.NewConfig(
@@ -229,7 +199,7 @@ def _state_rights(workspace: Workspace, progress: Progress, cancel: Cancel) -> N
 def _train(
     config: DemoConfig, workspace: Workspace, progress: Progress, cancel: Cancel
 ) -> ModelFolder:
-    """Two phases, each up to its step or its share of the time, earlier runs counted in."""
+    """Two phases, each up to its step or its share of the time, including earlier runs."""
     folder = model_folder(workspace.model, MODEL_NAME, MODEL_CLASS)
     warped = max(round(config.iterations * WARPED_SHARE), 1)
     for until, share, warp in ((warped, WARPED_SHARE, True), (config.iterations, 1.0, False)):
@@ -257,7 +227,7 @@ def _train(
 
 
 def _finish(config: DemoConfig, iteration: int, progress: Progress, cancel: Cancel) -> Path:
-    """Merge and encode with the model as it is; return the result."""
+    """Merge and encode with the current model; return the result."""
     rest = whole_run.RunConfig(
         workspace=config.workspace,
         model=MODEL_CLASS,
@@ -272,7 +242,7 @@ def _finish(config: DemoConfig, iteration: int, progress: Progress, cancel: Canc
 def _show(
     workspace: Workspace, model: ModelFolder, result: Path, progress: Progress, cancel: Cancel
 ) -> tuple[Path, Path, Path]:
-    """Side by side, contact sheet and timelapse, signed like the result that they show."""
+    """Side-by-side video, contact sheet and timelapse, signed like the result."""
     folder = workspace.folder
     src, dst = (clip_path(folder, side) for side in SIDES)
     clips = (dst, result, src)

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -111,14 +110,6 @@ def compare_landmarks(
         frames=len(errors),
         missed=len(truth) - len(errors),
     )
-
-
-def plain(values: Any) -> dict[str, Any]:
-    """A score as plain data, rounded to what is significant."""
-    return {
-        key: round(value, 4) if isinstance(value, float) else value
-        for key, value in asdict(values).items()
-    }
 
 
 def _embeddings(

@@ -1,1 +1,1 @@
-"""Extraction."""
+"""The extract stage: from footage to aligned faces."""

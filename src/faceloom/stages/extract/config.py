@@ -1,26 +1,33 @@
-"""What an extraction is told, and what it answers."""
+"""Settings of the extract stage."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field, ValidationInfo, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
-from faceloom.core.config import Option, WorkspaceSettings
+from faceloom.core.config import DeviceSettings, Option, ThreadSettings, WorkspaceSettings
 from faceloom.core.errors import InputError
 from faceloom.core.vocabulary import MIN_FACE_PX, SHORT, FaceType, Side, Turns
+from faceloom.settings.detection import (
+    LandmarkerName,
+    default_side_px,
+    detector_names,
+    parse_turns,
+)
 
 ImageSize = Annotated[int, Field(ge=64, le=2048)]
 _HEAD_TYPES = frozenset({"head", "head_no_align"})
 
 
-class ExtractConfig(WorkspaceSettings):
+class ExtractConfig(WorkspaceSettings, ThreadSettings, DeviceSettings):
     """Find the faces in the footage of src or dst, align them and store them in `aligned`.
 
-    Every face is a picture that carries its own metadata: sort, copy and delete them with any
-    file manager. The run may be stopped at any time; the same command resumes it, and faces you
-    deleted stay deleted.
+    Every face is a picture that contains its own metadata, so you can sort, copy and delete faces
+    with any file manager. You can stop at any time; the same command resumes, and faces you deleted
+    stay deleted.
 
     **Example**
 
@@ -33,57 +40,64 @@ class ExtractConfig(WorkspaceSettings):
         faceloom extract dst --redo empty --detector centerface --detector-size 1280
     """
 
+    ALIASES: ClassVar[Mapping[str, str]] = {"workers": "threads"}
+
     side: Annotated[Side, Option(positional=True)]
     """Whose faces: src or dst."""
     face_type: FaceType = "whole_face"
-    """How much of the head a face shows; the short names h, mf, f, wf and head do as well."""
+    """How much of the head a face picture shows. h, mf, f, wf and head are accepted as well."""
     image_size: ImageSize | Literal["estimated"] | None = None
-    """Side of the face pictures in pixels, 64 to 2048; unset: 512, or 768 for head; `estimated`:
-    of each face the size that it has in its frame."""
+    """Side of the face pictures in pixels, 64 to 2048, or `estimated`: each face at the size it has
+    in its frame. Unset: 512, or 768 for head."""
     format: Literal["jpg", "png"] = "jpg"
-    """File type of the faces: jpg (DFL's) or png (lossless, about six times larger)."""
+    """File format of the faces: jpg (as in DFL), or png (lossless, about six times larger)."""
     jpeg_quality: int = Field(default=90, ge=1, le=100)
-    """Quality of the JPEG files."""
+    """JPEG quality of the faces."""
     max_faces: int = Field(default=0, ge=0)
-    """Most faces of a frame, the largest first; 0: all."""
+    """Keep at most this many faces per frame, the largest ones; 0: all."""
     min_face_px: int = Field(default=MIN_FACE_PX, ge=0)
-    """Faces whose points span less than this in the frame are left out; 0: none. Below the
-    default, what is found is noise more often than not."""
+    """Leave out faces whose landmarks span fewer pixels than this in the frame; 0: keep all. What
+    is found below the default is mostly noise."""
     detector: str = "yunet"
-    """Finds the faces: yunet, centerface, mtcnn, dlib, s3fd, manual, or several with commas (or as
-    a list), whose finds are merged."""
-    landmarker: str = "mesh-478"
-    """Finds the points of a face: mesh-478, 2dfan or 3dfan."""
+    """Finds the faces: yunet, centerface, mtcnn, dlib, s3fd or manual. Give several, separated by
+    commas, to merge their detections."""
+    landmarker: LandmarkerName = "mesh-478"
+    """Finds the landmarks of a face."""
     detector_size: int | None = Field(default=None, ge=128, le=4096)
-    """Longer side at which the detector sees a frame; more finds smaller faces, slower. Unset:
-    640, for mtcnn 1920, for dlib 1850."""
+    """Longer side in pixels at which the detector sees a frame. A larger value finds smaller faces,
+    but is slower. Unset: 640, for mtcnn 1920, for dlib 1850."""
     manual_file: Path | None = None
-    """JSON file with the faces that the detector `manual` gives."""
+    """JSON file with the faces for the detector `manual`."""
     turns: Turns = "auto"
-    """Clockwise turns of the frame that are searched: auto (upright, the others when something is
-    missing), or always those of 0, 90, 180 and 270 that are listed with commas."""
+    """Clockwise turns of the frame in which faces are searched: auto (upright, and the others if a
+    face seems to be missing), or a list of 0, 90, 180 and 270, separated by commas."""
     tracking: Literal["auto", "on", "off"] = "auto"
-    """Whether frames follow each other in time: faces are then followed and numbered. auto: for
-    videos and frames with times of their own; `on` suits any folder of frames of one shot."""
+    """Track faces from frame to frame, and number them. auto: in videos, and in folders of frames
+    with times. Use `on` for any other folder of consecutive frames."""
     smooth: float = Field(default=0.5, ge=0, le=1)
-    """How much the points of a followed face are steadied in time; 0: not at all. 0.5 takes away
-    what is about as large as the landmarker's noise; more also takes real, small movements."""
+    """How much the landmarks of a tracked face are smoothed over time; 0: not at all. 0.5 removes
+    about as much as the landmarker's noise; more also removes small real movements."""
     join: bool = True
-    """A person who comes back, or is seen again behind a cut, gets the same track number, by
-    identity; off: a track ends when the face is lost from sight."""
+    """Give a person who comes back, or is seen again after a cut, the same track number, recognised
+    by identity. Off: a track ends when the face is out of sight."""
     who: str | None = Field(default=None, min_length=1)
-    """Keep only one person's faces: a name from `people`, a picture of them, or a folder of
-    pictures. In a video the decision is made for each track, among pictures for each face."""
+    """Keep only one person's faces. Give a name from the workspace's `people`, a picture of the
+    person, or a folder of pictures. Videos are decided per track, pictures per face."""
     debug: bool = False
-    """Also write each frame with its faces drawn in, into `aligned_debug`."""
+    """Also write every frame with its landmarks drawn on it to `aligned_debug`."""
     redo: Literal["debug", "faces", "empty"] | None = None
-    """Extract only some frames of a finished extraction again, perhaps with another detector, turns
-    or size: those whose debug picture was deleted (their faces move to `aligned_redone`), of which
-    a face was deleted (only what is missing is written), or without a face."""
+    """Extract some frames of a finished extraction again, for example with another detector: those
+    whose debug picture you deleted (`debug`; their old faces move to `aligned_redone`), those of
+    which you deleted a face (`faces`; only missing faces are written), or those without a face
+    (`empty`)."""
     restart: bool = False
-    """Extract anew; faces that are there are moved to `aligned_old…`, never deleted."""
-    workers: int = Field(default=0, ge=0, le=64)
-    """Threads that align and write; 0: one for each core, at most 8."""
+    """Start over. Existing faces are moved to `aligned_old…`, never deleted."""
+    threads: int = Field(default=0, ge=0, le=256)
+    """Threads that align and write faces; 0: one per core, at most 8."""
+    device: str = "auto"
+    """Where s3fd and the FAN landmarkers run: auto (the GPU if PyTorch has CUDA), cpu, cuda, cuda:1
+    … or mps. With cuda, yunet, centerface, mtcnn and the recognition of people use it as well if
+    onnxruntime-gpu is installed; otherwise they run on the CPU, as mesh-478 always does."""
 
     @field_validator("face_type", mode="before")
     @classmethod
@@ -92,47 +106,40 @@ class ExtractConfig(WorkspaceSettings):
 
     @field_validator("detector", mode="before")
     @classmethod
-    def _listed(cls, value: object) -> object:
+    def _joined(cls, value: object) -> object:
         return ",".join(map(str, value)) if isinstance(value, list | tuple) else value
 
-    @field_validator("detector", "landmarker")
+    @field_validator("detector")
     @classmethod
-    def _known(cls, name: str, info: ValidationInfo) -> str:
-        from faceloom.detect import LANDMARKERS, detector_names
-
+    def _known(cls, names: str) -> str:
         try:
-            if info.field_name == "detector":
-                return ",".join(detector_names(name))
-            LANDMARKERS[name]
+            return ",".join(detector_names(names))
         except InputError as error:
             raise ValueError(str(error)) from None
-        return name
 
     @field_validator("turns", mode="before")
     @classmethod
     def _parsed(cls, value: object) -> object:
-        from faceloom.detect import parse_turns
-
         return parse_turns(value)
 
     @model_validator(mode="after")
-    def _one_way(self) -> ExtractConfig:
+    def _redo_or_restart(self) -> ExtractConfig:
         if self.redo is not None and self.restart:
-            raise ValueError("redo extracts some frames again, restart all of them: not both")
+            raise ValueError(
+                "redo extracts some frames again, restart all of them; use only one of them"
+            )
         return self
 
     @property
     def side_px(self) -> int | list[int]:
-        """The longer side at which the detectors look at a frame; each one's where they differ."""
-        from faceloom.detect import default_side_px, detector_names
-
+        """The longer side at which the detectors see a frame; a list if they differ."""
         names = detector_names(self.detector)
         sides = [self.detector_size or default_side_px(name) for name in names]
         return sides[0] if len(set(sides)) == 1 else sides
 
     @property
     def size_px(self) -> int | None:
-        """The side of the face pictures; None: each face's own."""
+        """The side of the face pictures in pixels; None: each face at its own size."""
         if self.image_size == "estimated":
             return None
         if self.image_size is not None:

@@ -1,223 +1,180 @@
-"""The conveyor of extraction: decode → detect → landmarks and tracks → align, encode, write.
+"""The steps of extraction: decode → detect → track → smooth → write.
 
-Between finding and writing stand the window (`extract_window`) and the names of the tracks
-(`extract_tracks`), which only hand frames on.
-
-Decoding and detecting run in a thread each, a few frames ahead; landmarks need the frame before
-and run in the caller's thread, in order; writing runs in a pool. Every queue is bounded.
+Decoding and detecting run in a thread each, a few frames ahead. Tracking, which finds the landmarks
+and needs the frame before, and smoothing run in the caller's thread, in order. Writing runs in a
+pool of threads. Every queue is bounded. Each step takes frames, adds to them and yields them.
 """
 
 from __future__ import annotations
 
-import contextlib
-import threading
-import time
-from collections import deque
-from collections.abc import Callable, Generator, Iterable
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from collections.abc import Generator, Iterable, Sequence
+from contextlib import closing
 from pathlib import PurePath
-from typing import Any, Protocol, TypeVar
+from typing import Any
 
-import cv2
-
-from faceloom.core import FormatError
-from faceloom.detect import Detection, FaceFinder, FoundFace, SceneCuts, Tracker
+from faceloom.core import FormatError, MediaError
+from faceloom.core.pool import one_opencv_thread, ordered_map, worker_count
+from faceloom.detect import SceneCuts, Tracker
 from faceloom.media import Frame, prefetch
-from faceloom.stages.extract.faces import FaceWriter
+from faceloom.stages.extract.extraction import Extraction
+from faceloom.stages.extract.frame import ExtractedFrame
+from faceloom.stages.extract.journal import JOURNAL_NAME
+from faceloom.stages.extract.reidentify import Reidentifier
+from faceloom.stages.extract.smoothing import Window, span_of
 
-T = TypeVar("T")
 _AHEAD = 4
+_MOST_WRITERS = 8
+
+Frames = Generator[ExtractedFrame]
 
 
-class BusyTimes:
-    """Seconds that each step was at work, and CPU seconds of its threads, summed over threads.
+def extract(extraction: Extraction) -> None:
+    """Run all steps over the frames that are not done, and keep the journal.
 
-    CPU seconds leave out threads that libraries start themselves (FFmpeg's).
+    Raises `CancelledError` when cancelled, `MediaError` when no frame can be decoded, `FormatError`
+    for a damaged journal.
     """
+    journal, progress = extraction.journal, extraction.progress
+    done, footage, config = journal.done, extraction.footage, extraction.config
+    span = span_of(footage.info, tracking=extraction.tracking, smooth=config.smooth)
+    # The frames of a window before the first one are found again, exactly as they were the first
+    # time, because the faces of the frames after them depend on theirs.
+    context, state = done.before(span.total)
+    tracker, cuts = _restore(state) if extraction.tracking else (None, None)
+    window = Window(extraction.tools.finder, span, config.smooth, footage.info.pixel_aspect)
 
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._seconds: dict[str, tuple[float, float]] = {}
-
-    @contextlib.contextmanager
-    def measure(self, step: str) -> Generator[None]:
-        """Add the time spent inside to `step`."""
-        start, cpu_start = time.perf_counter(), time.thread_time()
-        try:
-            yield
-        finally:
-            spent, cpu = time.perf_counter() - start, time.thread_time() - cpu_start
-            with self._lock:
-                before = self._seconds.get(step, (0.0, 0.0))
-                self._seconds[step] = before[0] + spent, before[1] + cpu
-
-    def iterate(self, step: str, items: Iterable[T]) -> Generator[T]:
-        """Yield `items`, adding the time that each took to come to `step`."""
-        iterator = iter(items)
-        try:
-            while True:
-                with self.measure(step):
-                    item = next(iterator, None)
-                if item is None:
-                    return
-                yield item
-        finally:
-            close = getattr(iterator, "close", None)
-            if callable(close):
-                close()
-
-    def seconds(self) -> dict[str, float]:
-        """Step to seconds at work."""
-        with self._lock:
-            return {step: spent for step, (spent, _) in self._seconds.items()}
-
-    def cpu_seconds(self) -> dict[str, float]:
-        """Step to CPU seconds."""
-        with self._lock:
-            return {step: cpu for step, (_, cpu) in self._seconds.items()}
+    decoded = decode(extraction, _frames_to_do(extraction, context))
+    tracked = track(extraction, detect(extraction, decoded, cuts), tracker)
+    written = write(extraction, smooth(extraction, tracked, window))
+    progress.start(f"extract {config.side}", len(footage), "frames", done=done.next_index)
+    with one_opencv_thread(), journal, closing(written):
+        for item in written:
+            journal.add(item.journal_line(damaged=bool(footage.losses)))
+            progress.advance()
+            progress.metric(faces=str(done.faces))
+        extraction.cancel.check()
+        if not done.frames:
+            (extraction.folder / JOURNAL_NAME).unlink()
+            reason = f": {extraction.losses[0]}" if extraction.losses else ""
+            raise MediaError(f"{footage.info.path}: no frame could be decoded{reason}")
+        journal.finish()
+    progress.finish()
 
 
-@dataclass(frozen=True)
-class Detected:
-    """A frame with the detector's finds."""
-
-    frame: Frame
-    detections: list[Detection]
-    cut: bool
-    thumbnail: str | None
-    """State of the scene-cut test behind this frame."""
-
-
-@dataclass(frozen=True)
-class Found:
-    """A frame with its faces, and the state to go on from behind it."""
-
-    frame: Frame
-    faces: list[FoundFace]
-    state: dict[str, Any]
-
-
-class Writable(Protocol):
-    """A frame with the faces that are to be written."""
-
-    @property
-    def frame(self) -> Frame: ...
-    @property
-    def faces(self) -> list[FoundFace]: ...
-
-
-W = TypeVar("W", bound=Writable)
-
-
-def found_frames(
-    frames: Iterable[Frame],
-    finder: FaceFinder,
-    *,
-    pixel_aspect: float,
-    tracking: bool,
-    state: dict[str, Any],
-    times: BusyTimes,
-) -> Generator[Found]:
-    """Faces of every frame, in order. `state` is that of the last `Found` before, or empty.
-
-    With `tracking` the frames are taken for a clip: faces are followed and numbered within a
-    shot. Raises `FormatError` when `state` is none of ours.
-    """
+def _restore(state: dict[str, Any]) -> tuple[Tracker, SceneCuts]:
+    """Tracker and cut detection as they were after a frame; new ones for an empty state."""
+    if not state:
+        return Tracker(), SceneCuts()
     try:
-        tracker = Tracker.restore(state["tracker"]) if state else Tracker()
-        cuts = SceneCuts(state["thumbnail"] if state else None)
+        return Tracker.restore(state["tracker"]), SceneCuts(state["thumbnail"])
     except (KeyError, TypeError, ValueError):
-        raise FormatError("the extraction's journal is damaged; --restart extracts anew") from None
+        raise FormatError(
+            "the journal of this extraction is damaged; start over with --restart"
+        ) from None
 
-    seen = _detected(frames, finder, cuts if tracking else None, pixel_aspect, times)
-    detected = prefetch(seen, depth=_AHEAD)
-    with contextlib.closing(detected):
-        for item in detected:
-            with times.measure("landmarks"):
-                if item.cut:
+
+def _frames_to_do(extraction: Extraction, context: Sequence[int]) -> Generator[Frame]:
+    """The frames after the last one done, and the `context` frames before them.
+
+    A frame is left out if one with the same stem came before, because faces are named by it.
+    """
+    footage, done = extraction.footage, extraction.journal.done
+    first = done.next_index
+    start = min([first, *context])
+    stems = done.stems - {PurePath(footage.name_of(index)).stem for index in context}
+    # In a damaged stream, what a frame looks like depends on where decoding began.
+    whole = footage.info.kind == "video" and done.damaged
+    for frame in footage.frames(0 if whole else start):
+        stem = PurePath(frame.name).stem
+        if frame.index < start:
+            continue
+        if stem in stems:
+            extraction.skipped.append(f"{frame.name}: left out, another frame has the same stem")
+            continue
+        stems.add(stem)
+        if frame.index >= first or frame.index in context:
+            yield frame
+
+
+def decode(extraction: Extraction, frames: Iterable[Frame]) -> Frames:
+    """Decode frames in a thread of its own."""
+    with closing(prefetch(extraction.times.iterate("decode", frames), depth=_AHEAD)) as decoded:
+        for frame in decoded:
+            yield ExtractedFrame(frame)
+
+
+def detect(extraction: Extraction, items: Frames, cuts: SceneCuts | None = None) -> Frames:
+    """Find faces in a thread of its own, and with `cuts` where shots begin."""
+    finder, pixel_aspect = extraction.tools.finder, extraction.footage.info.pixel_aspect
+
+    def detected() -> Frames:
+        with closing(items):
+            for item in items:
+                with extraction.times.measure("detect"):
+                    item.detections = finder.detect(
+                        item.frame.image,
+                        pixel_aspect=pixel_aspect,
+                        frame_name=item.frame.name,
+                        frame_index=item.frame.index,
+                    )
+                    if cuts is not None:
+                        item.cut = cuts.update(item.frame.image)
+                        item.thumbnail = cuts.state()
+                yield item
+
+    with closing(prefetch(detected(), depth=_AHEAD)) as ahead:
+        yield from ahead
+
+
+def track(extraction: Extraction, items: Frames, tracker: Tracker | None = None) -> Frames:
+    """Find the landmarks of the faces, and with a `tracker` follow and number them in a shot."""
+    finder, pixel_aspect = extraction.tools.finder, extraction.footage.info.pixel_aspect
+    with closing(items):
+        for item in items:
+            with extraction.times.measure("track"):
+                if tracker is not None and item.cut:
                     tracker.cut()
-                faces = finder.find(
+                item.found = finder.find(
                     item.frame.image,
-                    tracker.seeds(),
+                    tracker.seeds() if tracker is not None else (),
                     pixel_aspect=pixel_aspect,
                     detections=item.detections,
                     frame_name=item.frame.name,
                     frame_index=item.frame.index,
                 )
-                if tracking:
-                    faces = tracker.update(item.frame.time, faces)
-            after = {"tracker": tracker.state(), "thumbnail": item.thumbnail} if tracking else {}
-            yield Found(item.frame, faces, after)
+                if tracker is not None:
+                    item.found = tracker.update(item.frame.time, item.found)
+                    item.state = {"tracker": tracker.state(), "thumbnail": item.thumbnail}
+            yield item
 
 
-def _detected(
-    frames: Iterable[Frame],
-    finder: FaceFinder,
-    cuts: SceneCuts | None,
-    pixel_aspect: float,
-    times: BusyTimes,
-) -> Generator[Detected]:
-    """Frames with the detector's finds, and with `cuts` where shots begin."""
-    decoded = prefetch(times.iterate("decode", frames), depth=_AHEAD)
-    with contextlib.closing(decoded):
-        for frame in decoded:
-            with times.measure("detect"):
-                found = finder.detect(
-                    frame.image,
-                    pixel_aspect=pixel_aspect,
-                    frame_name=frame.name,
-                    frame_index=frame.index,
-                )
-                cut = cuts.update(frame.image) if cuts is not None else False
-            yield Detected(frame, found, cut, cuts.state() if cuts is not None else None)
+def smooth(extraction: Extraction, items: Frames, window: Window) -> Frames:
+    """Fill gaps, smooth landmarks, recognise people again and leave out who is not wanted."""
+    done, tools = extraction.journal.done, extraction.tools
+    first = done.next_index
+    reidentifier = Reidentifier(
+        tools.identifier,
+        wanted=tools.wanted,
+        max_faces=extraction.config.max_faces,
+        pixel_aspect=extraction.footage.info.pixel_aspect,
+        learned=done.learned,
+    )
+    with closing(items), closing(window.finish_frames(items, extraction.times)) as finished:
+        for item in finished:
+            if item.frame.index >= first:
+                with extraction.times.measure("smooth"):
+                    reidentifier.number(item, window.ahead)
+                yield item
 
 
-def written_frames(
-    items: Iterable[W], writer: FaceWriter, *, workers: int, times: BusyTimes
-) -> Generator[tuple[W, int]]:
-    """Write the faces of every frame with `workers` threads; yield the frames in order, with the
-    number of faces written.
+def write(extraction: Extraction, items: Frames) -> Frames:
+    """Write the faces in threads. Once cancelled, frames that wait for a thread are finished."""
 
-    When the caller stops early (or an error comes), frames handed out are still finished.
-    """
+    def written(item: ExtractedFrame) -> ExtractedFrame:
+        with extraction.times.measure("write"):
+            item.written = len(extraction.writer.write(item.frame, item.faces))
+        return item
 
-    def write(item: W) -> tuple[W, int]:
-        with times.measure("write"):
-            return item, writer.write(item.frame, item.faces)
-
-    waiting: deque[Future[tuple[W, int]]] = deque()
-    with ThreadPoolExecutor(workers, thread_name_prefix="faceloom-write") as pool:
-        for item in items:
-            waiting.append(pool.submit(write, item))
-            while waiting and (waiting[0].done() or len(waiting) > 2 * workers):
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
-
-
-@contextlib.contextmanager
-def opencv_threads(count: int) -> Generator[None]:
-    """OpenCV's own threads off while the pipeline has its own: they would only get in the way."""
-    before = cv2.getNumThreads()
-    cv2.setNumThreads(count)
-    try:
-        yield
-    finally:
-        cv2.setNumThreads(before)
-
-
-def unique_stems(
-    frames: Iterable[Frame], seen: set[str], skipped: Callable[[Frame], None]
-) -> Generator[Frame]:
-    """Frames whose stem did not come before; faces are named by it, as in DFL (pipeline.md 1.2).
-
-    `seen` holds the stems of frames already done and grows.
-    """
-    for frame in frames:
-        stem = PurePath(frame.name).stem
-        if stem in seen:
-            skipped(frame)
-            continue
-        seen.add(stem)
-        yield frame
+    threads = extraction.config.threads or worker_count(most=_MOST_WRITERS)
+    with closing(items):
+        yield from ordered_map(written, items, workers=threads, cancel=extraction.cancel)

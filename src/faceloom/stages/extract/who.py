@@ -1,4 +1,4 @@
-"""The one person whose faces an extraction keeps: by a name, a picture, a folder of pictures."""
+"""Finding a person by name, by a picture, or by a folder of pictures (`--who`)."""
 
 from __future__ import annotations
 
@@ -14,25 +14,14 @@ from faceloom.faces import read_record
 from faceloom.faces.archives.pack import folder_pack
 from faceloom.identify import Identifier, Person, load_people, people_folder, person_from_embeddings
 from faceloom.media import read_image
-from faceloom.stages.extract.tracks import Vector, Wanted
+from faceloom.stages.extract.reidentify import Vector, Wanted
 from faceloom.workspace.layout import Workspace
 
 _MOST_PICTURES = 48
 
 
-def wanted_person(
-    who: str,
-    workspace: Workspace,
-    finder: FaceFinder,
-    identifier: Identifier,
-    progress: Progress,
-) -> Wanted:
-    """Whether faces are those of `who`: a name among the workspace's people, or else a path.
-
-    Of a picture with several faces the largest one is meant. Raises `InputError` when nobody is
-    known by that name and there is no such picture, or no face in it.
-    """
-    person = find_person(who, workspace, finder, identifier, progress)
+def wants(person: Person) -> Wanted:
+    """A test of whether faces are those of `person`."""
 
     def wanted(vectors: Sequence[Vector]) -> bool:
         if not vectors:
@@ -51,23 +40,24 @@ def find_person(
     *,
     option: str = "--who",
 ) -> Person:
-    """The person called `who`, or shown by the picture or folder of that path.
+    """The person called `who` in the workspace, or shown by the picture or folder of that path.
 
-    Raises `InputError` naming the `option` when there is none, or no face there.
+    The largest face of a picture counts. Raises `InputError`, which mentions the `option`, when
+    there is no such person or picture, or no face in it.
     """
     people = load_people(people_folder(workspace.folder))
     if who in people:
         return people[who]
     path = Path(who).expanduser()
     if not path.exists():
-        known = f"known: {', '.join(people)}" if people else "nobody has been named yet"
-        raise InputError(f"{option} {who}: no picture or folder, and no such person; {known}")
+        known = f"known people: {', '.join(people)}" if people else "no people have been named yet"
+        raise InputError(f"{option} {who}: no such person, picture or folder; {known}")
     pictures = list_images(path) if path.is_dir() else [path]
     pack = folder_pack(path) if not pictures else None
     if pack is not None:
         raise InputError(
-            f"{option} {who}: packed ({pack.name}); `faceloom faceset unpack` it first, or name "
-            "a picture"
+            f"{option} {who}: this faceset is packed ({pack.name}); unpack it with `faceloom "
+            "faceset unpack`, or give a picture"
         )
     step = max(1, -(-len(pictures) // _MOST_PICTURES))
     vectors: list[Vector] = []
@@ -76,14 +66,14 @@ def find_person(
         if vector is not None:
             vectors.append(vector)
         elif path.is_dir():
-            progress.note(f"{picture}: no face found; not used to know {who} by")
+            progress.note(f"{picture}: no face found, ignored for {option} {who}")
     if not vectors:
-        raise InputError(f"{option} {who}: no face found there to know the person by")
+        raise InputError(f"{option} {who}: no face found in it")
     return person_from_embeddings("who", np.stack(vectors), made_from=who)
 
 
 def _identity(picture: Path, finder: FaceFinder, identifier: Identifier) -> Vector | None:
-    """The identity of a picture's largest face; of a face of a faceset, by its own points."""
+    """The identity vector of a picture's largest face, by its stored landmarks if it has any."""
     image = np.asarray(read_image(picture)[0], dtype=np.uint8)
     try:
         return identifier.embed(image, read_record(picture).landmarks)

@@ -1,86 +1,55 @@
-"""Faces made sharper by super-resolution; the old pictures are kept (pipeline.md 5.6)."""
+"""Sharper faces by super-resolution; the old pictures are kept."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 import numpy as np
-from pydantic import Field
 
 from faceloom.checkpoints.device import choose_device, choose_precision, computing
-from faceloom.core import Cancel, Progress, Settings
+from faceloom.core import Cancel, Progress
+from faceloom.core.pool import worker_count
+from faceloom.core.result import Result
 from faceloom.core.words import counted
 from faceloom.enhance import Enhancer
 from faceloom.faces import FaceRecord, Faceset, OwnMetadata, encode_face, read_face
 from faceloom.faces.moves.moves import hold_faces, recover_moves
-from faceloom.faces.rescale import scaled_record
+from faceloom.faces.record import scaled_record
 from faceloom.geometry import crop_area
+from faceloom.stages.faceset.config import EnhanceConfig
 from faceloom.stages.faceset.replace import replace_faces
-from faceloom.workspace.faceset import faceset_folder, refuse_empty, undo_command
+from faceloom.workspace import faceset_folder, refuse_empty, undo_command
 
 MARK: Final = "enhanced"
-"""Field of a face's own block with the strength that it was enhanced with."""
+"""Field of a face's own block: the strength it was enhanced with."""
 _FOLDER = "enhanced"
 
 
-class EnhanceConfig(Settings):
-    """Which faces to make sharper, and how much."""
-
-    workspace: Path = Path()
-    """The workspace."""
-    faceset: str = "src"
-    """Whose faces: src, dst or a folder of faces."""
-    strength: float = Field(default=1.0, gt=0, le=1)
-    """How much of the enhanced picture is mixed in: 1 all, 0.3 a little."""
-    scale: Literal[1, 2, 4] = 1
-    """How much larger the new pictures are: 1 keeps their size."""
-    detail: Literal["frame", "picture"] = "frame"
-    """At which size a face is enhanced. frame: at the one that it had in its frame, which is what
-    its detail is worth, and quick; picture: at the one it is stored with, as DeepFaceLab does."""
-    jpeg_quality: int = Field(default=95, ge=1, le=100)
-    """Quality of the JPEG files."""
-    again: bool = False
-    """Also enhance faces that were enhanced before."""
-    device: str = "auto"
-    """auto, cpu, cuda, cuda:1 … or mps."""
-    precision: Literal["auto", "fp32", "bf16"] = "auto"
-    """Arithmetic: auto takes bf16 where the device is faster with it."""
-    threads: int = Field(default=0, ge=0, le=256)
-    """Threads on the CPU; 0: one for each core."""
-
-
 @dataclass(frozen=True)
-class EnhanceResult:
-    """What became of the faces."""
+class EnhanceResult(Result):
+    """How many faces were enhanced."""
 
     folder: Path
     enhanced: int
     before: int
-    """Faces that had been enhanced before and were left as they are."""
+    """Faces that had been enhanced before and were skipped."""
     failed: int
     originals: Path | None
-    """Where the pictures from before are."""
+    """Where the old pictures are."""
     undo: str
-    """The command that takes it back."""
-
-    def as_dict(self) -> dict[str, Any]:
-        """Plain data for `--json`."""
-        originals = None if self.originals is None else str(self.originals)
-        return {**asdict(self), "folder": str(self.folder), "originals": originals}
+    """The command that reverts it."""
 
     def lines(self) -> list[str]:
-        """For people."""
         text = f"{self.folder}: {counted(self.enhanced, 'face')} enhanced"
         if self.before:
-            text += f", {self.before} were enhanced before (--again repeats it)"
+            text += f", {self.before} were enhanced before (--again enhances them too)"
         if self.failed:
-            text += f", {self.failed} could not be"
+            text += f", {self.failed} failed"
         if self.originals is None:
             return [text]
         where = f"the old pictures are in {self.originals}"
@@ -88,18 +57,17 @@ class EnhanceResult:
 
 
 def run(config: EnhanceConfig, *, progress: Progress, cancel: Cancel) -> EnhanceResult:
-    """Enhance the faces of a faceset, or go on where a run was stopped.
+    """Enhance the faces of a faceset, or resume a run that was stopped.
 
-    Raises `InputError` for a folder that cannot be used, `WeightsError` when the network cannot
-    be had, `CancelledError` on `cancel`.
+    Raises `InputError` for a folder that cannot be used, `WeightsError` if the network cannot be
+    loaded, `CancelledError` on `cancel`.
     """
     folder = faceset_folder(config.workspace, config.faceset)
     recover_moves(folder)
     device = choose_device(config.device)
     precision = choose_precision(config.precision, device)
-    threads = config.threads or os.cpu_count() or 1
-    # On a CPU, faces side by side use the cores better than the threads of one convolution.
-    workers = threads if device.type == "cpu" else 2
+    # On a CPU, faces in parallel use the cores better than the threads of one convolution.
+    workers = worker_count(config.threads) if device.type == "cpu" else 2
     with (
         ExitStack() as hold,
         computing(device=device, precision=precision, threads=1),
@@ -153,7 +121,7 @@ def _make(config: EnhanceConfig, enhancer: Enhancer) -> Callable[[Path], bytes]:
 
 
 def _detail_px(record: FaceRecord, size_px: int) -> float | None:
-    """The side of the face's crop in its frame; None when that is not known."""
+    """The side of the face's crop in its frame; None if unknown."""
     if record.image_to_face_mat is None:
         return None
     return float(np.sqrt(crop_area(record.image_to_face_mat, size_px)))

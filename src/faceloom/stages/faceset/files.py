@@ -1,8 +1,8 @@
-"""What packing, unpacking, importing and exporting share: faces as files of a folder."""
+"""Files of a faceset, as packing, unpacking, importing and exporting handle them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -13,20 +13,20 @@ from faceloom.faces import Faceset
 from faceloom.faces.archives.pack import pack_of, person_and_name
 from faceloom.faces.archives.pack_writer import PackFace
 from faceloom.faces.files.face_file import read_bytes, write_bytes
-from faceloom.workspace.layout import Workspace
+from faceloom.workspace import Workspace
 
-MOST_TOLD: Final = 10
-"""Lines of one kind that are shown to people; `--json` has all."""
+# Lines of one kind that are shown to people; `--json` has all.
+_MOST_LINES: Final = 10
 
 
 def some(lines: Sequence[str]) -> list[str]:
-    """The first of many lines of one kind, and how many more there are."""
-    more = len(lines) - MOST_TOLD
-    return [*lines[:MOST_TOLD], *([f"… and {more} more like that"] if more > 0 else [])]
+    """The first of many similar lines, and how many more there are."""
+    more = len(lines) - _MOST_LINES
+    return [*lines[:_MOST_LINES], *([f"… and {more} more"] if more > 0 else [])]
 
 
 def new_faceset_folder(workspace: Path, faceset: str) -> Path:
-    """As `faceset_folder`, for a faceset that is to come into being."""
+    """As `faceset_folder`, for a faceset that may not exist yet."""
     for side in SIDES:
         if faceset == side:
             return Workspace.open(workspace).aligned(side)
@@ -34,7 +34,7 @@ def new_faceset_folder(workspace: Path, faceset: str) -> Path:
 
 
 def faces_of(faceset: Faceset) -> list[PackFace]:
-    """The faces of a faceset, loose and packed, with the names that an archive has for them."""
+    """The faces of a faceset, loose and packed, with their names in an archive."""
     faces: list[PackFace] = []
     for path in faceset.paths:
         packed = pack_of(path)
@@ -44,9 +44,9 @@ def faces_of(faceset: Faceset) -> list[PackFace]:
 
 
 def people_of(folder: Path) -> tuple[list[PackFace], list[tuple[Path, str]]]:
-    """The faces in the folders of a faceset of several people, and pictures that are none.
+    """The faces in a faceset's sub-folders, and pictures there that are not faces.
 
-    Each folder directly in it is a person, as DFL has it (pipeline.md 2.7).
+    Each folder directly in the faceset is a person, as in DFL.
     """
     faces: list[PackFace] = []
     skipped: list[tuple[Path, str]] = []
@@ -58,15 +58,15 @@ def people_of(folder: Path) -> tuple[list[PackFace], list[tuple[Path, str]]]:
 
 
 def make_folder(folder: Path) -> None:
-    """Make a folder where there is none; `InputError` where that fails."""
+    """Create a folder if it is missing; `InputError` if that fails."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise InputError(f"{folder}: cannot be made: {error.strerror or error}") from None
+        raise InputError(f"{folder}: cannot be created: {error.strerror or error}") from None
 
 
 def person_folders(folder: Path) -> list[Path]:
-    """The folders in a faceset that have pictures in them, in the order of their names."""
+    """The folders in a faceset that contain pictures, in the order of their names."""
     return sorted(
         entry
         for entry in folder.iterdir()
@@ -78,33 +78,28 @@ def person_folders(folder: Path) -> list[Path]:
 
 
 def is_same_file(path: Path, data: bytes) -> bool:
-    """Whether a file is there with exactly this content."""
+    """Whether a file exists with exactly this content."""
     return path.is_file() and path.stat().st_size == len(data) and read_bytes(path) == data
 
 
 def put_face(path: Path, data: bytes) -> bool:
-    """Write a face's file where none is; False when the same is there already.
+    """Write a face's file; False if it exists already with the same content.
 
-    `InputError` when something else is there: nothing is overwritten.
+    `InputError` if something else is there: nothing is overwritten.
     """
     if path.exists() or path.is_symlink():
         if path.is_symlink() or not is_same_file(path, data):
-            raise InputError(f"{path}: is there already, and is another file; nothing is replaced")
+            raise InputError(f"{path}: exists already with other content; nothing was overwritten")
         return False
     write_bytes(path, data, durable=False)
     return True
 
 
-def free_path(path: Path, taken: Iterable[str], data: bytes | None = None) -> Path:
-    """`path`, or with -2, -3 … behind its stem, so that no file and none of `taken` is there.
-
-    `taken` are names in lower case. With `data`, a file of that content is as good as none.
-    """
-    names = taken if isinstance(taken, (set, frozenset, dict)) else set(taken)
+def free_path(path: Path, data: bytes) -> Path:
+    """`path`, or with -2, -3 … after its stem a name that is free or has this content already."""
     candidate, number = path, 1
-    while candidate.name.casefold() in names or (
-        (candidate.exists() or candidate.is_symlink())
-        and (data is None or candidate.is_symlink() or not is_same_file(candidate, data))
+    while (candidate.exists() or candidate.is_symlink()) and (
+        candidate.is_symlink() or not is_same_file(candidate, data)
     ):
         number += 1
         candidate = path.with_name(f"{path.stem}-{number}{path.suffix}")

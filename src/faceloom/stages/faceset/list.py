@@ -11,12 +11,14 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from faceloom.core import Cancel, FaceloomError, Progress, Settings
+from faceloom.core import Cancel, FaceloomError, Progress
+from faceloom.core.result import Result
 from faceloom.core.words import counted
-from faceloom.curate.measures.pose import pose_deg, source_size_px
+from faceloom.curate.measures import pose_deg, source_size_px
 from faceloom.faces import FaceRecord, Faceset, MeasureCache, has_polygons
 from faceloom.faces.files.face_file import picture_size
-from faceloom.workspace.faceset import faceset_folder
+from faceloom.stages.faceset.config import ListConfig
+from faceloom.workspace import faceset_folder
 
 _SIZE: Final = "picture_px"
 _SIZE_VERSION: Final = 1
@@ -24,30 +26,21 @@ _MOST_SHOWN = 6
 _BATCH = 64
 
 
-class ListConfig(Settings):
-    """Which faceset to list."""
-
-    workspace: Path = Path()
-    """The workspace."""
-    faceset: str = "src"
-    """Whose faces: src, dst or a folder of faces."""
-
-
 @dataclass
-class ListResult:
+class ListResult(Result):
     """The totals of a faceset."""
 
     folder: Path
     faces: int = 0
     skipped: list[tuple[str, str]] = field(default_factory=lambda: list[tuple[str, str]]())
-    """(file, why it is no face)."""
+    """(file, why it is not a face)."""
     face_types: Counter[str] = field(default_factory=lambda: Counter[str]())
     pictures_px: Counter[tuple[int, int]] = field(
         default_factory=lambda: Counter[tuple[int, int]]()
     )
     """(w, h) of the pictures."""
     sizes_px: tuple[float, float, float] | None = None
-    """Side of the faces' crops in their frames: smallest, median, largest."""
+    """Side of the faces' crops in their frames: minimum, median, maximum."""
     sources: int = 0
     """Different source files."""
     tracks: int = 0
@@ -57,7 +50,6 @@ class ListResult:
     with_embedding: int = 0
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain data."""
         pictures = {f"{w}x{h}": count for (w, h), count in self.pictures_px.most_common()}
         return {
             "folder": str(self.folder),
@@ -75,7 +67,6 @@ class ListResult:
         }
 
     def lines(self) -> list[str]:
-        """For people: a table, and what was left out."""
         pictures = Counter({f"{w}x{h}": n for (w, h), n in self.pictures_px.items()})
         rows = [
             ("faces", str(self.faces)),
@@ -98,7 +89,7 @@ class ListResult:
 
 
 def run(config: ListConfig, *, progress: Progress, cancel: Cancel) -> ListResult:
-    """Count what is in a faceset. Raises `InputError` when there is none."""
+    """Count what is in a faceset. Raises `InputError` if there is none."""
     faces = _open(config, progress, cancel)
     result = ListResult(faces.folder, faces=len(faces), skipped=_skipped(faces))
     sources, tracks, sizes = set[str](), set[int](), list[float]()
@@ -128,7 +119,7 @@ def run(config: ListConfig, *, progress: Progress, cancel: Cancel) -> ListResult
 def list_faces(
     config: ListConfig, *, progress: Progress, cancel: Cancel
 ) -> Iterator[dict[str, Any]]:
-    """Every face as plain data, in the order of the names; files left out go to the notes."""
+    """Every face as plain data, in the order of the names; skipped files are noted."""
     faces = _open(config, progress, cancel)
     for file, reason in _skipped(faces):
         progress.note(f"{file}: skipped: {reason}")
@@ -137,7 +128,7 @@ def list_faces(
 
 
 def face_as_dict(file: str, record: FaceRecord) -> dict[str, Any]:
-    """One face as plain data; what is not known is None."""
+    """One face as plain data; unknown values are None."""
     own = record.own
     pitch_deg, yaw_deg, roll_deg = pose_deg(record)
     return {
@@ -181,7 +172,7 @@ def _records(faces: Faceset, progress: Progress, cancel: Cancel) -> Iterator[Fac
 
 
 def _picture_sizes(faces: Faceset, cancel: Cancel) -> dict[str, NDArray[Any]]:
-    """Name → (h, w) from the files' headers, kept in the index."""
+    """Name → (h, w) from the files' headers, cached in the index."""
     with MeasureCache(faces.folder) as cache:
         known = cache.read(_SIZE, _SIZE_VERSION, faces.names)
         new: dict[str, NDArray[Any]] = {}
@@ -191,7 +182,7 @@ def _picture_sizes(faces: Faceset, cancel: Cancel) -> dict[str, NDArray[Any]]:
                 try:
                     new[name] = np.array(picture_size(path), np.int64)
                 except FaceloomError:
-                    continue  # Gone or damaged meanwhile.
+                    continue  # deleted or damaged since
         cache.write(_SIZE, _SIZE_VERSION, new)
     return known | new
 
@@ -207,4 +198,4 @@ def _range(sizes_px: tuple[float, float, float] | None) -> str:
     if sizes_px is None:
         return "unknown"
     low, middle, high = sizes_px
-    return f"{low:.0f} to {high:.0f} px, half of them above {middle:.0f} px"
+    return f"{low:.0f} to {high:.0f} px, median {middle:.0f} px"

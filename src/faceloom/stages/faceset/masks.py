@@ -1,105 +1,74 @@
-"""The masks of a faceset as pictures (pipeline.md 5.7)."""
+"""The masks of a faceset as pictures."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from faceloom.core import Cancel, FaceloomError, InputError, Progress, Settings
+from faceloom.core import Cancel, FaceloomError, InputError, Progress
+from faceloom.core.result import Result
 from faceloom.core.words import counted
 from faceloom.faces import FaceRecord, Faceset, face_mask, has_polygons, polygon_mask
 from faceloom.faces.archives.pack import folder_pack
 from faceloom.faces.files.face_file import picture_size
 from faceloom.geometry import hull_mask
+from faceloom.stages.faceset.config import MasksConfig, MaskSource
 from faceloom.stages.faceset.pictures import Task, targets, write_pictures
-from faceloom.workspace.faceset import beside, faceset_folder, refuse_empty
+from faceloom.workspace import beside, faceset_folder, refuse_empty
 
 MASKS = "masks"
 _QUALITY = 100
 
-MaskSource = Literal["auto", "xseg", "polygons", "hull"]
-
-
-class MasksConfig(Settings):
-    """Which masks to write, and where."""
-
-    workspace: Path = Path()
-    """The workspace."""
-    faceset: str = "src"
-    """Whose faces: src, dst or a folder of faces."""
-    source: MaskSource = "auto"
-    """Which mask. auto: the applied XSeg mask, else the drawn polygons, else the landmarks' hull;
-    xseg, polygons, hull: that one only, and faces without it are left out."""
-    place: Literal["folder", "beside_faces"] = "folder"
-    """folder: into `<faceset>_masks`; beside_faces: as `<stem>_mask` beside each face, as
-    DeepFaceLab does."""
-    format: Literal["png", "jpg"] | None = None
-    """png, the default in the folder, is exact; jpg, the default beside faces, is DeepFaceLab's."""
-    soft: bool = False
-    """Keep the grey values of an XSeg mask; else it is cut at one half, as DeepFaceLab does."""
-    again: bool = False
-    """Also write masks that are there already and newer than their face."""
-
 
 @dataclass(frozen=True)
-class MasksResult:
-    """What became of the faces."""
+class MasksResult(Result):
+    """How many masks were written."""
 
     folder: Path
     """Where the masks are."""
     written: int
     there: int
+    """Masks that existed already."""
     without: int
-    """Faces that have no mask of the source asked for."""
+    """Faces that do not have the requested mask."""
     failed: int
 
-    def as_dict(self) -> dict[str, Any]:
-        """Plain data for `--json`."""
-        return {
-            "folder": str(self.folder),
-            "written": self.written,
-            "there": self.there,
-            "without": self.without,
-            "failed": self.failed,
-        }
-
     def lines(self) -> list[str]:
-        """For people."""
         text = f"{self.folder}: {counted(self.written, 'mask')} written"
         if self.there:
-            text += f", {self.there} were there (--again writes them anew)"
+            text += f", {self.there} existed already (--again rewrites them)"
         if self.without:
-            text += f", none for {counted(self.without, 'face')}"
+            text += f", no such mask for {counted(self.without, 'face')}"
         if self.failed:
             text += f", {self.failed} failed"
         return [text]
 
 
 def run(config: MasksConfig, *, progress: Progress, cancel: Cancel) -> MasksResult:
-    """Write a mask for every face, white where the face is; one that fails stops nothing.
+    """Write a mask for every face, white where the face is; a failed one stops nothing.
 
-    Raises `InputError` for a packed faceset whose masks are to lie beside the faces.
+    Raises `InputError` for a packed faceset if the masks are to be written next to the faces.
     """
     folder = faceset_folder(config.workspace, config.faceset)
     inside = config.place == "beside_faces"
     if inside and folder_pack(folder) is not None:
-        raise InputError(f"{folder}: packed; masks beside faces need loose ones: unpack it first")
+        raise InputError(
+            f"{folder}: packed; masks next to faces need loose faces, so unpack it first"
+        )
     if inside:
         progress.note(
-            f"{folder}: the masks lie among the faces now; tools skip them, but other programs may "
-            "take them for faces"
+            f"{folder}: the masks are written next to the faces; Faceloom skips them, but other "
+            "programs may mistake them for faces"
         )
     faces = Faceset(folder, progress=progress, cancel=cancel)
     refuse_empty(folder, len(faces), len(faces.skipped))
     suffix = f".{config.format or ('jpg' if inside else 'png')}"
     target = folder if inside else beside(folder, MASKS)
     target.mkdir(exist_ok=True)
-    tasks = _beside(faces, suffix) if inside else targets(faces, target, suffix)
     progress.start("masks", len(faces), "faces")
 
     def make(task: Task) -> NDArray[np.uint8] | None:
@@ -112,10 +81,15 @@ def run(config: MasksConfig, *, progress: Progress, cancel: Cancel) -> MasksResu
         return np.rint(values * 255).astype(np.uint8)
 
     done = write_pictures(
-        tasks, len(faces), make,
-        quality=_QUALITY, again=config.again, progress=progress, cancel=cancel,
-    )  # fmt: skip
-    return MasksResult(target, done.written, done.there, done.nothing, len(done.failed))
+        _beside(faces, suffix) if inside else targets(faces, target, suffix),
+        make,
+        quality=_QUALITY,
+        again=config.again,
+        threads=config.threads,
+        progress=progress,
+        cancel=cancel,
+    )
+    return MasksResult(target, done["written"], done["there"], done["without"], done["failed"])
 
 
 def chosen_mask(
@@ -125,9 +99,10 @@ def chosen_mask(
     name: str,
     progress: Progress,
 ) -> NDArray[np.float32] | None:
-    """The mask of `source`, h w float32 in [0, 1], or None when the face has none such.
+    """The mask of `source`, h w float32 in [0, 1], or None if the face does not have it.
 
-    For auto a damaged mask is noted and the next source taken; else `FormatError` is raised.
+    For auto, a damaged mask is noted and the next source is used; otherwise `FormatError` is
+    raised.
     """
     if source in ("auto", "xseg") and record.xseg_mask is not None:
         try:
@@ -135,7 +110,7 @@ def chosen_mask(
         except FaceloomError as error:
             if source == "xseg":
                 raise
-            progress.note(f"{name}: {error}; another mask is taken")
+            progress.note(f"{name}: {error}; using another mask")
     if source in ("auto", "polygons") and has_polygons(record.seg_ie_polys):
         return polygon_mask(record.seg_ie_polys, size)
     if source in ("auto", "hull"):
@@ -144,7 +119,7 @@ def chosen_mask(
 
 
 def _beside(faces: Faceset, suffix: str) -> Iterator[Task]:
-    """Targets beside the faces, by DFL's names. One that is itself called a mask has none."""
+    """Targets next to the faces, named as in DFL; a face named `…_mask…` itself is skipped."""
     taken = {path.name.casefold() for path in faces.paths}
     for path, record in faces:
         target = path.with_name(f"{path.stem}_mask{suffix}")

@@ -1,15 +1,15 @@
-"""The metadata stages: saved beside the faces, and put back after they were edited elsewhere."""
+"""Saving the metadata of faces, and restoring it after the pictures were edited elsewhere."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path, PurePath
-from typing import Any, Literal
 
-from faceloom.core import Cancel, FaceloomError, FormatError, InputError, Progress, Settings
+from faceloom.core import Cancel, FaceloomError, FormatError, InputError, Progress
 from faceloom.core.paths import list_images
+from faceloom.core.result import Result
 from faceloom.core.words import counted
 from faceloom.faces import Faceset
 from faceloom.faces.archives.pack import pack_of
@@ -25,87 +25,57 @@ from faceloom.faces.metadata import (
     write_saved,
 )
 from faceloom.faces.moves.moves import hold_faces, renamed_since
+from faceloom.stages.faceset.config import RestoreMetadataConfig, SaveMetadataConfig
 from faceloom.stages.faceset.files import some
-from faceloom.workspace.faceset import faceset_folder
-
-
-class SaveConfig(Settings):
-    """Which faces' metadata to save, and in which form."""
-
-    workspace: Path = Path()
-    """The workspace."""
-    faceset: str
-    """src, dst or a folder of faces."""
-    format: Literal["both", "faceloom", "dfl"] = "both"
-    """faceloom: faceloom_meta.jsonl, which loses nothing; dfl: meta.dat, for DeepFaceLab."""
-
-
-class RestoreConfig(Settings):
-    """Where to put metadata back, and where from."""
-
-    workspace: Path = Path()
-    """The workspace."""
-    faceset: str
-    """src, dst or a folder of faces."""
-    file: Path | None = None
-    """The saved metadata; unset: faceloom_meta.jsonl of the folder, or else its meta.dat."""
-    keep_size: bool = False
-    """Leave pictures that were resized as they are, and let landmarks, polygons and matrix follow.
-    Otherwise they are brought back to the size that they had."""
+from faceloom.workspace import faceset_folder
 
 
 @dataclass(frozen=True)
-class SaveResult:
+class SaveResult(Result):
     """What was saved."""
 
     faces: int
     files: list[Path]
     skipped: list[tuple[Path, str]] = field(default_factory=list)
-    """Pictures that are no faces, and why."""
-
-    def as_dict(self) -> dict[str, Any]:
-        return asdict(self)
+    """Pictures that are not faces, and why."""
 
     def lines(self) -> list[str]:
         files = " and ".join(file.name for file in self.files)
-        lines = [f"metadata of {counted(self.faces, 'face')} in {files}"]
-        return lines + some([f"left out: {path}: {reason}" for path, reason in self.skipped])
+        lines = [f"saved the metadata of {counted(self.faces, 'face')} in {files}"]
+        return lines + some([f"skipped: {path}: {reason}" for path, reason in self.skipped])
 
 
 @dataclass(frozen=True)
-class RestoreResult:
-    """What was put back."""
+class RestoreResult(Result):
+    """What was restored."""
 
     restored: int
     unchanged: int
-    """Faces that had their metadata already."""
+    """Faces that still had their metadata."""
     missing: list[Path]
-    """Pictures of which nothing was saved."""
+    """Pictures without saved metadata."""
     failed: list[tuple[Path, str]]
-    """Pictures that could not be given their metadata, and why."""
+    """Pictures whose metadata could not be restored, and why."""
     gone: int
-    """Saved faces whose picture is no longer there."""
-
-    def as_dict(self) -> dict[str, Any]:
-        return asdict(self)
+    """Saved faces whose picture no longer exists."""
 
     def lines(self) -> list[str]:
         restored = counted(self.restored, "face")
-        lines = [f"{restored} restored, {self.unchanged} had their metadata already"]
+        lines = [f"{restored} restored, {self.unchanged} still had their metadata"]
         if self.gone:
-            lines.append(f"no longer there: {counted(self.gone, 'saved face')}")
-        lines += some([f"nothing was saved of {path}" for path in self.missing])
+            lines.append(f"{counted(self.gone, 'saved face')} no longer in the folder")
+        lines += some([f"no saved metadata for {path}" for path in self.missing])
         return lines + some([f"not restored: {path}: {reason}" for path, reason in self.failed])
 
 
 # --- save
 
 
-def run_save(config: SaveConfig, *, progress: Progress, cancel: Cancel) -> SaveResult:
-    """Save the metadata of a faceset's loose faces in its folder, in place of what was saved.
+def run_save(config: SaveMetadataConfig, *, progress: Progress, cancel: Cancel) -> SaveResult:
+    """Save the metadata of a faceset's loose faces in its folder, replacing an earlier save.
 
-    What was saved of a picture that has lost its metadata since, in an editor, stays. Raises
-    `InputError` when there are none, `FormatError` when what was saved is damaged.
+    Entries of pictures that have lost their metadata since are kept. Raises `InputError` if there
+    are no loose faces, `FormatError` if the earlier save is damaged.
     """
     folder = faceset_folder(config.workspace, config.faceset)
     faceset = Faceset(folder)
@@ -141,7 +111,7 @@ def _saved(
 
 
 def _kept(file: Path, names: Collection[str]) -> Iterator[tuple[str, SavedFace]]:
-    """What was saved before of these pictures."""
+    """The entries of these pictures in an earlier save."""
     for name, saved in read_saved(file):
         if name in names:
             yield name, saved
@@ -150,12 +120,14 @@ def _kept(file: Path, names: Collection[str]) -> Iterator[tuple[str, SavedFace]]
 # --- restore
 
 
-def run_restore(config: RestoreConfig, *, progress: Progress, cancel: Cancel) -> RestoreResult:
+def run_restore(
+    config: RestoreMetadataConfig, *, progress: Progress, cancel: Cancel
+) -> RestoreResult:
     """Put saved metadata back into the pictures of a faceset's folder.
 
-    A picture is found by its name, or by its stem when an editor stored it in another format.
-    Each file is replaced whole or not at all; a run that was stopped goes on. What was saved stays.
-    Raises `InputError` when nothing was saved, or while something else changes faces there.
+    Pictures are matched by name, or by stem if an editor stored another format. Each file is
+    replaced whole or not at all; the same call resumes a run that was stopped. The save is kept.
+    Raises `InputError` if nothing was saved, or while another tool changes the faces.
     """
     folder = faceset_folder(config.workspace, config.faceset)
     file = config.file or _file_in(folder)
@@ -196,13 +168,13 @@ def _file_in(folder: Path) -> Path:
         if (folder / name).is_file():
             return folder / name
     raise InputError(
-        f"{folder}: no saved metadata ({OWN_NAME} or {DFL_NAME}); `faceloom faceset metadata save` "
-        "makes them before pictures are edited"
+        f"{folder}: no saved metadata ({OWN_NAME} or {DFL_NAME}); run `faceloom faceset metadata "
+        "save` before you edit pictures"
     )
 
 
 def _by_stem(pictures: Sequence[Path], saved: Collection[str]) -> Mapping[str, Path]:
-    """Stem → picture, of stems that only one picture has of which nothing was saved."""
+    """Stem → picture, for stems that only one picture without an entry has."""
     found: dict[str, Path] = {}
     several: set[str] = set()
     for path in pictures:
@@ -215,21 +187,21 @@ def _by_stem(pictures: Sequence[Path], saved: Collection[str]) -> Mapping[str, P
 
 
 def _restore(path: Path, saved: SavedFace, *, keep_size: bool, renamed: bool) -> bool:
-    """Whether the file changed. `FormatError` for a face that is not the one that was saved."""
+    """Whether the file changed. `FormatError` for a face other than the one that was saved."""
     if path.suffix.lower() not in FACE_SUFFIXES:
-        raise FormatError("faces are JPEG or PNG files; store it as one of them")
+        raise FormatError("faces must be JPEG or PNG files; save it as one of them")
     there = _source(*read_blocks(path))
     if there is None and renamed:
         raise FormatError(
-            "faces were renamed since the metadata were saved; `faceloom faceset undo` that first"
+            "faces were renamed after the metadata was saved; run `faceloom faceset undo` first"
         )
     if there is not None and _source(saved.dfl, saved.own) not in (None, there):
-        raise FormatError("it is another face than the one that was saved under its name")
+        raise FormatError("it is not the face that was saved under this name")
     return restore_face(path, saved, keep_size=keep_size)
 
 
 def _source(dfl: bytes | None, own: bytes | None) -> tuple[str, tuple[int, ...]] | None:
-    """The frame that a face is from and where it is there; None without readable metadata."""
+    """A face's frame and its place in it; None without readable metadata."""
     try:
         record = record_from_blocks(dfl, own)
     except FormatError:

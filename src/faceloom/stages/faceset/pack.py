@@ -5,12 +5,12 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
 
-from faceloom.core import Cancel, InputError, Progress, Settings
+from faceloom.core import Cancel, InputError, Progress
 from faceloom.core.paths import sweep_temporary
+from faceloom.core.result import Result
 from faceloom.core.words import counted
 from faceloom.faces import INDEX_NAME, Faceset
 from faceloom.faces.archives.archive import Archive, open_archive
@@ -27,6 +27,7 @@ from faceloom.faces.archives.zipped import open_zip, write_zip
 from faceloom.faces.files.face_file import read_bytes
 from faceloom.faces.moves.journal import sync_folder
 from faceloom.faces.moves.moves import hold_faces
+from faceloom.stages.faceset.config import PackConfig, UnpackConfig
 from faceloom.stages.faceset.files import (
     faces_of,
     is_same_file,
@@ -37,101 +38,67 @@ from faceloom.stages.faceset.files import (
     put_face,
     some,
 )
-from faceloom.workspace.faceset import faceset_folder
+from faceloom.workspace import faceset_folder
 
+# The new pack's name until it has been compared with the files; overwritten after a kill.
 _NEW_PACK = ".faceset-new.pak"
-"""Until it has been compared with the files; what a kill leaves of it is written over."""
-
-
-class PackConfig(Settings):
-    """How to pack a faceset."""
-
-    workspace: Path = Path()
-    """The workspace."""
-    faceset: str
-    """src, dst or a folder of faces."""
-    format: Literal["pak", "zip"] = "pak"
-    """pak: faceset.pak in the folder, for training and merging; zip: a zip file beside it."""
-    persons: bool = False
-    """Take the faces of the folder's sub-folders as well, each folder as one person."""
-    remove: bool = False
-    """Delete the loose files once the pack holds each of them byte for byte."""
-
-
-class UnpackConfig(Settings):
-    """What to unpack, and whether its pack stays."""
-
-    workspace: Path = Path()
-    """The workspace."""
-    faceset: str
-    """src, dst or a folder of faces."""
-    archive: Path | None = None
-    """The pack or zip file; unset: the faceset.pak in the folder."""
-    keep: bool = False
-    """Leave the folder's faceset.pak where it is. An archive from elsewhere always stays."""
 
 
 @dataclass(frozen=True)
-class PackResult:
+class PackResult(Result):
     """What was packed."""
 
     output: Path
     faces: int
     bytes: int
     removed: int = 0
-    """Loose files that were deleted since the pack has them."""
+    """Loose files that were deleted because the pack contains them."""
     skipped: list[tuple[Path, str]] = field(default_factory=list)
-    """Pictures that are no faces, and why."""
-
-    def as_dict(self) -> dict[str, Any]:
-        return asdict(self)
+    """Pictures that are not faces, and why."""
 
     def lines(self) -> list[str]:
         lines = [f"{self.output}: {counted(self.faces, 'face')}, {self.bytes / 1e6:.1f} MB"]
         if self.removed:
-            lines.append(f"now only in the pack: {counted(self.removed, 'loose file')}")
-        return lines + some([f"left out: {path}: {reason}" for path, reason in self.skipped])
+            lines.append(f"{counted(self.removed, 'loose file')} deleted; the pack contains them")
+        return lines + some([f"skipped: {path}: {reason}" for path, reason in self.skipped])
 
 
 @dataclass(frozen=True)
-class UnpackResult:
+class UnpackResult(Result):
     """What was unpacked."""
 
     folder: Path
     faces: int
-    """Faces that are loose now."""
+    """Faces that are files now."""
     written: int
-    """Those of them that were not there before."""
+    """Those of them that did not exist before."""
     removed: Path | None
-    """The pack that is gone since all of it is loose."""
+    """The pack that was deleted because all of it is unpacked."""
     ignored: list[str] = field(default_factory=list)
-    """What else was in the archive."""
-
-    def as_dict(self) -> dict[str, Any]:
-        return asdict(self)
+    """Other files in the archive."""
 
     def lines(self) -> list[str]:
         lines = [f"{self.folder}: {counted(self.faces, 'face')}, {self.written} of them new"]
         if self.removed is not None:
-            lines.append(f"{self.removed.name} is gone: all of it is loose now")
-        return lines + some([f"left out: {name}" for name in self.ignored])
+            lines.append(f"{self.removed.name} deleted: all of it is unpacked")
+        return lines + some([f"skipped: {name}" for name in self.ignored])
 
 
 # --- pack
 
 
-def run(config: PackConfig, *, progress: Progress, cancel: Cancel) -> PackResult:
-    """Pack a faceset; its loose files stay unless they are to be removed.
+def run_pack(config: PackConfig, *, progress: Progress, cancel: Cancel) -> PackResult:
+    """Pack a faceset; its loose files stay unless `remove` is set.
 
-    A pack that is there already goes into the new one, but for faces that are also loose: so
-    packing again adds what is new, and one that was interrupted loses nothing. Raises `InputError`
-    when there is nothing to pack, or while something else changes faces there.
+    Faces of an existing pack go into the new one unless they are also loose, so packing again adds
+    what is new, and an interrupted run loses nothing. Raises `InputError` if there is nothing to
+    pack, or while another tool changes the faces.
     """
     folder = faceset_folder(config.workspace, config.faceset)
     if config.format == "zip":
         if config.remove:
             raise InputError(
-                "only faceset.pak takes the place of the loose files; a zip file does not"
+                "--remove needs --format pak: a zip file does not replace the loose files"
             )
         return _pack(config, folder, progress, cancel)
     with hold_faces(folder):
@@ -156,23 +123,23 @@ def _pack(config: PackConfig, folder: Path, progress: Progress, cancel: Cancel) 
     output, size = _write(folder, faces, config.format, progress, cancel)
     removed = _remove(faces, stamps, progress, cancel) if config.remove else 0
     if config.format == "pak" and not removed:
-        progress.note("the loose files are still there and are what is used; --remove deletes them")
+        progress.note("the loose files are still there and take precedence; --remove deletes them")
     return PackResult(output, len(faces), size, removed, skipped)
 
 
 def _refuse_damaged(folder: Path, skipped: Sequence[tuple[Path, str]]) -> None:
-    """A pack that cannot be read must not be replaced by one without its faces."""
+    """A damaged pack must not be replaced by one without its faces."""
     for path, reason in skipped:
         if path == folder_pack(folder):
-            raise InputError(f"{path}: cannot be read, and would be lost: {reason}; move it away")
+            raise InputError(f"{path}: cannot be read and would be lost: {reason}; move it away")
 
 
 def _note_folders(folder: Path, progress: Progress) -> None:
     people = person_folders(folder)
     if people:
         progress.note(
-            f"{len(people)} folders with pictures, {people[0].name} …, stay out; --persons packs "
-            "each as a person"
+            f"{counted(len(people), 'folder')} with pictures ({people[0].name} …) not packed; "
+            "--persons packs each as a person"
         )
 
 
@@ -183,13 +150,13 @@ def _write(
         resolved = folder.resolve()
         output = resolved.with_name(f"{resolved.name}.zip")
         if output.exists():
-            raise InputError(f"{output}: is there already; move it away or give it another name")
+            raise InputError(f"{output}: exists already; move or rename it")
         size = write_zip(output, faces, progress=progress, cancel=cancel)
         _verify_zip(output, faces, cancel)
         return output, size
     output, new = folder / PACK_NAMES[0], folder / _NEW_PACK
     size = write_pack(new, faces, progress=progress, cancel=cancel)
-    # Before it takes the place of an older pack, out of which some of the faces may come.
+    # Before it replaces an older pack, from which some of the faces may come.
     verify_pack(new, faces, progress=progress, cancel=cancel)
     new.replace(output)
     sync_folder(folder)
@@ -202,11 +169,11 @@ def _verify_zip(output: Path, faces: Sequence[PackFace], cancel: Cancel) -> None
         for face in faces:
             cancel.check()
             if found.read(face.name if one else face.packed) != read_bytes(face.path):
-                raise InputError(f"{output}: {face.packed} is not as in {face.path}; zip it again")
+                raise InputError(f"{output}: {face.packed} differs from {face.path}; pack it again")
 
 
 def _stamps(faces: Sequence[PackFace]) -> dict[Path, tuple[int, ...]]:
-    """By what the loose files are known again, before they are read."""
+    """What identifies the loose files, before they are read."""
     return {face.path: _stamp(face.path) for face in faces if pack_of(face.path) is None}
 
 
@@ -224,9 +191,9 @@ def _remove(
     progress: Progress,
     cancel: Cancel,
 ) -> int:
-    """Delete the loose files that were packed, and what they leave of persons' folders.
+    """Delete the loose files that were packed, and the folders of persons that are empty then.
 
-    A file that was changed since it was read stays: the pack has not what is in it now.
+    A file that was changed since it was read stays: the pack does not contain its new content.
     """
     loose = [face for face in faces if face.path in stamps]
     progress.start("remove", len(loose), "files")
@@ -237,7 +204,7 @@ def _remove(
         if not face.path.exists():
             continue
         if _stamp(face.path) != stamps[face.path]:
-            progress.note(f"{face.path}: was changed while it was packed; the loose file stays")
+            progress.note(f"{face.path}: changed while it was packed; the loose file stays")
             continue
         try:
             face.path.unlink(missing_ok=True)
@@ -257,17 +224,17 @@ def _remove(
 
 
 def run_unpack(config: UnpackConfig, *, progress: Progress, cancel: Cancel) -> UnpackResult:
-    """Make the faces of a pack or zip file loose files of the faceset's folder.
+    """Write the faces of a pack or zip file as files into the faceset's folder.
 
-    Nothing is overwritten: a file of the same name and other content is an `InputError` before
+    Nothing is overwritten: a file with the same name and other content is an `InputError` before
     anything is written. The folder's own pack is deleted at the end, when every face has been
-    compared, unless it is to stay; a run that was stopped goes on.
+    compared, unless `keep` is set. The same call resumes a run that was stopped.
     """
     folder = new_faceset_folder(config.workspace, config.faceset)
     own = folder_pack(folder)
     path = config.archive or own
     if path is None:
-        raise InputError(f"{folder}: no {PACK_NAMES[0]} there; --archive names another file")
+        raise InputError(f"{folder}: no {PACK_NAMES[0]} there; give another file with --archive")
     pack = open_pack(path) if path == own else None
     with open_archive(path) as archive:
         make_folder(folder)
@@ -281,11 +248,11 @@ def run_unpack(config: UnpackConfig, *, progress: Progress, cancel: Cancel) -> U
 
 
 def _remove_pack(pack: Pack, progress: Progress) -> Path | None:
-    """Delete a pack that is loose now, if it is still the one that was unpacked."""
+    """Delete an unpacked pack, if it is still the file that was unpacked."""
     if hasattr(os, "sync"):
-        os.sync()  # the loose files are on the disk before their pack is not
+        os.sync()  # the loose files must be on the disk before their pack is deleted
     if not pack.is_current():
-        progress.note(f"{pack.path}: was changed while it was unpacked; it stays")
+        progress.note(f"{pack.path}: changed while it was unpacked; it stays")
         return None
     pack.path.unlink()
     return pack.path
@@ -299,8 +266,8 @@ def _unpack(archive: Archive, folder: Path, progress: Progress, cancel: Cancel) 
             target, archive.read(name)
         ):
             raise InputError(
-                f"{target}: is there already, and is not the packed one; nothing was unpacked. "
-                "Move it away, or pack to keep the loose files"
+                f"{target}: exists already and differs from the packed face; nothing was unpacked. "
+                "Move it away, or pack again to keep the loose file"
             )
     sweep_temporary(folder)
     progress.start("unpack", len(targets), "faces")
@@ -311,16 +278,16 @@ def _unpack(archive: Archive, folder: Path, progress: Progress, cancel: Cancel) 
         target.parent.mkdir(exist_ok=True)
         written += put_face(target, data)
         if not is_same_file(target, data):
-            raise InputError(f"{target}: was not written as it is in {archive.path}")
+            raise InputError(f"{target}: the written file differs from {archive.path}")
         progress.advance()
     progress.finish()
     return written
 
 
 def _target(folder: Path, name: str) -> Path:
-    """Where a packed face goes; `InputError` when a link would lead it elsewhere."""
+    """Where a packed face goes; `InputError` if a link would lead elsewhere."""
     person, file = person_and_name(name)
     parent = folder if person is None else folder / person
     if parent.is_symlink() and person is not None:
-        raise InputError(f"{parent}: is a link; nothing is unpacked through links")
+        raise InputError(f"{parent}: is a symbolic link; nothing is unpacked through links")
     return parent / file

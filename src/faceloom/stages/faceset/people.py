@@ -1,13 +1,13 @@
-"""The people that a workspace knows: who they are, adding one from pictures, forgetting one."""
+"""The people a workspace knows: list them, learn one from pictures, forget one."""
 
 from __future__ import annotations
 
-import dataclasses
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from faceloom.core import Cancel, InputError, Progress, Settings
+from faceloom.core import Cancel, InputError, Progress
+from faceloom.core.result import Result, plain
 from faceloom.core.words import counted
 from faceloom.detect import open_finder
 from faceloom.identify import (
@@ -19,24 +19,13 @@ from faceloom.identify import (
     save_person,
 )
 from faceloom.stages.extract.who import find_person
-from faceloom.workspace.layout import Workspace
-
-
-class PeopleAddConfig(Settings):
-    """Whom to add, and by which pictures."""
-
-    workspace: Path = Path()
-    """The workspace."""
-    name: str
-    """What the person is called."""
-    pictures: Path
-    """A picture of the person, or a folder of pictures or faces. Of a picture with several faces
-    the largest is meant; faces that are not like the others are left out."""
+from faceloom.stages.faceset.config import AddPersonConfig, ForgetPersonConfig, ListPeopleConfig
+from faceloom.workspace import Workspace
 
 
 @dataclass(frozen=True)
 class PersonRow:
-    """What is told of a person."""
+    """What is shown of a person."""
 
     name: str
     faces: int
@@ -46,7 +35,7 @@ class PersonRow:
 
 
 @dataclass(frozen=True)
-class PeopleResult:
+class PeopleResult(Result):
     """The people, and what was done."""
 
     folder: Path
@@ -54,44 +43,31 @@ class PeopleResult:
     done: str = ""
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain data for `--json`."""
-        return {
-            "folder": str(self.folder),
-            "people": [dataclasses.asdict(row) for row in self.people],
-        }
+        return {"folder": str(self.folder), "people": plain(self.people)}
 
     def lines(self) -> list[str]:
-        """For people."""
         lines = [self.done] if self.done else []
         if not self.people:
-            return [
-                *lines,
-                f"{self.folder}: nobody is known; `faceloom cluster --name` names people",
-            ]
+            hint = "`faceloom cluster --name` names people"
+            return [*lines, f"no people in {self.folder}; {hint}"]
         for row in self.people:
             faces = counted(row.faces, "face")
-            lines.append(f"{row.name}: known by {faces} from {row.made_from or 'somewhere'}")
+            lines.append(f"{row.name}: {faces} from {row.made_from or 'an unknown place'}")
         return lines
 
 
-def list_people(workspace: Path) -> PeopleResult:
-    """The people of a workspace. Raises `InputError` for no workspace, `FormatError` for a damaged
-    file."""
-    Workspace.open(workspace)
-    return _listed(workspace, "")
+def run_list(config: ListPeopleConfig, *, progress: Progress, cancel: Cancel) -> PeopleResult:
+    """The people of a workspace. Raises `InputError` if there is no workspace, `FormatError` for a
+    damaged file."""
+    Workspace.open(config.workspace)
+    return _result(config.workspace, "")
 
 
-def forget(workspace: Path, name: str) -> PeopleResult:
-    """Delete what is known of a person. Raises `InputError` when nobody is called so."""
-    forget_person(people_folder(workspace), name)
-    return _listed(workspace, f"{name} is forgotten")
+def run_add(config: AddPersonConfig, *, progress: Progress, cancel: Cancel) -> PeopleResult:
+    """Learn a person from pictures; a person of the same name is replaced.
 
-
-def run(config: PeopleAddConfig, *, progress: Progress, cancel: Cancel) -> PeopleResult:
-    """Know a person by pictures from now on; what was known by that name is replaced.
-
-    Raises `InputError` for a name that cannot be one, pictures that are not there, and no face in
-    them; `WeightsError` when a network cannot be had.
+    Raises `InputError` for an unusable name, missing pictures or pictures without a face;
+    `WeightsError` if a network cannot be loaded.
     """
     check_name(config.name)
     pictures = config.pictures.expanduser().resolve()
@@ -103,12 +79,18 @@ def run(config: PeopleAddConfig, *, progress: Progress, cancel: Cancel) -> Peopl
     found = find_person(
         str(pictures), Workspace(config.workspace), finder, identifier, progress, option="people"
     )
-    person = dataclasses.replace(found, name=config.name)
+    person = replace(found, name=config.name)
     path = save_person(people_folder(config.workspace), person)
-    return _listed(config.workspace, f"known from now on: {config.name} ({path})")
+    return _result(config.workspace, f"learned {config.name}, stored in {path}")
 
 
-def _listed(workspace: Path, done: str) -> PeopleResult:
+def run_forget(config: ForgetPersonConfig, *, progress: Progress, cancel: Cancel) -> PeopleResult:
+    """Delete what is known about a person. Raises `InputError` for an unknown name."""
+    forget_person(people_folder(config.workspace), config.name)
+    return _result(config.workspace, f"forgot {config.name}")
+
+
+def _result(workspace: Path, done: str) -> PeopleResult:
     folder = people_folder(workspace)
     rows = [
         PersonRow(name, p.count, len(p.exemplars), p.threshold, p.made_from)

@@ -1,35 +1,23 @@
-"""Writing one picture a face, on all cores: masks, landmarks."""
+"""Writing one picture per face, in threads: masks, landmarks."""
 
 from __future__ import annotations
 
-import os
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
-from itertools import islice
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from faceloom.core import Cancel, FaceloomError, InputError, Progress, atomic_write
+from faceloom.core.pool import one_opencv_thread, ordered_map, worker_count
 from faceloom.faces import FaceRecord
 
-_AHEAD = 4
-"""Faces waiting for each thread."""
-
-
-@dataclass
-class Written:
-    """What became of the faces."""
-
-    written: int = 0
-    there: int = 0
-    """Pictures that were there already, newer than their face."""
-    nothing: int = 0
-    """Faces that have nothing to write."""
-    failed: list[tuple[Path, str]] = field(default_factory=lambda: list[tuple[Path, str]]())
+Outcome = Literal["written", "there", "without", "failed"]
+"""there: existed, and is newer than its face; without: the face has no such picture."""
 
 
 @dataclass(frozen=True)
@@ -42,71 +30,45 @@ class Task:
 
 
 Make = Callable[[Task], NDArray[np.uint8] | None]
-"""The picture of a face, h w 3 RGB or h w uint8, or None when it has none."""
+"""The picture of a face, h w 3 RGB or h w uint8, or None if it has none."""
 
 
 def write_pictures(
     tasks: Iterable[Task],
-    count: int,
     make: Make,
     *,
     quality: int,
     again: bool,
+    threads: int,
     progress: Progress,
     cancel: Cancel,
-) -> Written:
-    """Write `make`'s picture of each of `count` tasks; a face that fails stops nothing.
+) -> Counter[Outcome]:
+    """Write `make`'s picture for each task; a face that fails is noted and stops nothing.
 
-    A picture that is there and not older than its face stays, unless `again`: so a run that was
-    stopped goes on. `quality` is the JPEG's. Raises `CancelledError`.
+    A picture that exists and is not older than its face is kept, unless `again`, so the same call
+    resumes a run that was stopped. `quality` is that of JPEGs. Raises `CancelledError`.
     """
-    written = Written()
-    threads = os.cpu_count() or 1
 
-    def work(task: Task) -> str | None:
+    def work(task: Task) -> Outcome:
         if not again and _is_current(task):
             return "there"
         try:
             picture = make(task)
             if picture is None:
-                return "nothing"
+                return "without"
             _write(task.target, picture, quality)
         except FaceloomError as error:
-            return f"failed: {str(error).removeprefix(f'{task.path}: ')}"
-        return None
+            progress.note(f"{task.path}: {str(error).removeprefix(f'{task.path}: ')}")
+            return "failed"
+        return "written"
 
-    with ThreadPoolExecutor(threads) as pool:
-        for task, said in _in_order(pool, work, tasks, threads * _AHEAD, cancel):
-            if said is None:
-                written.written += 1
-            elif said == "there":
-                written.there += 1
-            elif said == "nothing":
-                written.nothing += 1
-            else:
-                written.failed.append((task.path, said.removeprefix("failed: ")))
-                progress.note(f"{task.path}: {said.removeprefix('failed: ')}")
+    outcomes = Counter[Outcome]()
+    with one_opencv_thread():
+        for outcome in ordered_map(work, tasks, workers=worker_count(threads), cancel=cancel):
+            outcomes[outcome] += 1
             progress.advance()
-    return written
-
-
-def _in_order(
-    pool: ThreadPoolExecutor,
-    work: Callable[[Task], str | None],
-    tasks: Iterable[Task],
-    ahead: int,
-    cancel: Cancel,
-) -> Iterator[tuple[Task, str | None]]:
-    """Results in the order of the tasks, with no more than `ahead` of them in memory."""
-    remaining = iter(tasks)
-    waiting: list[tuple[Task, Future[str | None]]] = [
-        (task, pool.submit(work, task)) for task in islice(remaining, ahead)
-    ]
-    while waiting:
-        cancel.check()
-        task, future = waiting.pop(0)
-        yield task, future.result()
-        waiting += [(task, pool.submit(work, task)) for task in islice(remaining, 1)]
+    cancel.check()
+    return outcomes
 
 
 def _is_current(task: Task) -> bool:
@@ -127,9 +89,9 @@ def _write(path: Path, picture: NDArray[np.uint8], quality: int) -> None:
 
 
 def targets(faces: Iterable[tuple[Path, FaceRecord]], folder: Path, suffix: str) -> Iterator[Task]:
-    """Tasks with a target in `folder` for each face: its stem and `suffix`.
+    """A task for each face, whose target in `folder` has the face's stem and `suffix`.
 
-    Two faces of one stem (`a.jpg`, `a.png`, or packed ones of two people) get distinct names.
+    Faces with the same stem (`a.jpg`, `a.png`, or packed faces of two people) get distinct names.
     """
     taken: set[str] = set()
     for path, record in faces:

@@ -1,18 +1,17 @@
-"""Faces at another size or of another face type, from their pictures or anew from the footage."""
+"""Faces at another size or of another face type, from their pictures or from the footage."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Final, Literal
+from typing import Any, Final
 
-from pydantic import Field, field_validator
-
-from faceloom.core import Cancel, FaceloomError, InputError, Progress, Settings
+from faceloom.core import Cancel, FaceloomError, InputError, Progress
+from faceloom.core.pool import worker_count
+from faceloom.core.result import Result
 from faceloom.core.vocabulary import SIDES
 from faceloom.core.words import counted
 from faceloom.faces import FaceRecord, Faceset, OwnMetadata, encode_face, read_face
@@ -27,74 +26,33 @@ from faceloom.faces.recrop import (
     recrop_record,
     uncovered,
 )
-from faceloom.geometry import SHORT, FaceType
 from faceloom.media import Footage, open_footage
+from faceloom.stages.faceset.config import MAX_SIZE_PX, MIN_SIZE_PX, ResizeConfig
 from faceloom.stages.faceset.replace import gather_faces, replace_faces
-from faceloom.workspace.faceset import faceset_folder, refuse_empty, undo_command
-from faceloom.workspace.footage import open_side
-from faceloom.workspace.frame_feed import FrameFeed
-from faceloom.workspace.layout import Workspace, footage_in
+from faceloom.workspace import (
+    FrameFeed,
+    Workspace,
+    faceset_folder,
+    footage_in,
+    open_side,
+    refuse_empty,
+    undo_command,
+)
 
 MARK: Final = "cut_from"
-"""Field of a face's own block: `footage` for a face that was cut anew from its frame."""
+"""Field of a face's own block: `footage` for a face that was re-cropped from its frame."""
+# The mark of `faceloom.stages.faceset.enhance`, whose module would load torch.
 _ENHANCED = "enhanced"
-"""The mark of `faceloom.stages.faceset.enhance`, whose module would load torch."""
-MIN_SIZE_PX: Final = 64
-MAX_SIZE_PX: Final = 2048
 _FOLDER = "resized"
+# Up to this share of a new picture may lie outside the old one and it still counts as covered.
 _BORDER_SHARE = 0.01
-"""So much of a new picture may lie outside the old one and still count as covered."""
-
-
-class ResizeConfig(Settings):
-    """Which faces to cut anew, how large, and from what."""
-
-    workspace: Path = Path()
-    """The workspace."""
-    faceset: str = "src"
-    """Whose faces: src, dst or a folder of faces."""
-    size: int | Literal["estimated", "same"] = "same"
-    """Side of the new pictures in pixels, 64 to 2048; estimated: for each face the size that it
-    has in its frame; same: as it is."""
-    face_type: FaceType | Literal["same"] = "same"
-    """How much of the head the new pictures show; the short names h, mf, f, wf and head do as
-    well. same: as it is."""
-    source: Literal["face", "footage"] = "face"
-    """Where pixels come from: face, the picture that is there; footage, the frame, which gives
-    every detail and any face type."""
-    footage: Path | None = None
-    """The footage, where the faceset is no side of a workspace."""
-    allow_borders: bool = False
-    """Leave black what the picture does not show of the new face type, rather than refuse."""
-    to: Path | None = None
-    """Write the new faces into this folder; unset: in place of the old ones, which move to
-    `aligned_original`."""
-    jpeg_quality: int = Field(default=95, ge=1, le=100)
-    """Quality of the JPEG files."""
-    workers: int = Field(default=0, ge=0, le=64)
-    """Threads; 0: one for each core, at most 8."""
-
-    @field_validator("face_type", mode="before")
-    @classmethod
-    def _long_name(cls, value: object) -> object:
-        return SHORT.get(value, value) if isinstance(value, str) else value
-
-    @field_validator("size", mode="before")
-    @classmethod
-    def _in_range(cls, value: object) -> object:
-        if value in ("estimated", "same"):
-            return value
-        text = str(value)
-        if not text.isascii() or not text.isdigit():
-            raise ValueError("expected a number of pixels, estimated or same")
-        if not MIN_SIZE_PX <= int(text) <= MAX_SIZE_PX:
-            raise ValueError(f"faces are {MIN_SIZE_PX} to {MAX_SIZE_PX} pixels large")
-        return int(text)
+# Decoded frames wait for their faces: more threads would need more memory and gain little.
+_MOST_THREADS = 8
 
 
 @dataclass(frozen=True)
-class ResizeResult:
-    """What became of the faces."""
+class ResizeResult(Result):
+    """How many faces were resized."""
 
     folder: Path
     resized: int
@@ -102,43 +60,39 @@ class ResizeResult:
     """Faces that had that size and type already."""
     failed: int
     originals: Path | None
-    """Where the pictures from before are; None when they are where they were."""
+    """Where the old pictures are; None if they were not replaced."""
     undo: str
-    """The command that takes it back."""
-
-    def as_dict(self) -> dict[str, Any]:
-        """Plain data for `--json`."""
-        originals = None if self.originals is None else str(self.originals)
-        return {**asdict(self), "folder": str(self.folder), "originals": originals}
+    """The command that reverts it."""
 
     def lines(self) -> list[str]:
-        """For people."""
-        text = f"{self.folder}: {counted(self.resized, 'face')} cut anew"
+        text = f"{self.folder}: {counted(self.resized, 'face')} re-cropped"
         if self.unchanged:
-            text += f", {self.unchanged} were so already"
+            text += f", {self.unchanged} needed no change"
         if self.failed:
-            text += f", {self.failed} could not be"
+            text += f", {self.failed} failed"
         if self.originals is None:
             return [text]
-        where = f"the pictures from before are in {self.originals}"
+        where = f"the old pictures are in {self.originals}"
         return [text, where, f"`{self.undo}` brings them back"]
 
 
 def run(config: ResizeConfig, *, progress: Progress, cancel: Cancel) -> ResizeResult:
-    """Cut the faces of a faceset anew, or go on where a run was stopped.
+    """Re-crop the faces of a faceset, or resume a run that was stopped.
 
-    Raises `InputError` before anything is written: for nothing to do, for a face type that the
-    pictures do not cover, for faces whose frames are not in the footage; `CancelledError` on
-    `cancel`.
+    Raises `InputError` before anything is written: if there is nothing to do, for a face type that
+    the pictures do not cover, and for faces whose frames are not in the footage; `CancelledError`
+    on `cancel`.
     """
     if config.size == "same" and config.face_type == "same" and config.source == "face":
-        raise InputError("resize: nothing to do; give a size, a face type or the footage")
+        raise InputError("resize: nothing to do; give --size, --face-type or --from footage")
     folder = faceset_folder(config.workspace, config.faceset)
-    if config.to is not None and config.to.resolve() == folder.resolve():
-        raise InputError(f"{folder}: is the faceset itself; without --to it is changed in place")
+    if config.output is not None and config.output.resolve() == folder.resolve():
+        raise InputError(
+            f"{folder}: is the faceset itself; leave out --output to change it in place"
+        )
     recover_moves(folder)
     with ExitStack() as hold:
-        if config.to is None:
+        if config.output is None:
             hold.enter_context(hold_faces(folder))
         faceset = Faceset(folder, progress=progress, cancel=cancel)
         refuse_empty(folder, len(faceset), len(faceset.skipped))
@@ -165,7 +119,7 @@ def _write(
     cancel: Cancel,
     hold: ExitStack,
 ) -> ResizeResult:
-    """Make the new faces and put them in their place."""
+    """Make the new faces and replace the old ones, or write them elsewhere."""
 
     def make(path: Path) -> bytes:
         plan, from_frame = plans[path], pictures is not None
@@ -184,17 +138,17 @@ def _write(
 
     settings = {"tool": "resize", "source": config.source, "jpeg_quality": config.jpeg_quality}
     settings |= {"size": config.size, "face_type": config.face_type}
-    workers = config.workers or min(8, os.cpu_count() or 1)
+    workers = config.threads or worker_count(most=_MOST_THREADS)
     common: Any = {"settings": settings, "workers": workers, "progress": progress, "cancel": cancel}
     label = f"resize {folder.name}"
-    if config.to is None:
+    if config.output is None:
         common |= {"ending": _FOLDER, "hold": hold}
         done = replace_faces(folder, order, make, label=label, **common)
     else:
-        done = gather_faces(order, make, target=config.to, label=label, **common)
+        done = gather_faces(order, make, target=config.output, label=label, **common)
     unchanged = len(records) - len(plans) + done.unchanged
     return ResizeResult(
-        folder=config.to or folder,
+        folder=config.output or folder,
         resized=done.replaced,
         unchanged=unchanged,
         failed=done.failed,
@@ -204,7 +158,7 @@ def _write(
 
 
 def _marked(record: FaceRecord, from_frame: bool) -> FaceRecord:
-    """The record with what is told of the new pixels."""
+    """The record with marks for where the new pixels come from."""
     own = record.own or OwnMetadata()
     stale = {MARK, _ENHANCED} if from_frame else {MARK}
     fields = {key: value for key, value in own.unknown.items() if key not in stale}
@@ -219,7 +173,7 @@ def _cut_from(record: FaceRecord) -> Any:
     return None if record.own is None else record.own.unknown.get(MARK)
 
 
-# --- what to cut
+# --- which crops
 
 
 def _plans(
@@ -229,9 +183,9 @@ def _plans(
     progress: Progress,
     cancel: Cancel,
 ) -> dict[Path, Recrop]:
-    """How each face is cut anew; faces that stay as they are have none."""
+    """The new crop of each face; faces that stay unchanged have none."""
     plans: dict[Path, Recrop] = {}
-    progress.start("looking", len(records), "faces")
+    progress.start("planning", len(records), "faces")
     for path, record in records.items():
         cancel.check()
         size = picture_size(path)
@@ -239,7 +193,7 @@ def _plans(
             plan = _plan(config, record, size)
         except FaceloomError as error:
             raise type(error)(f"{path}: {error}") from None
-        if plan is None and config.to is not None:
+        if plan is None and config.output is not None:
             plan = plan_resize(record, size, size[0])
         if plan is not None:
             plans[path] = plan
@@ -251,10 +205,10 @@ def _plans(
 
 
 def _plan(config: ResizeConfig, record: FaceRecord, old: tuple[int, int]) -> Recrop | None:
-    """How a face is cut anew; None when it is so already."""
+    """The new crop of a face; None if it is so already."""
     kind = record.face_type if config.face_type == "same" else config.face_type
     if kind == "mark_only":
-        raise InputError("mark_only is the whole frame, no crop: give another face type")
+        raise InputError("mark_only is the whole frame, not a crop; choose another face type")
     if isinstance(config.size, int):
         size_px = config.size
     elif config.size == "same" and record.face_type != "mark_only":
@@ -272,7 +226,7 @@ def _plan(config: ResizeConfig, record: FaceRecord, old: tuple[int, int]) -> Rec
 
 
 def _refuse_borders(folder: Path, plans: Mapping[Path, Recrop]) -> None:
-    """`InputError` where a picture does not show all of its new crop."""
+    """`InputError` if pictures do not show all of their new crop."""
     bare = {path: uncovered(plan) for path, plan in plans.items()}
     worst = max(bare, key=bare.__getitem__, default=None)
     if worst is None or bare[worst] <= _BORDER_SHARE:
@@ -281,8 +235,8 @@ def _refuse_borders(folder: Path, plans: Mapping[Path, Recrop]) -> None:
     kind = plans[worst].face_type
     raise InputError(
         f"{folder}: {count} of {len(plans)} pictures do not show all of {kind} (in {worst.name} "
-        f"{bare[worst]:.0%} is missing); --from footage cuts them from the frames, "
-        "--allow-borders leaves black there"
+        f"{bare[worst]:.0%} is missing); --from footage crops the frames instead, "
+        "--allow-borders fills the rest with black"
     )
 
 
@@ -295,13 +249,15 @@ def _footage(config: ResizeConfig) -> Footage:
     for side in SIDES:
         if config.faceset == side:
             return open_side(Workspace.open(config.workspace), side)
-    raise InputError(f"{config.faceset}: no side of a workspace; --footage names what it is from")
+    raise InputError(
+        f"{config.faceset}: neither src nor dst of a workspace; give its footage with --footage"
+    )
 
 
 def _frames_of(
     folder: Path, records: Mapping[Path, FaceRecord], plans: Mapping[Path, Recrop], feed: FrameFeed
 ) -> dict[Path, int]:
-    """The number of each face's frame, by the frame's name. `InputError` where one is not there."""
+    """The number of each face's frame, found by name; `InputError` if one is missing."""
     frames: dict[Path, int] = {}
     missing: list[Path] = []
     for path in plans:
@@ -314,7 +270,7 @@ def _frames_of(
         name = records[missing[0]].source_filename
         raise InputError(
             f"{folder}: {len(missing)} of {len(plans)} faces are not from this footage (first: "
-            f"{missing[0].name} from frame {name!r}); --footage names other footage, or move "
-            "those faces away"
+            f"{missing[0].name} from frame {name!r}); give other footage with --footage, "
+            "or move those faces away"
         )
     return frames

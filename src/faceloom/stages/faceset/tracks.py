@@ -1,4 +1,4 @@
-"""The tracks of a faceset: a list, a sheet of their faces, and which of them to keep."""
+"""The tracks of a faceset: a list, a sheet of their faces, and which to keep."""
 
 from __future__ import annotations
 
@@ -11,17 +11,24 @@ from typing import Any
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field
 
-from faceloom.core import Cancel, InputError, MediaError, Progress, Settings, atomic_write
+from faceloom.core import Cancel, InputError, MediaError, Progress, atomic_write
+from faceloom.core.result import Result
 from faceloom.core.words import counted
-from faceloom.curate import FaceTable
-from faceloom.curate.sheet import check_sheet_name, contact_sheet
-from faceloom.curate.track_list import TRACK_COLUMNS, Track, chosen_tracks, list_tracks
+from faceloom.curate import (
+    TRACK_COLUMNS,
+    FaceTable,
+    Track,
+    check_sheet_name,
+    chosen_tracks,
+    contact_sheet,
+    list_tracks,
+)
 from faceloom.faces import read_face
 from faceloom.faces.moves.moves import Move, move_faces
-from faceloom.stages.measure.run import measure_faces
-from faceloom.workspace.faceset import (
+from faceloom.stages.faceset.config import TracksConfig
+from faceloom.stages.measure import measure_faces
+from faceloom.workspace import (
     beside,
     faceset_folder,
     held_for_moves,
@@ -35,37 +42,19 @@ _CELL_PX = 160
 _MOST_ROWS = 300
 
 
-class TracksConfig(Settings):
-    """Which faceset's tracks to list, and which of them to keep."""
-
-    workspace: Path = Path()
-    """The workspace."""
-    faceset: str = "src"
-    """Whose faces: src, dst or a folder of faces."""
-    keep: tuple[str, ...] = ()
-    """Labels of the tracks to keep; the faces of all others move to `aligned_trash`."""
-    drop: tuple[str, ...] = ()
-    """Labels of the tracks whose faces move to `aligned_trash`."""
-    sheet: Path | None = None
-    """Write a picture here with a row for each track: its first, middle, last and best face."""
-    workers: int = Field(default=0, ge=0, le=64)
-    """Processes that measure; 0: one for each core."""
-
-
 @dataclass(frozen=True)
-class TracksResult:
-    """The tracks, as they were before any was dropped."""
+class TracksResult(Result):
+    """The tracks before any was dropped."""
 
     folder: Path
     tracks: list[Track]
     sheet: Path | None
     moved: int
-    """Faces that were moved to the trash."""
+    """Faces moved to the trash."""
     undo: str
-    """The command that takes it back."""
+    """The command that reverts it."""
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain data for `--json`."""
         return {
             "folder": str(self.folder),
             "tracks": [_track_dict(track) for track in self.tracks],
@@ -75,13 +64,12 @@ class TracksResult:
         }
 
     def lines(self) -> list[str]:
-        """For people."""
         rows = [("track", "faces", "frames", "time", "size", "sharpness", "presence")]
         rows += [_cells(track) for track in self.tracks]
         widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
         lines = [_aligned(row, widths) for row in rows]
         if self.sheet is not None:
-            lines.append(f"their faces: {self.sheet}")
+            lines.append(f"sheet of their faces: {self.sheet}")
         if self.moved:
             lines.append(f"{counted(self.moved, 'face')} moved to {beside(self.folder, TRASH)}")
             lines.append(f"`{self.undo}` brings them back")
@@ -91,11 +79,8 @@ class TracksResult:
 def run(config: TracksConfig, *, progress: Progress, cancel: Cancel) -> TracksResult:
     """List the tracks of a faceset, draw their sheet, and move what is not kept to the trash.
 
-    Raises `InputError` for labels that are no tracks and for both `keep` and `drop`, before
-    anything is moved; `CancelledError` on `cancel`.
+    Raises `InputError` for unknown labels before anything is moved; `CancelledError` on `cancel`.
     """
-    if config.keep and config.drop:
-        raise InputError("tracks: give keep or drop, not both")
     check_sheet_name(config.sheet)
     folder = faceset_folder(config.workspace, config.faceset)
     with held_for_moves(folder, wanted=bool(config.keep or config.drop)) as hold:
@@ -106,7 +91,7 @@ def _tracks(
     config: TracksConfig, folder: Path, hold: ExitStack, progress: Progress, cancel: Cancel
 ) -> TracksResult:
     table = measure_faces(
-        folder, TRACK_COLUMNS, workers=config.workers, progress=progress, cancel=cancel
+        folder, TRACK_COLUMNS, workers=config.threads, progress=progress, cancel=cancel
     )
     refuse_empty(folder, len(table), len(table.strangers))
     tracks = list_tracks(table)
@@ -132,7 +117,7 @@ def _tracks(
 def _write_sheet(
     path: Path, folder: Path, table: FaceTable, tracks: list[Track], cancel: Cancel
 ) -> None:
-    """A row for each track."""
+    """Draw one row per track."""
     images: list[NDArray[np.uint8]] = []
     captions: list[str] = []
     for track in tracks[:_MOST_ROWS]:
@@ -150,7 +135,7 @@ def _write_sheet(
         captions,
         columns=len(_SHOWN),
         cell_px=_CELL_PX,
-        title=f"{folder}: {len(tracks)} tracks",
+        title=f"{folder}: {counted(len(tracks), 'track')}",
     )
     suffix = path.suffix.lower()
     done, data = cv2.imencode(suffix, cv2.cvtColor(sheet, cv2.COLOR_RGB2BGR))

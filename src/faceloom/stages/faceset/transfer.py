@@ -1,17 +1,15 @@
-"""The import and export stages: facesets from elsewhere, and for other programs."""
+"""Facesets from other programs, and for them."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
-from pydantic import Field
-
-from faceloom.core import Cancel, FaceloomError, InputError, Progress, Settings
+from faceloom.core import Cancel, FaceloomError, InputError, Progress
 from faceloom.core.paths import sweep_temporary
+from faceloom.core.result import Result
 from faceloom.core.words import counted
 from faceloom.faces import Faceset
 from faceloom.faces.archives.archive import open_archive
@@ -21,6 +19,7 @@ from faceloom.faces.files.dfl_form import dfl_form
 from faceloom.faces.files.face_file import decode_picture, read_bytes, record_from_bytes
 from faceloom.faces.files.png import is_png
 from faceloom.faces.moves.moves import hold_faces
+from faceloom.stages.faceset.config import ExportFacesConfig, ImportFacesConfig
 from faceloom.stages.faceset.files import (
     faces_of,
     free_path,
@@ -30,84 +29,39 @@ from faceloom.stages.faceset.files import (
     put_face,
     some,
 )
-from faceloom.workspace.faceset import faceset_folder
+from faceloom.workspace import faceset_folder
 
+# Bytes of UTF-8 that leave room for a number and for a temporary file's prefix.
 _LONGEST_STEM = 200
-"""Bytes of UTF-8: with a number behind and a temporary file's prefix before, a name still fits."""
-
+# Archives that we do not write; a folder with such a name is hardly intended.
 _FOREIGN_ARCHIVES = frozenset(
-    [
-        ".7z",
-        ".ace",
-        ".bz2",
-        ".gz",
-        ".lz4",
-        ".lzma",
-        ".rar",
-        ".tar",
-        ".tbz2",
-        ".tgz",
-        ".txz",
-        ".xz",
-        ".z",
-        ".zipx",
-        ".zst",
-    ]
+    {".7z", ".ace", ".bz2", ".gz", ".lz4", ".lzma", ".rar", ".tar"}
+    | {".tbz2", ".tgz", ".txz", ".xz", ".z", ".zipx", ".zst"}
 )
-"""Endings of archives that are not written here; a folder is hardly meant by such a name."""
-
-
-class ImportFacesConfig(Settings):
-    """Which faceset to take over."""
-
-    workspace: Path = Path()
-    """The workspace."""
-    faceset: str
-    """Where to: src, dst or a folder, which is made when it is missing."""
-    source: Path
-    """Where from: a folder of faces, a faceset.pak or a zip file."""
-
-
-class ExportFacesConfig(Settings):
-    """Which faceset to write for other programs, and in which form."""
-
-    workspace: Path = Path()
-    """The workspace."""
-    faceset: str
-    """src, dst or a folder of faces."""
-    target: Path
-    """What to write: a file that ends in .pak or .zip, or a folder."""
-    dfl_only: bool = False
-    """Leave Faceloom's own block out: time stamps, tracks, scores and embeddings stay here."""
-    jpeg_quality: int = Field(default=100, ge=1, le=100)
-    """Of pictures that must be encoded anew: PNG files, and JPEG files that DFL cannot parse."""
 
 
 @dataclass(frozen=True)
-class TransferResult:
-    """What was taken over, or written."""
+class TransferResult(Result):
+    """What was imported or exported."""
 
-    target: Path
+    output: Path
     faces: int
-    """Faces that are there now."""
+    """Faces that are there now, of those in the source."""
     written: int
-    """Those of them that were not there before."""
+    """Those of them that did not exist before."""
     encoded: int = 0
-    """Faces whose pictures had to be encoded anew."""
+    """Faces that had to be re-encoded."""
     renamed: list[tuple[str, str]] = field(default_factory=list)
-    """Faces whose name was taken: what they were and are called."""
+    """(old, new) names of faces whose name was in use."""
     skipped: list[tuple[str, str]] = field(default_factory=list)
-    """What could not be taken over, and why."""
-
-    def as_dict(self) -> dict[str, Any]:
-        return asdict(self)
+    """What could not be copied, and why."""
 
     def lines(self) -> list[str]:
-        lines = [f"{self.target}: {counted(self.faces, 'face')}, {self.written} of them new"]
+        lines = [f"{self.output}: {counted(self.faces, 'face')}, {self.written} of them new"]
         if self.encoded:
-            lines.append(f"{self.encoded} had to be encoded anew as JPEG")
-        lines += some([f"{old} is now called {new}" for old, new in self.renamed])
-        return lines + some([f"left out: {name}: {reason}" for name, reason in self.skipped])
+            lines.append(f"{self.encoded} had to be re-encoded as JPEG")
+        lines += some([f"{old} renamed to {new}" for old, new in self.renamed])
+        return lines + some([f"skipped: {name}: {reason}" for name, reason in self.skipped])
 
 
 @dataclass
@@ -131,29 +85,31 @@ class _Source:
 
 
 def run_import(config: ImportFacesConfig, *, progress: Progress, cancel: Cancel) -> TransferResult:
-    """Copy the faces of a foreign faceset into one of ours, each after it was read and decoded.
+    """Copy the faces of another faceset into one of ours; each is read and decoded first.
 
-    Their files stay as they are, but for the suffix, which becomes .jpg or .png by their content;
-    a person's faces get the person before their name. A face that is there already is not copied
-    again, one whose name is taken gets another: nothing is overwritten. What is no face, or
-    damaged, is left out and named. Raises `InputError` when nothing is left.
+    Files are copied unchanged except for the suffix, which becomes .jpg or .png according to their
+    content; a person's name is put in front of their faces' names. A face that exists already is
+    not copied again, one whose name is in use gets another: nothing is overwritten. Damaged files
+    and files that are not faces are skipped and listed. Raises `InputError` if no face is left.
     """
     folder = new_faceset_folder(config.workspace, config.faceset)
     source = config.source.expanduser()
     if source.exists() and source.resolve() == folder.resolve():
-        raise InputError(f"{source}: is the faceset itself; unpack makes its pack loose")
+        raise InputError(
+            f"{source}: is the faceset itself; `faceloom faceset unpack` unpacks its pack"
+        )
     with _open_source(source) as opened:
         counts = _Counts(skipped=list(opened.skipped))
         make_folder(folder)
         with hold_faces(folder):
-            _take_over(opened, source, folder, counts, progress, cancel)
+            _copy_all(opened, source, folder, counts, progress, cancel)
     if not counts.faces:
         reason = f": {counts.skipped[0][0]}: {counts.skipped[0][1]}" if counts.skipped else ""
-        raise InputError(f"{source}: no faces that can be taken over{reason}")
+        raise InputError(f"{source}: no usable faces{reason}")
     return TransferResult(folder, **vars(counts))
 
 
-def _take_over(
+def _copy_all(
     opened: _Source,
     source: Path,
     folder: Path,
@@ -185,12 +141,12 @@ def _open_source(source: Path) -> Generator[_Source]:
         yield _Source(sorted(by_name), lambda name: read_bytes(by_name[name]), skipped)
         return
     with open_archive(source) as archive:
-        ignored = [(name, "faces are JPEG or PNG files") for name in archive.ignored]
+        ignored = [(name, "faces must be JPEG or PNG files") for name in archive.ignored]
         yield _Source(archive.names, archive.read, ignored)
 
 
 def _checked(data: bytes) -> bytes:
-    """The file of a face that can be used; raises `FaceloomError` for any other."""
+    """`data`, if it is the file of a usable face; `FaceloomError` otherwise."""
     record_from_bytes(data)
     decode_picture(data)
     return data
@@ -202,7 +158,7 @@ def _put(folder: Path, name: str, data: bytes, counts: _Counts) -> None:
     while len(stem.encode("utf-8", "surrogateescape")) > _LONGEST_STEM:
         stem = stem[:-1]
     plain = Path(f"{stem}{suffix}")
-    path = free_path(folder / plain, frozenset(), data)
+    path = free_path(folder / plain, data)
     if path.name != plain.name:
         counts.renamed.append((name, path.name))
     counts.written += put_face(path, data)
@@ -213,22 +169,20 @@ def _put(folder: Path, name: str, data: bytes, counts: _Counts) -> None:
 
 
 def run_export(config: ExportFacesConfig, *, progress: Progress, cancel: Cancel) -> TransferResult:
-    """Write a faceset as DFL, MVE and their relatives open it: a folder, a pack or a zip file.
+    """Write a faceset that DFL and MVE can open: a folder, a pack or a zip file.
 
-    Pixels are encoded anew only where those programs could not read the file. Raises `InputError`
-    when there are no faces, or a file to be written is there with other content.
+    Pixels are re-encoded only if those programs could not read the file. Raises `InputError` if
+    there are no faces, or a file to be written exists with other content.
     """
     folder = faceset_folder(config.workspace, config.faceset)
-    target = config.target.expanduser()
+    target = config.output.expanduser()
     if target.exists() and target.resolve() == folder.resolve():
-        raise InputError(f"{target}: is the faceset itself; choose another place")
+        raise InputError(f"{target}: is the faceset itself; choose another output")
     kind = target.suffix.lower()
     if kind in _FOREIGN_ARCHIVES and not target.is_dir():
-        raise InputError(
-            f"{target}: {kind} files cannot be written; name a .zip, a .pak or a folder"
-        )
+        raise InputError(f"{target}: {kind} files cannot be written; use .zip, .pak or a folder")
     if kind in (".pak", ".zip") and target.exists():
-        raise InputError(f"{target}: is there already; choose another name")
+        raise InputError(f"{target}: exists already; choose another name")
     faceset = Faceset(folder)
     counts = _Counts(skipped=[(path.name, reason) for path, reason in faceset.skipped])
 
@@ -259,7 +213,7 @@ def _convertible(
     progress: Progress,
     cancel: Cancel,
 ) -> list[PackFace]:
-    """The faces that can be brought into DFL's form, under names of their own that end in .jpg."""
+    """The faces that can be converted to DFL's form, with distinct names that end in .jpg."""
     taken: set[str] = set()
     usable: list[PackFace] = []
     progress.start("check", len(faces), "faces")
@@ -267,13 +221,13 @@ def _convertible(
         cancel.check()
         progress.advance()
         try:
-            _, anew = dfl_form(
+            _, encoded = dfl_form(
                 read_bytes(face.path), own=not config.dfl_only, jpeg_quality=config.jpeg_quality
             )
         except FaceloomError as error:
             counts.skipped.append((face.packed, str(error).removeprefix(f"{face.path}: ")))
             continue
-        counts.encoded += anew
+        counts.encoded += encoded
         name = _free_name(face, taken)
         if Path(name).stem != Path(face.name).stem:
             counts.renamed.append((face.packed, name))
@@ -299,7 +253,7 @@ def _write_folder(
     progress: Progress,
     cancel: Cancel,
 ) -> int:
-    """Write the faces into a folder, persons into folders of theirs; how many were not there."""
+    """Write the faces into a folder, each person's into a sub-folder; how many are new."""
     make_folder(target)
     sweep_temporary(target)
     progress.start("export", len(faces), "faces")

@@ -1,8 +1,8 @@
-"""Which merged frames are finished, so that a merge can go on where it was killed.
+"""The journal of finished frames, from which a stopped merge resumes.
 
-`merged/.merge-journal.jsonl` has a line for each frame, written after its two files: the frame's
-name, a key of all that went into it, and the files' sizes. A frame whose line has
-another key, or whose files are missing or cut off, is made again.
+`merged/.merge-journal.jsonl` has a line per frame, written after its two files: the name of the
+frame, a key of everything that it was made from, and the sizes of the files. A frame is redone if
+its key differs or its files are missing or truncated.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from faceloom.faces import FaceRecord
 from faceloom.media import FootageInfo
 
 FILE_NAME = ".merge-journal.jsonl"
-# Raised whenever compositing gives other pixels for the same settings.
+# Increase whenever compositing gives other pixels for the same settings.
 _METHOD = 1
 
 
@@ -32,18 +32,18 @@ class FrameEntry:
     """A finished frame."""
 
     name: str
-    """The frame's name, with its suffix; the outputs have its stem."""
+    """Name of the frame, with its suffix; the output files have its stem."""
     key: str
     faces: int
     sizes: tuple[int, int]
-    """Bytes of the picture and of the mask."""
+    """Sizes of the picture and of the mask in bytes."""
 
 
 class FrameKeys:
-    """The key of each frame: its source, its faces, and, where it has any, model and settings."""
+    """Computes the key of a frame: its source, its faces and, if it has any, model and settings."""
 
     def __init__(self, info: FootageInfo, settings: MergeSettings, model: str) -> None:
-        """`model` must differ between any two saved states."""
+        """`model` identifies the saved state of the model."""
         stamps = {path.name: _stamp(path) for path in info.paths}
         self._pictures = stamps if info.kind == "images" else {}
         self._all = json.dumps(sorted(stamps.items()))
@@ -51,7 +51,7 @@ class FrameKeys:
         self._making = json.dumps([_METHOD, model, chosen.model_dump_json()])
 
     def key(self, name: str, faces: Sequence[FaceRecord]) -> str:
-        """Of the frame called `name` (with suffix) with these faces."""
+        """The key of the frame called `name` (with suffix) with these faces."""
         digest = hashlib.blake2b(digest_size=12)
         digest.update(json.dumps([name, self._pictures.get(name) or self._all]).encode())
         if faces:
@@ -74,7 +74,7 @@ class MergeJournal:
     """The finished frames of the two output folders. A context manager; one writer at a time."""
 
     def __init__(self, images: Path, masks: Path, *, forget: bool = False) -> None:
-        """`forget` takes no frame for finished."""
+        """With `forget`, no frame counts as finished."""
         self._images, self._masks = images, masks
         self._file = images / FILE_NAME
         self._entries = _read(self._file)
@@ -87,7 +87,7 @@ class MergeJournal:
         for folder in (self._images, self._masks):
             folder.mkdir(parents=True, exist_ok=True)
             sweep_temporary(folder)
-        # Old versions of a line, and a torn last one, go.
+        # Without older versions of a line and a torn last one.
         lines = (json.dumps(asdict(entry)) + "\n" for entry in self._entries.values())
         atomic_write(self._file, "".join(lines))
         self._handle = self._file.open("a", encoding="utf-8")
@@ -108,7 +108,7 @@ class MergeJournal:
         return self._images / file, self._masks / file
 
     def finished(self, name: str, key: str) -> FrameEntry | None:
-        """The frame's entry, if its files are there and were made from the same."""
+        """The entry of the frame, if its files exist and have this key."""
         entry = self._entries.get(name)
         if entry is None or entry.key != key or _sizes(self.outputs(name)) != entry.sizes:
             return None
@@ -116,7 +116,7 @@ class MergeJournal:
         return entry
 
     def add(self, name: str, key: str, faces: int) -> None:
-        """Note a frame whose two files are written."""
+        """Add a frame whose two files are written."""
         entry = FrameEntry(name, key, faces, _sizes(self.outputs(name)) or (0, 0))
         self._entries[name] = entry
         self._seen.add(name)
@@ -125,7 +125,7 @@ class MergeJournal:
             self._handle.flush()
 
     def remove_others(self) -> int:
-        """Delete what earlier merges made and this one did not touch; how many frames."""
+        """Delete frames of earlier merges that are not part of this one; return their number."""
         others = [name for name in self._entries if name not in self._seen]
         kept = {self.outputs(name)[0] for name in self._seen}
         for name in others:

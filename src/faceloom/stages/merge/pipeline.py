@@ -1,16 +1,15 @@
-"""Frames through the merger: decode, cut, predict in batches, composite and write in threads.
+"""Frames through the merger: decode, crop, predict in batches, composite and write in threads.
 
-The caller's thread decodes and cuts. A model on a GPU is run by it as well, while a pool
-composites and encodes. A model on the CPU is run by the pool, batches side by side with one thread
-each: that scales with the cores, where one prediction spread over all of them waits at every layer.
-What is in flight is bounded, and results come in order.
+The caller's thread decodes and crops. It also runs a model on a GPU, while a pool composites and
+encodes. A model on the CPU runs in the pool, one batch per thread: that scales with the cores,
+whereas one prediction spread over all of them waits at every layer. Memory is bounded, and results
+come in order.
 """
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+import contextlib
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -29,20 +28,21 @@ from faceloom.compositing import (
     cut_faces,
     paste_faces,
 )
+from faceloom.core.pool import ordered_map
 from faceloom.faces import FaceRecord
 from faceloom.media import Frame
 from faceloom.models import FaceModel
 
 T = TypeVar("T")
 
-# What frames that wait for the model, or are in work, may hold.
+# Bytes of the frames that wait for the model, and of those in progress.
 _MAX_BATCH_BYTES = 256 << 20
 _MAX_IN_WORK_BYTES = 1 << 30
 _MAX_BATCH_FRAMES = 64
 
 
 def predictor_of(model: FaceModel, *, morph: float = 1.0) -> Predictor:
-    """A model as the merger calls it: NumPy in, NumPy out, clipped to [0, 1].
+    """Wrap a model for the merger: NumPy in, NumPy out, clipped to [0, 1].
 
     `morph`: how far an AMP model goes from dst (0) to src (1).
     """
@@ -69,11 +69,11 @@ class Merger:
     transform: WorkingTransform | None = None
     """Set for HDR footage."""
     batch_size: int = 4
-    """Faces that the model sees at once."""
+    """Faces per batch of the model."""
     workers: int = 2
     """Threads that composite and write."""
     predict_in_pool: bool = True
-    """Let the threads run the model, too: for one on the CPU."""
+    """Run the model in the threads, too: for a model on the CPU."""
 
 
 @dataclass(frozen=True)
@@ -83,19 +83,19 @@ class _Cut:
 
 
 @dataclass(frozen=True)
-class _Task(Generic[T]):
-    """Frames that a thread works on, and what it will make of them."""
+class _Task:
+    """Frames for a thread, with their swapped faces if those are predicted already."""
 
-    frames: list[Frame]
-    future: Future[list[T]]
+    cuts: list[_Cut]
+    swapped: list[SwappedFace] | None = None
 
     @property
     def nbytes(self) -> int:
-        return sum(frame.image.nbytes for frame in self.frames)
+        return sum(cut.frame.image.nbytes for cut in self.cuts)
 
 
 class MergePipeline(Generic[T]):
-    """Runs frames through a `Merger`; `finish` (in the pool) makes of each what is handed on."""
+    """Runs frames through a `Merger`; `finish` is called in the threads with each merged frame."""
 
     def __init__(self, merger: Merger, finish: Callable[[Frame, Composite], T]) -> None:
         self._merger = merger
@@ -103,31 +103,35 @@ class MergePipeline(Generic[T]):
 
     def run(
         self, frames: Iterable[Frame], faces_of: Callable[[Frame], Sequence[FaceRecord]]
-    ) -> Iterator[tuple[Frame, T]]:
-        """Each frame with its result, in order. Closing the iterator stops the threads."""
-        pool = ThreadPoolExecutor(self._merger.workers, thread_name_prefix="merge")
-        in_work: deque[_Task[T]] = deque()
-        batch: list[_Cut] = []
-        try:
-            for frame in frames:
-                batch.append(self._cut(frame, faces_of(frame)))
-                if self._full(batch):
-                    in_work.extend(self._start(pool, batch))
-                    batch = []
-                while self._crowded(in_work):
-                    yield from _results(in_work.popleft())
-            in_work.extend(self._start(pool, batch))
-            while in_work:
-                yield from _results(in_work.popleft())
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
+    ) -> Generator[tuple[Frame, T]]:
+        """Each frame with its result, in order. Closing the generator stops the threads."""
+        made = ordered_map(
+            self._work,
+            self._tasks(frames, faces_of),
+            workers=self._merger.workers,
+            cost=lambda task: task.nbytes,
+            budget=_MAX_IN_WORK_BYTES,
+        )
+        with contextlib.closing(made):
+            for results in made:
+                yield from results
 
-    def _cut(self, frame: Frame, faces: Sequence[FaceRecord]) -> _Cut:
+    def _tasks(
+        self, frames: Iterable[Frame], faces_of: Callable[[Frame], Sequence[FaceRecord]]
+    ) -> Iterator[_Task]:
+        """Cut the faces and make batches, in the caller's thread; predict there, too, on a GPU."""
         merger = self._merger
-        return _Cut(frame, cut_faces(frame.image, faces, merger.geometry, merger.transform))
+        batch: list[_Cut] = []
+        for frame in frames:
+            crops = cut_faces(frame.image, faces_of(frame), merger.geometry, merger.transform)
+            batch.append(_Cut(frame, crops))
+            if self._is_full(batch):
+                yield from self._split(batch)
+                batch = []
+        yield from self._split(batch)
 
-    def _full(self, batch: Sequence[_Cut]) -> bool:
-        """Enough for the model, or too much to keep waiting; frames without faces go at once."""
+    def _is_full(self, batch: Sequence[_Cut]) -> bool:
+        """Enough faces for the model, or too much memory; frames without faces do not wait."""
         faces = sum(len(cut.crops) for cut in batch)
         return (
             not faces
@@ -136,32 +140,26 @@ class MergePipeline(Generic[T]):
             or sum(cut.frame.image.nbytes for cut in batch) >= _MAX_BATCH_BYTES
         )
 
-    def _crowded(self, in_work: deque[_Task[T]]) -> bool:
-        """Whether the threads have enough to do until the next batch is ready."""
-        many = len(in_work) > 2 * self._merger.workers
-        return many or sum(task.nbytes for task in in_work) > _MAX_IN_WORK_BYTES
-
-    def _start(self, pool: ThreadPoolExecutor, cuts: list[_Cut]) -> Iterator[_Task[T]]:
-        """Hand frames to the pool: a batch at once, or each by itself after predicting here."""
+    def _split(self, batch: list[_Cut]) -> Iterator[_Task]:
+        """A batch as one task, or predicted here and then one task per frame."""
         if self._merger.predict_in_pool:
-            if cuts:
-                yield _Task([cut.frame for cut in cuts], pool.submit(self._work, cuts, None))
+            if batch:
+                yield _Task(batch)
             return
-        swapped = iter(self._predict(cuts))
-        for cut in cuts:
-            mine = [next(swapped) for _ in cut.crops]
-            yield _Task([cut.frame], pool.submit(self._work, [cut], mine))
+        swapped = iter(self._predict(batch))
+        for cut in batch:
+            yield _Task([cut], [next(swapped) for _ in cut.crops])
 
-    def _work(self, cuts: Sequence[_Cut], swapped: Sequence[SwappedFace] | None) -> list[T]:
+    def _work(self, task: _Task) -> list[tuple[Frame, T]]:
         """Composite and finish frames, after predicting their faces unless that is done."""
         merger = self._merger
-        faces = iter(self._predict(cuts) if swapped is None else swapped)
-        made: list[T] = []
-        for cut in cuts:
-            mine = [next(faces) for _ in cut.crops]
+        faces = iter(self._predict(task.cuts) if task.swapped is None else task.swapped)
+        made: list[tuple[Frame, T]] = []
+        for cut in task.cuts:
+            swapped = [next(faces) for _ in cut.crops]
             image = cut.frame.image
-            done = paste_faces(image, cut.crops, mine, merger.settings, merger.transform)
-            made.append(self._finish(cut.frame, done))
+            done = paste_faces(image, cut.crops, swapped, merger.settings, merger.transform)
+            made.append((cut.frame, self._finish(cut.frame, done)))
         return made
 
     def _predict(self, cuts: Sequence[_Cut]) -> list[SwappedFace]:
@@ -169,7 +167,3 @@ class MergePipeline(Generic[T]):
         size = self._merger.batch_size
         batches = (crops[i : i + size] for i in range(0, len(crops), size))
         return [face for batch in batches for face in self._merger.predictor(np.stack(batch))]
-
-
-def _results(task: _Task[T]) -> Iterator[tuple[Frame, T]]:
-    yield from zip(task.frames, task.future.result(), strict=True)

@@ -1,27 +1,28 @@
-"""Models of DeepFaceLab's into the workspace, and the workspace's out to DeepFaceLab."""
+"""Importing models from DeepFaceLab and exporting models to it."""
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
-from pydantic import Field
 
 from faceloom.checkpoints import (
+    EventLog,
     LossHistory,
     ModelFolder,
     load_history,
     load_model,
     locked,
     model_folder,
+    name_and_class,
     save_state,
 )
-from faceloom.checkpoints.events import EventLog
-from faceloom.checkpoints.manage import name_and_class, named_model
-from faceloom.core import Cancel, InputError, Progress, Settings
+from faceloom.core import Cancel, InputError, Progress
+from faceloom.core.result import Result
 from faceloom.core.vocabulary import SIDES
+from faceloom.core.words import counted
 from faceloom.export import (
     DflModel,
     build_dfl_model,
@@ -30,51 +31,17 @@ from faceloom.export import (
     write_dfl_model,
 )
 from faceloom.provenance import append_ledger, require_rights
+from faceloom.stages.model.config import ExportConfig, ImportConfig
+from faceloom.stages.model.manage import chosen
 from faceloom.workspace.layout import Workspace
 
+# What a model without a name, such as DeepFaceLab's XSeg, is called here.
 DEFAULT_NAME = "main"
-"""What a model without a name, as XSeg is in DFL, is called here."""
-
-
-class ImportConfig(Settings):
-    """Which model of DeepFaceLab's to take over."""
-
-    workspace: Path = Path()
-    """The workspace that the model comes into."""
-    folder: Path | None = None
-    """DeepFaceLab's model folder; unset: the workspace's own, which has the same place in both."""
-    name: str | None = None
-    """The model's name there; needed when there are several."""
-    class_name: str | None = None
-    """Its class there: SAEHD, AMP, Quick96 or XSeg; needed when several have the name."""
-    new_name: str | None = None
-    """What to call it here; unset: as there."""
-    allow_missing: bool = False
-    """Start networks afresh whose files are missing: DeepFaceLab's way of resetting a part."""
-    seed: int = Field(default=0, ge=0, lt=1 << 32)
-    """Where the randomness of its further training comes from."""
-
-
-class ExportConfig(Settings):
-    """Which model to write for DeepFaceLab, and where to."""
-
-    workspace: Path = Path()
-    """The workspace that the model is in."""
-    folder: Path | None = None
-    """DeepFaceLab's model folder; unset: the workspace's own, which has the same place in both."""
-    name: str | None = None
-    """The model's name, or name and class; needed when there are several."""
-    class_name: str | None = None
-    """Its class; needed when several have the name."""
-    new_name: str | None = None
-    """What to call it there; unset: as here. Underscores become spaces."""
-    overwrite: bool = False
-    """Replace a model of that name and class."""
 
 
 @dataclass(frozen=True)
-class ImportResult:
-    """What was taken over."""
+class ImportResult(Result):
+    """What was imported."""
 
     model: str
     path: Path
@@ -82,46 +49,39 @@ class ImportResult:
     iteration: int
     settings: dict[str, Any]
     fresh: list[str]
-    """Networks that start afresh."""
+    """Networks that start from random weights."""
     notes: list[str] = field(default_factory=list[str])
-
-    def as_dict(self) -> dict[str, Any]:
-        """Plain data for `--json`."""
-        return {**asdict(self), "path": str(self.path)}
 
     def lines(self) -> list[str]:
         """For people."""
         return [
-            f"{self.path}: {self.class_name} at iteration {self.iteration}; `faceloom train` goes"
-            " on with it",
+            f"imported {self.class_name} at iteration {self.iteration} to {self.path}; continue"
+            " with `faceloom train`",
             *(f"note: {note}" for note in self.notes),
         ]
 
 
 @dataclass(frozen=True)
-class ExportResult:
+class ExportResult(Result):
     """What was written."""
 
     model: str
     iteration: int
-    folder: Path
+    output: Path
     files: list[str]
     notes: list[str] = field(default_factory=list[str])
-
-    def as_dict(self) -> dict[str, Any]:
-        """Plain data for `--json`."""
-        return {**asdict(self), "folder": str(self.folder)}
 
     def lines(self) -> list[str]:
         """For people."""
         return [
-            f"{self.folder}: {self.model} at iteration {self.iteration} in {len(self.files)} files",
+            f"exported {self.model} at iteration {self.iteration} to {self.output},"
+            f" {counted(len(self.files), 'file')}",
             *(f"note: {note}" for note in self.notes),
         ]
 
 
-def run_import(config: ImportConfig, *, progress: Progress, cancel: Cancel) -> ImportResult:
-    """Take a model of DeepFaceLab's into the workspace, to go on training or to merge with.
+def import_model(config: ImportConfig, *, progress: Progress, cancel: Cancel) -> ImportResult:
+    """Import a DeepFaceLab model into the workspace, to continue training or to merge with.
 
     Raises `InputError` when none or several models fit or the name is taken here, `FormatError`
     for damaged or hostile files, `ModelError` for a missing one.
@@ -132,7 +92,7 @@ def run_import(config: ImportConfig, *, progress: Progress, cancel: Cancel) -> I
     name = config.new_name or source.files.name or DEFAULT_NAME
     target = model_folder(workspace.model, name, source.files.class_name)
     if target.exists:
-        raise InputError(f"{target.path}: is there already; choose another name with --as")
+        raise InputError(f"{target.path} already exists; choose another name with --as")
     cancel.check()
     progress.start("import", 2, "steps")
     seed = config.seed if source.seed is None else source.seed
@@ -174,17 +134,16 @@ def _save(target: ModelFolder, model: Any, source: DflModel, seed: int) -> None:
     )
 
 
-def run_export(config: ExportConfig, *, progress: Progress, cancel: Cancel) -> ExportResult:
-    """Write a model as DeepFaceLab keeps it, with optimizer state, losses and options.
+def export_model(config: ExportConfig, *, progress: Progress, cancel: Cancel) -> ExportResult:
+    """Write a model in DeepFaceLab's format, with optimizer state, losses and options.
 
     Raises `RightsError` when the workspace's rights record does not cover its footage,
-    `InputError` when none or several models fit, or one is there that `overwrite` does not allow
-    to replace.
+    `InputError` when none or several models fit, or the model exists there and `overwrite` is off.
     """
     workspace = Workspace.open(config.workspace)
     covered = {side: workspace.footage(side) for side in SIDES if workspace.has_footage(side)}
     digest = require_rights(workspace.folder, covered, progress=progress, cancel=cancel)
-    folder = named_model(workspace.model, config.name, class_name=config.class_name)
+    folder = chosen(config)
     cancel.check()
     progress.start("export", 2, "steps")
     fresh: list[str] = []
@@ -193,9 +152,9 @@ def run_export(config: ExportConfig, *, progress: Progress, cancel: Cancel) -> E
     )
     progress.advance()
     cancel.check()
-    target = config.folder.expanduser() if config.folder else workspace.model
+    output = config.output.expanduser() if config.output else workspace.model
     files = write_dfl_model(
-        target,
+        output,
         config.new_name or name_and_class(folder)[0],
         model,
         history=load_history(folder, state).values,
@@ -217,13 +176,13 @@ def run_export(config: ExportConfig, *, progress: Progress, cancel: Cancel) -> E
         },
     )
     return ExportResult(
-        folder.path.name, state.iteration, target, names, _export_notes(model, fresh)
+        folder.path.name, state.iteration, output, names, _export_notes(model, fresh)
     )
 
 
 def _export_notes(model: Any, fresh: list[str]) -> list[str]:
-    notes = [f"{name} had no saved weights and starts afresh" for name in fresh]
+    notes = [f"{name} has no saved weights and starts from random ones" for name in fresh]
     lost = lost_settings(model.settings, model.class_name)
     if lost:
-        notes.append(f"DeepFaceLab has no options for: {', '.join(lost)}")
+        notes.append(f"DeepFaceLab has no options for {', '.join(lost)}")
     return notes

@@ -1,34 +1,38 @@
-"""The models of a workspace: what there is, and renaming, copying, deleting, summing up."""
+"""The models of a workspace: listing, renaming, copying and deleting them."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
-from faceloom.checkpoints import ModelFolder, find_model, list_models, load_history, read_state
-from faceloom.checkpoints.manage import (
+from faceloom.checkpoints import (
+    ModelFolder,
     copy_model,
     delete_model,
+    find_model,
     in_training,
+    list_backups,
+    list_models,
+    list_snapshots,
+    load_history,
     name_and_class,
-    named_model,
+    read_state,
     rename_model,
 )
-from faceloom.checkpoints.snapshots import list_backups, list_snapshots
-from faceloom.core import FaceloomError, UsageError
+from faceloom.core import Cancel, FaceloomError, Progress, UsageError
+from faceloom.core.result import Result
 from faceloom.core.words import counted
 from faceloom.models import MODELS
-from faceloom.stages.model.summary import (
-    ModelSummary,
-    disk_use,
-    summarize,
-    summarize_losses,
-    told_bytes,
-    told_duration,
+from faceloom.stages.model.config import (
+    CopyConfig,
+    DeleteConfig,
+    ModelListConfig,
+    NamedModel,
+    RenameConfig,
 )
+from faceloom.stages.model.summary import disk_use, duration_text, size_text, summarize_losses
 from faceloom.workspace.layout import Workspace
 
 _RECENT: Final = 100
@@ -37,28 +41,8 @@ _STAGES_WITH_NAMES: Final = ("train", "merge")
 
 
 @dataclass(frozen=True)
-class Done:
-    """What an operation did."""
-
-    message: str
-    """In one line, for people."""
-    values: Mapping[str, Any]
-    """The same as data."""
-    notes: list[str] = field(default_factory=list[str])
-    """What the user should know besides."""
-
-    def as_dict(self) -> dict[str, Any]:
-        """Plain data for `--json`."""
-        return {**self.values, "notes": self.notes}
-
-    def lines(self) -> list[str]:
-        """For people."""
-        return [self.message, *self.notes]
-
-
-@dataclass(frozen=True)
 class ListedModel:
-    """A line of the list."""
+    """One model of the list."""
 
     name: str
     class_name: str
@@ -74,7 +58,7 @@ class ListedModel:
 
 
 @dataclass(frozen=True)
-class ModelList:
+class ModelList(Result):
     """Every model of a workspace, the latest saved first."""
 
     folder: Path
@@ -82,101 +66,118 @@ class ModelList:
     dfl: list[str]
     """Names of DeepFaceLab models in the same folder, which can be imported."""
 
-    def as_dict(self) -> dict[str, Any]:
-        """Plain data for `--json`."""
-        models = [asdict(model) for model in self.models]
-        return {"folder": str(self.folder), "models": models, "dfl": self.dfl}
-
     def lines(self) -> list[str]:
         """For people."""
         shown = _columns([_cells(model) for model in self.models])
         if not shown:
-            shown = [f"{self.folder}: no models; `faceloom train` makes one"]
-        troubles = [f"damaged: {model.trouble}" for model in self.models if model.trouble]
-        hints = [f"DeepFaceLab model {name}: `faceloom model import` reads it" for name in self.dfl]
-        return [*shown, *troubles, *hints]
+            shown = [f"no models in {self.folder}; `faceloom train` creates one"]
+        damaged = [f"damaged: {model.trouble}" for model in self.models if model.trouble]
+        hints = [
+            f"{name} is a DeepFaceLab model; import it with `faceloom model import`"
+            for name in self.dfl
+        ]
+        return [*shown, *damaged, *hints]
 
 
-def list_all(workspace: Path) -> ModelList:
-    """Every model of a workspace; damaged ones too."""
-    folder = Workspace.open(workspace).model
+@dataclass(frozen=True)
+class RenameResult(Result):
+    """A model with its new name."""
+
+    old: str
+    new: str
+    path: Path
+    notes: list[str]
+    """Settings that still contain the old name."""
+
+    def lines(self) -> list[str]:
+        """For people."""
+        return [f"renamed {self.old} to {self.new}", *self.notes]
+
+
+@dataclass(frozen=True)
+class CopyResult(Result):
+    """A copy of a model."""
+
+    old: str
+    new: str
+    path: Path
+    iteration: int
+
+    def lines(self) -> list[str]:
+        """For people."""
+        return [f"copied {self.old} to {self.new} at iteration {self.iteration}"]
+
+
+@dataclass(frozen=True)
+class DeleteResult(Result):
+    """A model that is gone."""
+
+    deleted: str
+    path: Path
+    content: str
+    """What it contained, in words."""
+    freed_bytes: int
+
+    def lines(self) -> list[str]:
+        """For people."""
+        return [f"deleted {self.path}: {self.content}"]
+
+
+def list_all(config: ModelListConfig, *, progress: Progress, cancel: Cancel) -> ModelList:
+    """Every model of a workspace, including damaged ones."""
+    del progress, cancel
+    folder = Workspace.open(config.workspace).model
     dfl: list[str] = []
     if folder.is_dir():
         dfl = [file.name.removesuffix(_DFL_MARK) for file in sorted(folder.glob(f"*{_DFL_MARK}"))]
     return ModelList(folder, [_listed(model) for model in list_models(folder)], dfl)
 
 
-def summary(
-    workspace: Path, name: str | None = None, *, class_name: str | None = None
-) -> ModelSummary:
-    """What a model is and how far it has come."""
-    return summarize(chosen(workspace, name, class_name))
-
-
-def rename(workspace: Path, old: str, new: str, *, class_name: str | None = None) -> Done:
+def rename(config: RenameConfig, *, progress: Progress, cancel: Cancel) -> RenameResult:
     """Give a model another name. Raises `ModelError` when it is in training."""
-    folder = chosen(workspace, old, class_name)
-    target = rename_model(folder, new)
-    former, kind = name_and_class(folder)
-    return Done(
-        f"{folder.path.name} is now called {target.path.name}",
-        {"old": folder.path.name, "new": target.path.name, "path": str(target.path)},
-        _named_in_settings(Workspace.open(workspace), former, kind),
-    )
+    del progress, cancel
+    folder = chosen(config)
+    target = rename_model(folder, config.new_name)
+    notes = _named_in_settings(Workspace.open(config.workspace), *name_and_class(folder))
+    return RenameResult(folder.path.name, target.path.name, target.path, notes)
 
 
-def copy(workspace: Path, old: str, new: str, *, class_name: str | None = None) -> Done:
+def copy(config: CopyConfig, *, progress: Progress, cancel: Cancel) -> CopyResult:
     """Make another model of a saved state, with its losses and previews but not its backups."""
-    folder = chosen(workspace, old, class_name)
-    target = copy_model(folder, new)
+    del progress, cancel
+    folder = chosen(config)
+    target = copy_model(folder, config.new_name)
     iteration = read_state(target).iteration
-    return Done(
-        f"{target.path.name} is a copy of {folder.path.name} at iteration {iteration}",
-        {
-            "old": folder.path.name,
-            "new": target.path.name,
-            "path": str(target.path),
-            "iteration": iteration,
-        },
-    )
+    return CopyResult(folder.path.name, target.path.name, target.path, iteration)
 
 
-def delete(workspace: Path, name: str, *, class_name: str | None = None, yes: bool = False) -> Done:
+def delete(config: DeleteConfig, *, progress: Progress, cancel: Cancel) -> DeleteResult:
     """Delete a model with its backups, snapshots and previews.
 
-    Raises `UsageError`, telling what would be deleted, without `yes`; `ModelError` when the model
-    is in training.
+    Without `yes` raises `UsageError` saying what would be deleted; raises `ModelError` when the
+    model is in training.
     """
-    folder = chosen(workspace, name, class_name)
-    doomed, size = _contents(folder), disk_use(folder).total
-    if not yes:
+    del progress, cancel
+    folder = chosen(config)
+    content, size = _contents(folder), disk_use(folder).total
+    if not config.yes:
         raise UsageError(
-            f"this deletes {folder.path}: {doomed}; there is no way back: add --yes to do it"
+            f"this would delete {folder.path}: {content}; it cannot be undone, add --yes to do it"
         )
     delete_model(folder)
-    return Done(
-        f"deleted {folder.path}: {doomed}",
-        {"deleted": folder.path.name, "path": str(folder.path), "freed_bytes": size},
-    )
+    return DeleteResult(folder.path.name, folder.path, content, size)
 
 
-def chosen(workspace: Path, name: str | None, class_name: str | None = None) -> ModelFolder:
-    """The model of that name (or NAME_CLASS), or the only one there is."""
-    models = Workspace.open(workspace).model
-    if name is None:
-        return find_model(models, class_name=_known(class_name))
-    return named_model(models, name, class_name=_known(class_name))
-
-
-def _known(class_name: str | None) -> str | None:
-    if class_name is not None:
-        MODELS[class_name]
-    return class_name
+def chosen(config: NamedModel) -> ModelFolder:
+    """The model that a configuration names, or the only one there is."""
+    models = Workspace.open(config.workspace).model
+    return find_model(models, name=config.name, class_name=config.class_name)
 
 
 def _listed(folder: ModelFolder) -> ListedModel:
     name, class_name = name_and_class(folder)
-    trouble, iteration, losses, trained_s, saved_at = "", None, {}, 0.0, ""
+    trouble, iteration, trained_s, saved_at = "", None, 0.0, ""
+    losses: dict[str, float | None] = {}
     try:
         state = read_state(folder)
         iteration, trained_s, saved_at = state.iteration, state.trained_s, state.saved_at
@@ -199,18 +200,18 @@ def _listed(folder: ModelFolder) -> ListedModel:
 
 
 def _contents(folder: ModelFolder) -> str:
-    """What a model's folder holds, in words."""
+    """What a model's folder contains, in words."""
     try:
         what = f"iteration {read_state(folder).iteration}"
     except FaceloomError:
         what = "a damaged model"
     backups, snapshots = len(list_backups(folder)), len(list_snapshots(folder))
     kept = f"{counted(backups, 'backup')}, {counted(snapshots, 'snapshot')}"
-    return f"{what}, {kept}, {told_bytes(disk_use(folder).total)}"
+    return f"{what}, {kept}, {size_text(disk_use(folder).total)}"
 
 
 def _named_in_settings(workspace: Workspace, name: str, class_name: str) -> list[str]:
-    """Tables of `faceloom.toml` that still name the model as it was called."""
+    """A note on the tables of `faceloom.toml` that still contain a model's old name."""
     tables = {stage: workspace.settings(stage) for stage in _STAGES_WITH_NAMES}
     stale = [
         f"[{stage}]"
@@ -219,7 +220,8 @@ def _named_in_settings(workspace: Workspace, name: str, class_name: str) -> list
     ]
     if not stale:
         return []
-    return [f"{workspace.file} still says name = {name!r} in {' and '.join(stale)}: change it"]
+    where = " and ".join(stale)
+    return [f"{workspace.file} still has name = {name!r} in {where}: change it there"]
 
 
 def _cells(model: ListedModel) -> tuple[str, ...]:
@@ -232,8 +234,8 @@ def _cells(model: ListedModel) -> tuple[str, ...]:
         f"{model.name}_{model.class_name}",
         "damaged" if model.iteration is None else f"iteration {model.iteration}",
         losses,
-        told_duration(model.trained_s),
-        told_bytes(model.size_bytes),
+        duration_text(model.trained_s),
+        size_text(model.size_bytes),
         model.saved_at,
         "in training" if model.in_training else "",
     )

@@ -1,34 +1,37 @@
-"""A model's kept states: snapshots, backups, going back to them, resets; and its timelapse."""
+"""A model's kept states: snapshots, backups, going back to them; and resets."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from pydantic import Field
-
-from faceloom.checkpoints import ModelFolder, locked, read_state
-from faceloom.checkpoints.events import EventLog
-from faceloom.checkpoints.snapshots import (
+from faceloom.checkpoints import (
+    EventLog,
     Kept,
-    backup,
-    find_kept,
-    forget,
+    ModelFolder,
     list_backups,
     list_snapshots,
-    restore,
-    snapshot,
+    locked,
+    read_state,
 )
-from faceloom.core import Cancel, Progress, Settings
-from faceloom.core.vocabulary import SIDES
-from faceloom.provenance import require_rights, sign_file
-from faceloom.stages.model.manage import Done, chosen
-from faceloom.training.previews.timelapse import PreviewKind, write_timelapse
+from faceloom.checkpoints import backup as keep_backup
+from faceloom.checkpoints import find_kept as find_state
+from faceloom.checkpoints import forget as forget_state
+from faceloom.checkpoints import restore as restore_state
+from faceloom.checkpoints import snapshot as keep_snapshot
+from faceloom.core import Cancel, Progress
+from faceloom.core.result import Result
+from faceloom.stages.model.config import (
+    BackupConfig,
+    BackupsConfig,
+    ForgetConfig,
+    ResetConfig,
+    RestoreConfig,
+    SnapshotConfig,
+    SnapshotsConfig,
+)
+from faceloom.stages.model.manage import chosen
 from faceloom.training.resets import reset_networks
-from faceloom.workspace.layout import Workspace
-from faceloom.workspace.result_video import unsigned_path
 
 
 @dataclass(frozen=True)
@@ -37,7 +40,7 @@ class KeptState:
 
     name: str
     kind: str
-    path: str
+    path: Path
     iteration: int | None
     """None for a damaged one."""
     saved_at: str
@@ -45,15 +48,11 @@ class KeptState:
 
 
 @dataclass(frozen=True)
-class KeptList:
+class KeptList(Result):
     """The snapshots or backups of a model, the oldest first."""
 
     model: str
     kept: list[KeptState]
-
-    def as_dict(self) -> dict[str, Any]:
-        """Plain data for `--json`."""
-        return asdict(self)
 
     def lines(self) -> list[str]:
         """For people."""
@@ -68,167 +67,156 @@ class KeptList:
         ]
 
 
-def take_snapshot(
-    workspace: Path, label: str, *, name: str | None = None, class_name: str | None = None
-) -> Done:
-    """Keep the saved state as a snapshot called `label`; the model may be in training."""
-    folder = chosen(workspace, name, class_name)
-    path = snapshot(folder, label)
+@dataclass(frozen=True)
+class SnapshotResult(Result):
+    """A snapshot that was taken."""
+
+    model: str
+    snapshot: str
+    iteration: int
+    path: Path
+
+    def lines(self) -> list[str]:
+        """For people."""
+        return [f"{self.model}: took snapshot {self.snapshot!r} at iteration {self.iteration}"]
+
+
+@dataclass(frozen=True)
+class BackupResult(Result):
+    """A backup that was made."""
+
+    model: str
+    backup: str
+    iteration: int
+    path: Path
+
+    def lines(self) -> list[str]:
+        """For people."""
+        return [f"{self.model}: made backup {self.backup} at iteration {self.iteration}"]
+
+
+@dataclass(frozen=True)
+class RestoreResult(Result):
+    """A state that a model went back to."""
+
+    model: str
+    restored: str
+    kind: str
+    iteration: int
+    replaced: str | None
+    """The backup of the state before."""
+
+    def lines(self) -> list[str]:
+        """For people."""
+        back = f"{self.model}: restored {self.kind} {self.restored!r}, iteration {self.iteration}"
+        return [back, f"the state before is backup {self.replaced}"] if self.replaced else [back]
+
+
+@dataclass(frozen=True)
+class ForgetResult(Result):
+    """A kept state that is gone."""
+
+    model: str
+    kind: str
+    deleted: str
+
+    def lines(self) -> list[str]:
+        """For people."""
+        return [f"{self.model}: deleted {self.kind} {self.deleted!r}"]
+
+
+@dataclass(frozen=True)
+class ResetResult(Result):
+    """Networks with new weights."""
+
+    model: str
+    networks: list[str]
+    iteration: int
+    snapshot: str
+    """The state before."""
+
+    def lines(self) -> list[str]:
+        """For people."""
+        networks = ", ".join(self.networks)
+        return [
+            f"{self.model}: reinitialised {networks} at iteration {self.iteration}",
+            f"the state before is snapshot {self.snapshot!r}",
+        ]
+
+
+def snapshot(config: SnapshotConfig, *, progress: Progress, cancel: Cancel) -> SnapshotResult:
+    """Keep the saved state as a snapshot; the model may be in training."""
+    del progress, cancel
+    folder = chosen(config)
+    path = keep_snapshot(folder, config.label)
     iteration = read_state(ModelFolder(path)).iteration
-    message = f"snapshot {label!r} taken"
-    EventLog(folder.events_file).write("snapshot", iteration, message)
-    return Done(
-        f"{folder.path.name}: {message} at iteration {iteration}",
-        {"model": folder.path.name, "snapshot": label, "iteration": iteration, "path": str(path)},
-    )
+    EventLog(folder.events_file).write("snapshot", iteration, f"snapshot {config.label!r} taken")
+    return SnapshotResult(folder.path.name, config.label, iteration, path)
 
 
-def take_backup(workspace: Path, *, name: str | None = None, class_name: str | None = None) -> Done:
+def backup(config: BackupConfig, *, progress: Progress, cancel: Cancel) -> BackupResult:
     """Keep the saved state as a backup; the model may be in training."""
-    folder = chosen(workspace, name, class_name)
-    path = backup(folder)
+    del progress, cancel
+    folder = chosen(config)
+    path = keep_backup(folder)
     iteration = read_state(ModelFolder(path)).iteration
-    EventLog(folder.events_file).write("backup", iteration, f"backup {path.name} kept")
-    return Done(
-        f"{folder.path.name}: backup kept at iteration {iteration}",
-        {"model": folder.path.name, "backup": path.name, "iteration": iteration, "path": str(path)},
-    )
+    EventLog(folder.events_file).write("backup", iteration, f"backup {path.name} made")
+    return BackupResult(folder.path.name, path.name, iteration, path)
 
 
-def snapshots(
-    workspace: Path, *, name: str | None = None, class_name: str | None = None
-) -> KeptList:
+def snapshots(config: SnapshotsConfig, *, progress: Progress, cancel: Cancel) -> KeptList:
     """The snapshots of a model."""
-    folder = chosen(workspace, name, class_name)
+    del progress, cancel
+    folder = chosen(config)
     return KeptList(folder.path.name, [_kept_state(kept) for kept in list_snapshots(folder)])
 
 
-def backups(workspace: Path, *, name: str | None = None, class_name: str | None = None) -> KeptList:
+def backups(config: BackupsConfig, *, progress: Progress, cancel: Cancel) -> KeptList:
     """The backups of a model."""
-    folder = chosen(workspace, name, class_name)
+    del progress, cancel
+    folder = chosen(config)
     return KeptList(folder.path.name, [_kept_state(kept) for kept in list_backups(folder)])
 
 
-def go_back(
-    workspace: Path, wanted: str, *, name: str | None = None, class_name: str | None = None
-) -> Done:
-    """Restore the snapshot of that name, or the backup of that iteration.
+def restore(config: RestoreConfig, *, progress: Progress, cancel: Cancel) -> RestoreResult:
+    """Restore the snapshot of that label, or the backup of that iteration.
 
-    The present state is kept as a backup. Raises `ModelError` when the model is in training.
+    The current state is kept as a backup. Raises `ModelError` when the model is in training.
     """
-    folder = chosen(workspace, name, class_name)
+    del progress, cancel
+    folder = chosen(config)
     with locked(folder):
-        kept = find_kept(folder, wanted)
+        kept = find_state(folder, config.state)
         before = {entry.name for entry in list_backups(folder)}
-        state = restore(folder, kept.path)
+        state = restore_state(folder, kept.path)
         saved = [entry.name for entry in list_backups(folder) if entry.name not in before]
-        message = f"went back to {kept.kind} {kept.name!r}"
+        message = f"restored {kept.kind} {kept.name!r}"
         EventLog(folder.events_file).write("restored", state.iteration, message)
-    return Done(
-        f"{folder.path.name}: {message}, iteration {state.iteration}",
-        {
-            "model": folder.path.name,
-            "restored": kept.name,
-            "kind": kept.kind,
-            "iteration": state.iteration,
-            "replaced": saved[0] if saved else None,
-        },
-        [f"the state before is backup {saved[0]}"] if saved else [],
-    )
+    replaced = saved[0] if saved else None
+    return RestoreResult(folder.path.name, kept.name, kept.kind, state.iteration, replaced)
 
 
-def drop(
-    workspace: Path, wanted: str, *, name: str | None = None, class_name: str | None = None
-) -> Done:
-    """Delete the snapshot of that name, or the backup of that iteration."""
-    folder = chosen(workspace, name, class_name)
-    kept = find_kept(folder, wanted)
-    forget(kept)
-    return Done(
-        f"{folder.path.name}: deleted {kept.kind} {kept.name!r}",
-        {"model": folder.path.name, "kind": kept.kind, "deleted": kept.name},
-    )
+def forget(config: ForgetConfig, *, progress: Progress, cancel: Cancel) -> ForgetResult:
+    """Delete the snapshot of that label, or the backup of that iteration."""
+    del progress, cancel
+    folder = chosen(config)
+    kept = find_state(folder, config.state)
+    forget_state(kept)
+    return ForgetResult(folder.path.name, kept.kind, kept.name)
 
 
-def reset(
-    workspace: Path,
-    networks: Sequence[str],
-    *,
-    name: str | None = None,
-    class_name: str | None = None,
-) -> Done:
+def reset(config: ResetConfig, *, progress: Progress, cancel: Cancel) -> ResetResult:
     """Give networks of a model new weights; the state before is kept as a snapshot.
 
     Raises `ModelError` when the model is in training.
     """
-    folder = chosen(workspace, name, class_name)
+    del progress, cancel
+    folder = chosen(config)
     with locked(folder):
         before = {kept.name for kept in list_snapshots(folder)}
-        state = reset_networks(folder, networks)
+        state = reset_networks(folder, config.networks)
         taken = sorted({kept.name for kept in list_snapshots(folder)} - before)[0]
-    return Done(
-        f"{folder.path.name}: {', '.join(networks)} given new weights at iteration "
-        f"{state.iteration}",
-        {
-            "model": folder.path.name,
-            "networks": list(networks),
-            "iteration": state.iteration,
-            "snapshot": taken,
-        },
-        [f"the state before is snapshot {taken!r}"],
-    )
-
-
-class TimelapseConfig(Settings):
-    """How the preview history becomes a video."""
-
-    workspace: Path = Path()
-    """The workspace that the model lies in."""
-    name: str | None = None
-    """The model; unset: the only one there is."""
-    class_name: str | None = None
-    """Its class, where several of that name are there."""
-    preview: PreviewKind = "plain"
-    """Which of the previews: plain, masked, or morph for AMP."""
-    output: Path | None = None
-    """The video; unset: `timelapse.mp4` in the model's folder."""
-    fps: int = Field(default=12, ge=1, le=120)
-    """Pictures a second."""
-
-
-def timelapse(config: TimelapseConfig, *, progress: Progress, cancel: Cancel) -> Done:
-    """Make a video of a model's previews, signed like every video that shows a swapped face.
-
-    Raises `RightsError` when the workspace's rights record does not cover its footage,
-    `InputError` when there is no preview history, `CancelledError` when asked to stop (nothing is
-    left then).
-    """
-    workspace = Workspace.open(config.workspace)
-    folder = chosen(config.workspace, config.name, config.class_name)
-    covered = {side: workspace.footage(side) for side in SIDES if workspace.has_footage(side)}
-    digest = require_rights(workspace.folder, covered, progress=progress, cancel=cancel)
-    suffix = "" if config.preview == "plain" else f"_{config.preview}"
-    target = config.output or folder.path / f"timelapse{suffix}.mp4"
-    with unsigned_path(target) as unsigned:
-        count = write_timelapse(
-            folder.previews,
-            unsigned,
-            kind=config.preview,
-            fps=config.fps,
-            progress=progress,
-            cancel=cancel,
-        )
-        sign_file(
-            unsigned,
-            workspace_dir=workspace.folder,
-            rights_digest=digest,
-            parent=covered.get("dst"),
-            destination=target,
-        )
-    return Done(
-        f"{target}: {count} frames, signed",
-        {"model": folder.path.name, "output": str(target), "frames": count, "fps": config.fps},
-    )
+    return ResetResult(folder.path.name, list(config.networks), state.iteration, taken)
 
 
 def _kept_state(kept: Kept) -> KeptState:
@@ -236,7 +224,7 @@ def _kept_state(kept: Kept) -> KeptState:
     return KeptState(
         name=kept.name,
         kind=kept.kind,
-        path=str(kept.path),
+        path=kept.path,
         iteration=kept.iteration,
         saved_at=state.saved_at if state else "",
         trained_s=state.trained_s if state else 0.0,

@@ -1,4 +1,4 @@
-"""What a model is and how far it has come, for people and as data."""
+"""Everything about a model: settings, losses, sizes, what happened to it."""
 
 from __future__ import annotations
 
@@ -14,20 +14,32 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 
-from faceloom.checkpoints.events import read_events
-from faceloom.checkpoints.folder import ModelFolder, split_name
-from faceloom.checkpoints.snapshots import list_backups, list_snapshots, snapshots_folder
-from faceloom.checkpoints.state import ModelState, load_history, read_state, saved_settings
-from faceloom.checkpoints.tensors import EMA_FILE
-from faceloom.core import FaceloomError, ModelError
+from faceloom.checkpoints import (
+    EMA_FILE,
+    ModelFolder,
+    ModelState,
+    find_model,
+    list_backups,
+    list_snapshots,
+    load_history,
+    read_events,
+    read_state,
+    saved_settings,
+    snapshots_folder,
+    split_name,
+)
+from faceloom.core import Cancel, FaceloomError, ModelError, Progress
+from faceloom.core.result import Result
 from faceloom.models import MODELS
+from faceloom.stages.model.config import SummaryConfig
 from faceloom.training.recipes import load_recipe
+from faceloom.workspace.layout import Workspace
 
 _LARGEST_WINDOW: Final = 1000
 _ATTEMPTS: Final = 5
 _EVENTS: Final = 10
+# Characters of a value in the table before it continues on the next line.
 _WIDEST: Final = 76
-"""Characters of a value in the table before it goes on in the next line."""
 
 
 @dataclass(frozen=True)
@@ -35,16 +47,16 @@ class LossSummary:
     """One column of the losses."""
 
     mean: float | None
-    """Of the last `window` iterations; None when nothing is known of them."""
+    """Over the last `window` iterations; None when none of their losses is known."""
     change: float | None
-    """Against the mean of as many iterations before: −0.1 is a tenth less."""
+    """Relative to the mean of as many iterations before: −0.1 is a tenth less."""
     window: int
 
 
 @dataclass(frozen=True)
 class DiskUse:
-    """Bytes in the model's folder. A file that several states share counts once, for the present
-    one if that is among them."""
+    """Bytes in the model's folder. A file that several states share counts once, for the current
+    state if it is one of them."""
 
     state: int
     kept: int
@@ -57,8 +69,8 @@ class DiskUse:
 
 
 @dataclass(frozen=True)
-class ModelSummary:
-    """What a model is and how far it has come."""
+class ModelSummary(Result):
+    """Everything about a model."""
 
     name: str
     class_name: str
@@ -66,7 +78,7 @@ class ModelSummary:
     iteration: int
     settings: dict[str, Any]
     overridden: dict[str, Any]
-    """What is in force instead of a setting: pretraining overrules some."""
+    """Values in force instead of settings that pretraining overrides."""
     losses: dict[str, LossSummary]
     trained_s: float
     saved_at: str
@@ -79,9 +91,9 @@ class ModelSummary:
     facesets: dict[str, int]
     """Faces of each side in the last session."""
     recipe: dict[str, Any] | None
-    """The recipe that it is in: name, stage (counted from 1), stages, stage_name."""
+    """Its place in a recipe: name, stage (counted from 1), stages, stage_name."""
     risk: dict[str, Any] | None
-    """What was lowered after collapses; None when nothing was."""
+    """What training lowered after collapses; None without any."""
     backups: list[int | None]
     """Their iterations, the oldest first; None for a damaged one."""
     snapshots: dict[str, int | None]
@@ -90,12 +102,11 @@ class ModelSummary:
     """The latest ones."""
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain data for `--json`."""
-        disk = {**asdict(self.disk), "total": self.disk.total}
-        return {**asdict(self), "path": str(self.path), "disk": disk}
+        """The fields, and the total size on disk."""
+        return {**super().as_dict(), "disk": {**asdict(self.disk), "total": self.disk.total}}
 
     def lines(self) -> list[str]:
-        """A table in the manner of DeepFaceLab's `summary.txt`, and below it what happened."""
+        """A table like DeepFaceLab's `summary.txt`, followed by the latest events."""
         sections: list[tuple[str, list[tuple[str, str]]]] = [
             ("Model Summary", self._identity()),
             ("Model Options", [(key, self._option(key)) for key in self.settings]),
@@ -120,24 +131,24 @@ class ModelSummary:
     def _option(self, key: str) -> str:
         value = _plain(self.settings[key])
         if key in self.overridden:
-            return f"{_plain(self.overridden[key])} (pretraining; else {value})"
+            return f"{_plain(self.overridden[key])} (pretraining; otherwise {value})"
         return value
 
     def _networks(self) -> list[tuple[str, str]]:
         rows = [(name, f"{count:,} weights") for name, count in self.parameters.items()]
-        return [*rows, ("together", f"{sum(self.parameters.values()):,} weights")]
+        return [*rows, ("total", f"{sum(self.parameters.values()):,} weights")]
 
     def _training(self) -> list[tuple[str, str]]:
         rows = [(f"loss {name}", _loss(loss)) for name, loss in self.losses.items()]
         rows += [
-            ("trained for", told_duration(self.trained_s)),
+            ("trained for", duration_text(self.trained_s)),
             ("saved at", self.saved_at or "unknown"),
         ]
         rows += [(f"faces of {side}", f"{count:,}") for side, count in self.facesets.items()]
         if self.risk:
-            clip = ", bounded gradients" if self.risk.get("clipgrad") else ""
+            clip = ", gradients clipped" if self.risk.get("clipgrad") else ""
             rows += [
-                ("roll-backs", str(self.risk.get("rollbacks", 0))),
+                ("rollbacks", str(self.risk.get("rollbacks", 0))),
                 ("risk lowered to", f"learning rate × {self.risk.get('lr_factor', 1):g}{clip}"),
             ]
         return rows
@@ -148,16 +159,26 @@ class ModelSummary:
     def _disk(self) -> list[tuple[str, str]]:
         names = ", ".join(f"{name} ({at})" for name, at in self.snapshots.items())
         return [
-            ("model", told_bytes(self.disk.state)),
-            ("backups and snapshots", told_bytes(self.disk.kept)),
-            ("previews", told_bytes(self.disk.previews)),
+            ("model", size_text(self.disk.state)),
+            ("backups and snapshots", size_text(self.disk.kept)),
+            ("previews", size_text(self.disk.previews)),
             ("backups", str(len(self.backups))),
             ("snapshots", names or "0"),
         ]
 
 
+def summary(config: SummaryConfig, *, progress: Progress, cancel: Cancel) -> ModelSummary:
+    """Summarize a saved model, which may be in training. Loads no weights.
+
+    Raises `ModelError` when it is damaged.
+    """
+    del progress, cancel
+    models = Workspace.open(config.workspace).model
+    return summarize(find_model(models, name=config.name, class_name=config.class_name))
+
+
 def summarize(folder: ModelFolder) -> ModelSummary:
-    """Look at a saved model, which may be in training. Loads no weights.
+    """Summarize the model in a folder.
 
     Raises `ModelError` when it is damaged.
     """
@@ -194,7 +215,7 @@ def summarize(folder: ModelFolder) -> ModelSummary:
 def summarize_losses(
     values: NDArray[np.float32], names: Sequence[str], window: int = _LARGEST_WINDOW
 ) -> dict[str, LossSummary]:
-    """Mean and trend of losses (n, columns) by their names; at most half of them is the window."""
+    """Mean and trend of losses (n, columns) by their names, over at most half of them."""
     size = max(1, min(window, len(values) // 2))
     now, before = _means(values[-size:]), _means(values[-2 * size : -size])
     summaries: dict[str, LossSummary] = {}
@@ -209,7 +230,7 @@ def summarize_losses(
 
 
 def disk_use(folder: ModelFolder) -> DiskUse:
-    """What the model's folder takes on disk."""
+    """The size of a model's folder on disk."""
     seen: set[tuple[int, int]] = set()
     kept = (folder.backups, snapshots_folder(folder))
     apart = {folder.previews, *kept}
@@ -230,12 +251,12 @@ def _counted(folder: ModelFolder) -> tuple[ModelState, dict[str, int]]:
         try:
             return state, {file.stem: _count(file) for file in files}
         except (FileNotFoundError, SafetensorError) as error:
-            # A training in another process may have replaced the state meanwhile.
+            # Training in another process may have replaced the state in the meantime.
             if read_state(folder).folder == state.folder:
                 raise ModelError(
                     f"{folder.path / state.folder}: cannot be read ({error}); restore a backup"
                 ) from None
-    raise ModelError(f"{folder.path}: is being saved all the time; try again")
+    raise ModelError(f"{folder.path}: is being saved constantly; try again")
 
 
 def _count(file: Path) -> int:
@@ -265,7 +286,7 @@ def _recipe(state: ModelState) -> dict[str, Any] | None:
         if course.belongs(progress):
             stages = [stage.name for stage in course.recipe.stages]
     except FaceloomError:
-        pass  # the file has gone or changed; the saved progress still tells its place
+        pass  # the file is gone or has changed; the saved progress still gives its place
     done = bool(stages) and progress.stage >= len(stages)
     return {
         "recipe": progress.recipe,
@@ -319,7 +340,7 @@ def _table(sections: Sequence[tuple[str, list[tuple[str, str]]]]) -> list[str]:
 
 
 def _folded(key: str, value: str) -> list[tuple[str, str]]:
-    """A row as lines of the table, since many snapshots would make it too wide for a terminal."""
+    """A row as lines of the table: many snapshots would make it too wide for a terminal."""
     first, *others = textwrap.wrap(value, _WIDEST) or [""]
     return [(f"{key}:", first), *(("", other) for other in others)]
 
@@ -342,14 +363,14 @@ def _plain(value: Any) -> str:
     return str(value)
 
 
-def told_duration(seconds: float) -> str:
-    """A length of time for people."""
+def duration_text(seconds: float) -> str:
+    """A duration for people: `3 h 20 min`."""
     minutes, hours = int(seconds // 60), int(seconds // 3600)
     if hours:
         return f"{hours} h {minutes % 60} min"
     return f"{minutes} min {int(seconds % 60)} s" if minutes else f"{seconds:.0f} s"
 
 
-def told_bytes(count: int) -> str:
-    """A size for people."""
+def size_text(count: int) -> str:
+    """A size for people: `12.3 MB`."""
     return f"{count / 1e9:.2f} GB" if count >= 1e9 else f"{count / 1e6:.1f} MB"

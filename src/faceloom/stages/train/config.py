@@ -8,9 +8,8 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 from pydantic import BeforeValidator, Field, model_validator
 
 from faceloom.core.config import DeviceSettings, Option, Settings, ThreadSettings, WorkspaceSettings
+from faceloom.settings.models import ModelClassName
 from faceloom.settings.training import CompileChoice, PrecisionChoice, Schedule
-
-ModelClassName = Literal["SAEHD", "AMP", "Quick96", "XSeg"]
 
 
 def _batch(value: Any) -> Any:

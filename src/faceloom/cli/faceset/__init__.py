@@ -1,1 +1,0 @@
-"""`faceloom faceset`: one module per subcommand."""

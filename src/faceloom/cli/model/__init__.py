@@ -1,1 +1,0 @@
-"""`faceloom model`: one module per group of subcommands."""
