@@ -23,7 +23,7 @@ from faceloom.models.base import FaceModel as FaceModel
 from faceloom.models.base import MaskBatch as MaskBatch
 from faceloom.models.base import MaskModel as MaskModel
 from faceloom.models.base import Prediction as Prediction
-from faceloom.models.base import TrainBatch as TrainBatch
+from faceloom.models.base import SampleBatch as SampleBatch
 from faceloom.models.build import build_model as build_model
 from faceloom.settings.models import AmpSettings as AmpSettings
 from faceloom.settings.models import Quick96Settings as Quick96Settings
@@ -124,6 +124,10 @@ from faceloom.stages.new import NewResult as NewResult
 from faceloom.stages.run import RunResult as RunResult
 from faceloom.stages.settings import SettingsConfig as SettingsConfig
 from faceloom.stages.settings import SettingsResult as SettingsResult
+from faceloom.stages.train.config import PlanConfig as PlanConfig
+from faceloom.stages.train.config import TrainConfig as TrainConfig
+from faceloom.stages.train.plan import PlanResult as PlanResult
+from faceloom.stages.train.run import TrainResult as TrainResult
 from faceloom.stages.weights import AddedWeight as AddedWeight
 from faceloom.stages.weights import FetchedWeights as FetchedWeights
 from faceloom.stages.weights import WeightsList as WeightsList
@@ -991,6 +995,32 @@ def new(
 ) -> NewResult: ...
 
 @overload
+def plan(
+    config: PlanConfig, *, progress: Progress | None = None, cancel: Cancel | None = None
+) -> PlanResult:
+    """Estimate the memory and time that a training needs, and what fits, without starting it."""
+
+@overload
+def plan(
+    *,
+    threads: int = ...,
+    device: str = ...,
+    workspace: _Path = ...,
+    model: Literal['SAEHD', 'AMP', 'Quick96', 'XSeg'] | None = ...,
+    name: str | None = ...,
+    iterations: int | None = ...,
+    recipe: str | None = ...,
+    recipe_scale: float = ...,
+    batch: Literal['auto'] | int | None = ...,
+    settings: dict[str, Any] = ...,
+    changes: tuple[str, ...] | list[str] = ...,
+    precision: Literal['auto', 'fp32', 'bf16'] = ...,
+    card: str | None = ...,
+    progress: Progress | None = None,
+    cancel: Cancel | None = None,
+) -> PlanResult: ...
+
+@overload
 def run(
     config: RunConfig, *, progress: Progress | None = None, cancel: Cancel | None = None
 ) -> RunResult:
@@ -1036,6 +1066,47 @@ def sort(
     progress: Progress | None = None,
     cancel: Cancel | None = None,
 ) -> SortResult | MethodList: ...
+
+@overload
+def train(
+    config: TrainConfig, *, progress: Progress | None = None, cancel: Cancel | None = None
+) -> TrainResult:
+    """Train a model on the facesets of src and dst, or continue training an existing one."""
+
+@overload
+def train(
+    *,
+    threads: int = ...,
+    device: str = ...,
+    workspace: _Path = ...,
+    model: Literal['SAEHD', 'AMP', 'Quick96', 'XSeg'] | None = ...,
+    name: str | None = ...,
+    iterations: int | None = ...,
+    recipe: str | None = ...,
+    recipe_scale: float = ...,
+    batch: Literal['auto'] | int | None = ...,
+    settings: dict[str, Any] = ...,
+    changes: tuple[str, ...] | list[str] = ...,
+    precision: Literal['auto', 'fp32', 'bf16'] = ...,
+    src_src: bool = ...,
+    pretrain_faces: _Path | None = ...,
+    preview_src: tuple[str, ...] | list[str] = ...,
+    preview_dst: tuple[str, ...] | list[str] = ...,
+    save_every_s: float = ...,
+    preview_every_s: float = ...,
+    preview_every: int = ...,
+    preview_history: bool = ...,
+    backup_every_h: float = ...,
+    backups: int = ...,
+    collapse_factor: float = ...,
+    max_rollbacks: int = ...,
+    plateau: Plateau = ...,
+    compile: Literal['auto', 'on', 'off'] = ...,
+    seed: int = ...,
+    tensorboard: bool = ...,
+    progress: Progress | None = None,
+    cancel: Cancel | None = None,
+) -> TrainResult: ...
 
 @overload
 def weights_add(
