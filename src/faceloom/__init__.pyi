@@ -132,6 +132,7 @@ from faceloom.stages.weights import AddedWeight as AddedWeight
 from faceloom.stages.weights import FetchedWeights as FetchedWeights
 from faceloom.stages.weights import WeightsList as WeightsList
 from faceloom.workspace.layout import Workspace as Workspace
+from faceloom.settings.training import Plateau
 
 _Path = str | Path
 
