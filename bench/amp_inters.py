@@ -23,7 +23,8 @@ from faceloom.faces import Faceset, read_face
 from faceloom.geometry import frame_to_face, transform_points
 from faceloom.identify import Identifier, mean_embedding, similarity
 from faceloom.models import AmpSettings, FaceModel, build_model, preferred_precision
-from faceloom.samples import SampleBatch, SampleStore, load_samples, plain_batch
+from faceloom.nn.batch import SampleBatch
+from faceloom.samples import SampleStore, load_samples, plain_batch
 from faceloom.training import PairSource
 
 SETTINGS = AmpSettings(

@@ -79,7 +79,7 @@ def make_store(
         0, 256, (64, 5, resolution, resolution), dtype=torch.uint8, generator=generator
     )
     names = tuple(str(i) for i in range(64))
-    return SampleStore(planes.to(device), np.zeros(64, np.float32), names, device)
+    return SampleStore(planes.to(device), names, device, np.zeros(64, np.float32))
 
 
 def measure(

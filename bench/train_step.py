@@ -186,7 +186,7 @@ def timed(work: Callable[[], object], *, cuda: bool, clock: Callable[[], float])
 
 def _planned(name: str, work: Any, settings: Any, precision: Any, device: Any) -> str:
     from faceloom.training.planning.calibrate import calibrate
-    from faceloom.training.planning.plan import estimate
+    from faceloom.training.planning.estimate import estimate
 
     rates = calibrate(work, settings, device=device, precision=precision)
     found = estimate(

@@ -36,9 +36,23 @@ def stub() -> str:
         for kind in (stage.settings(), *stage.results()):
             imports.add((kind.__module__, kind.__name__))
     parts = [HEAD, *(f"from {home} import {name} as {name}\n" for home, name in sorted(imports))]
+    for kind in sorted(nested(), key=lambda one: one.__name__):
+        # Not part of the API: a field's own class.
+        parts.append(f"from {kind.__module__} import {kind.__name__}\n")
     parts.append(END)
     parts += [function(stage) for stage in sorted(STAGES, key=lambda one: one.python_name)]
     return "".join(parts)
+
+
+def nested() -> set[type[Settings]]:
+    """Configurations that are the value of a field."""
+    return {
+        part
+        for stage in STAGES
+        for field in stage.settings().model_fields.values()
+        for part in (field.annotation, *get_args(field.annotation))
+        if isinstance(part, type) and issubclass(part, Settings)
+    }
 
 
 def function(stage: Stage) -> str:

@@ -17,7 +17,7 @@ from faceloom.stages.config import EncodeConfig, RunConfig
 from faceloom.stages.extract.run import ExtractConfig
 from faceloom.stages.merge.config import MergeConfig
 from faceloom.stages.train.run import TrainConfig
-from faceloom.training import first_settings, load_course
+from faceloom.training import first_settings, load_recipe
 from faceloom.workspace.layout import create_workspace, stage_config
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -89,7 +89,7 @@ def test_examples_of_the_settings_file_are_valid(tmp_path):
         if "[[stages]]" in block:
             recipe = tmp_path / f"recipe{number}.toml"
             recipe.write_text(block, "utf-8")
-            assert load_course(str(recipe)).recipe.stages
+            assert load_recipe(str(recipe)).recipe.stages
             continue
         create_workspace(tmp_path).file.write_text(block, "utf-8")
         for stage, kind in stages.items():

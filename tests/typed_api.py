@@ -6,13 +6,25 @@ from pathlib import Path
 from typing import assert_type
 
 import faceloom
-from faceloom import Cancel, ExtractConfig, ExtractResult, FaceloomError, Workspace, extract
+from faceloom import (
+    Cancel,
+    ExtractConfig,
+    ExtractResult,
+    FaceloomError,
+    PackResult,
+    Workspace,
+    extract,
+    faceset_pack,
+    train,
+)
 
 try:
     found = extract(workspace="cast", side="src", face_type="head", cancel=Cancel())
     assert_type(found, ExtractResult)
     assert_type(found.faces, int)
     assert_type(extract(ExtractConfig(workspace=Path("cast"), side="dst")), ExtractResult)
+    assert_type(train(workspace="cast", settings={"resolution": 96}).iteration, int)
+    assert_type(faceset_pack(faceset="src"), PackResult)
     assert_type(Workspace.open("cast").folder, Path)
 except FaceloomError as error:
     assert_type(str(error), str)

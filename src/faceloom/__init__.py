@@ -30,7 +30,7 @@ _MODULES = {
     "core.result": ("Result",),
     "workspace.layout": ("Workspace",),
     "settings.models": ("AmpSettings", "Quick96Settings", "SaehdSettings", "XsegSettings"),
-    "models.base": ("FaceModel", "MaskBatch", "MaskModel", "Prediction", "TrainBatch"),
+    "models.base": ("FaceModel", "MaskBatch", "MaskModel", "Prediction", "SampleBatch"),
     "models.build": ("build_model",),
     "checkpoints.folder": ("find_model",),
     "checkpoints.state": ("load_model",),

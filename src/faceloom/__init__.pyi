@@ -23,12 +23,13 @@ from faceloom.models.base import FaceModel as FaceModel
 from faceloom.models.base import MaskBatch as MaskBatch
 from faceloom.models.base import MaskModel as MaskModel
 from faceloom.models.base import Prediction as Prediction
-from faceloom.models.base import TrainBatch as TrainBatch
+from faceloom.models.base import SampleBatch as SampleBatch
 from faceloom.models.build import build_model as build_model
 from faceloom.settings.models import AmpSettings as AmpSettings
 from faceloom.settings.models import Quick96Settings as Quick96Settings
 from faceloom.settings.models import SaehdSettings as SaehdSettings
 from faceloom.settings.models import XsegSettings as XsegSettings
+from faceloom.settings.training import Plateau
 from faceloom.stages.config import DoctorConfig as DoctorConfig
 from faceloom.stages.config import EncodeConfig as EncodeConfig
 from faceloom.stages.config import FramesConfig as FramesConfig
@@ -98,7 +99,7 @@ from faceloom.stages.model.config import ExportXsegConfig as ExportXsegConfig
 from faceloom.stages.model.config import ForgetConfig as ForgetConfig
 from faceloom.stages.model.config import ImportConfig as ImportConfig
 from faceloom.stages.model.config import ModelListConfig as ModelListConfig
-from faceloom.stages.model.config import RenameConfig as RenameConfig
+from faceloom.stages.model.config import RenameModelConfig as RenameModelConfig
 from faceloom.stages.model.config import ResetConfig as ResetConfig
 from faceloom.stages.model.config import RestoreConfig as RestoreConfig
 from faceloom.stages.model.config import SnapshotConfig as SnapshotConfig
@@ -111,12 +112,12 @@ from faceloom.stages.model.export import ExportFileResult as ExportFileResult
 from faceloom.stages.model.manage import CopyResult as CopyResult
 from faceloom.stages.model.manage import DeleteResult as DeleteResult
 from faceloom.stages.model.manage import ModelList as ModelList
-from faceloom.stages.model.manage import RenameResult as RenameResult
+from faceloom.stages.model.manage import RenameModelResult as RenameModelResult
 from faceloom.stages.model.states import BackupResult as BackupResult
 from faceloom.stages.model.states import ForgetResult as ForgetResult
 from faceloom.stages.model.states import KeptList as KeptList
 from faceloom.stages.model.states import ResetResult as ResetResult
-from faceloom.stages.model.states import RestoreResult as RestoreResult
+from faceloom.stages.model.states import RestoreModelResult as RestoreModelResult
 from faceloom.stages.model.states import SnapshotResult as SnapshotResult
 from faceloom.stages.model.summary import ModelSummary as ModelSummary
 from faceloom.stages.model.timelapse import TimelapseResult as TimelapseResult
@@ -124,6 +125,10 @@ from faceloom.stages.new import NewResult as NewResult
 from faceloom.stages.run import RunResult as RunResult
 from faceloom.stages.settings import SettingsConfig as SettingsConfig
 from faceloom.stages.settings import SettingsResult as SettingsResult
+from faceloom.stages.train.config import PlanConfig as PlanConfig
+from faceloom.stages.train.config import TrainConfig as TrainConfig
+from faceloom.stages.train.plan import PlanResult as PlanResult
+from faceloom.stages.train.run import TrainResult as TrainResult
 from faceloom.stages.weights import AddedWeight as AddedWeight
 from faceloom.stages.weights import FetchedWeights as FetchedWeights
 from faceloom.stages.weights import WeightsList as WeightsList
@@ -155,7 +160,6 @@ def cluster(
     progress: Progress | None = None,
     cancel: Cancel | None = None,
 ) -> ClusterResult: ...
-
 @overload
 def coverage(
     config: CoverageConfig, *, progress: Progress | None = None, cancel: Cancel | None = None
@@ -182,7 +186,6 @@ def coverage(
     progress: Progress | None = None,
     cancel: Cancel | None = None,
 ) -> CoverageResult: ...
-
 @overload
 def dedupe(
     config: DedupeConfig, *, progress: Progress | None = None, cancel: Cancel | None = None
@@ -202,7 +205,6 @@ def dedupe(
     progress: Progress | None = None,
     cancel: Cancel | None = None,
 ) -> DedupeResult: ...
-
 @overload
 def demo(
     config: DemoConfig, *, progress: Progress | None = None, cancel: Cancel | None = None
@@ -221,7 +223,6 @@ def demo(
     progress: Progress | None = None,
     cancel: Cancel | None = None,
 ) -> DemoResult: ...
-
 @overload
 def doctor(
     config: DoctorConfig, *, progress: Progress | None = None, cancel: Cancel | None = None
@@ -235,7 +236,6 @@ def doctor(
     progress: Progress | None = None,
     cancel: Cancel | None = None,
 ) -> DoctorResult: ...
-
 @overload
 def encode(
     config: EncodeConfig, *, progress: Progress | None = None, cancel: Cancel | None = None
@@ -248,15 +248,25 @@ def encode(
     threads: int = ...,
     workspace: _Path = ...,
     output: _Path | None = ...,
-    codec: Literal['h264', 'h265', 'prores', 'ffv1', 'h264-lossless'] | None = ...,
+    codec: Literal["h264", "h265", "prores", "ffv1", "h264-lossless"] | None = ...,
     crf: float | None = ...,
     bitrate: int | None = ...,
-    preset: Literal['ultrafast', 'superfast', 'veryfast', 'faster', 'fast', 'medium', 'slow', 'slower', 'veryslow', 'placebo'] = ...,
+    preset: Literal[
+        "ultrafast",
+        "superfast",
+        "veryfast",
+        "faster",
+        "fast",
+        "medium",
+        "slow",
+        "slower",
+        "veryslow",
+        "placebo",
+    ] = ...,
     masks: bool = ...,
     progress: Progress | None = None,
     cancel: Cancel | None = None,
 ) -> EncodeResult: ...
-
 @overload
 def export_dfm(
     config: ExportDfmConfig, *, progress: Progress | None = None, cancel: Cancel | None = None
@@ -268,14 +278,13 @@ def export_dfm(
     *,
     workspace: _Path = ...,
     name: str | None = ...,
-    class_name: Literal['SAEHD', 'AMP'] | None = ...,
+    class_name: Literal["SAEHD", "AMP"] | None = ...,
     quantized: bool = ...,
-    weights: Literal['auto', 'trained', 'mean'] = ...,
+    weights: Literal["auto", "trained", "mean"] = ...,
     output: str | None = ...,
     progress: Progress | None = None,
     cancel: Cancel | None = None,
 ) -> ExportFileResult: ...
-
 @overload
 def export_xseg(
     config: ExportXsegConfig, *, progress: Progress | None = None, cancel: Cancel | None = None
@@ -287,12 +296,11 @@ def export_xseg(
     *,
     workspace: _Path = ...,
     name: str | None = ...,
-    weights: Literal['auto', 'trained', 'mean'] = ...,
+    weights: Literal["auto", "trained", "mean"] = ...,
     output: str | None = ...,
     progress: Progress | None = None,
     cancel: Cancel | None = None,
 ) -> ExportFileResult: ...
-
 @overload
 def extract(
     config: ExtractConfig, *, progress: Progress | None = None, cancel: Cancel | None = None
@@ -305,29 +313,39 @@ def extract(
     device: str = ...,
     threads: int = ...,
     workspace: _Path = ...,
-    side: Literal['src', 'dst'],
-    face_type: Literal['half_face', 'midfull_face', 'full_face', 'full_face_no_align', 'whole_face', 'head', 'head_no_align', 'mark_only'] = ...,
-    image_size: int | Literal['estimated'] | None = ...,
-    format: Literal['jpg', 'png'] = ...,
+    side: Literal["src", "dst"],
+    face_type: Literal[
+        "half_face",
+        "midfull_face",
+        "full_face",
+        "full_face_no_align",
+        "whole_face",
+        "head",
+        "head_no_align",
+        "mark_only",
+    ] = ...,
+    image_size: int | Literal["estimated"] | None = ...,
+    format: Literal["jpg", "png"] = ...,
     jpeg_quality: int = ...,
     max_faces: int = ...,
     min_face_px: int = ...,
     detector: str = ...,
-    landmarker: Literal['mesh-478', '2dfan', '3dfan'] = ...,
+    landmarker: Literal["mesh-478", "2dfan", "3dfan"] = ...,
     detector_size: int | None = ...,
     manual_file: _Path | None = ...,
-    turns: Literal['auto'] | tuple[Literal[0, 90, 180, 270], ...] | list[Literal[0, 90, 180, 270]] = ...,
-    tracking: Literal['auto', 'on', 'off'] = ...,
+    turns: Literal["auto"]
+    | tuple[Literal[0, 90, 180, 270], ...]
+    | list[Literal[0, 90, 180, 270]] = ...,
+    tracking: Literal["auto", "on", "off"] = ...,
     smooth: float = ...,
     join: bool = ...,
     who: str | None = ...,
     debug: bool = ...,
-    redo: Literal['debug', 'faces', 'empty'] | None = ...,
+    redo: Literal["debug", "faces", "empty"] | None = ...,
     restart: bool = ...,
     progress: Progress | None = None,
     cancel: Cancel | None = None,
 ) -> ExtractResult: ...
-
 @overload
 def faceset_debug(
     config: DebugConfig, *, progress: Progress | None = None, cancel: Cancel | None = None
@@ -345,7 +363,6 @@ def faceset_debug(
     progress: Progress | None = None,
     cancel: Cancel | None = None,
 ) -> DebugResult: ...
-
 @overload
 def faceset_enhance(
     config: EnhanceConfig, *, progress: Progress | None = None, cancel: Cancel | None = None
@@ -361,14 +378,13 @@ def faceset_enhance(
     faceset: str,
     strength: float = ...,
     scale: Literal[1, 2, 4] = ...,
-    detail: Literal['frame', 'picture'] = ...,
+    detail: Literal["frame", "picture"] = ...,
     jpeg_quality: int = ...,
     again: bool = ...,
-    precision: Literal['auto', 'fp32', 'bf16'] = ...,
+    precision: Literal["auto", "fp32", "bf16"] = ...,
     progress: Progress | None = None,
     cancel: Cancel | None = None,
 ) -> EnhanceResult: ...
-
 @overload
 def faceset_export(
     config: ExportFacesConfig, *, progress: Progress | None = None, cancel: Cancel | None = None
@@ -386,7 +402,6 @@ def faceset_export(
     progress: Progress | None = None,
     cancel: Cancel | None = None,
 ) -> TransferResult: ...
-
 @overload
 def faceset_import(
     config: ImportFacesConfig, *, progress: Progress | None = None, cancel: Cancel | None = None
@@ -402,7 +417,6 @@ def faceset_import(
     progress: Progress | None = None,
     cancel: Cancel | None = None,
 ) -> TransferResult: ...
-
 @overload
 def faceset_list(
     config: ListConfig, *, progress: Progress | None = None, cancel: Cancel | None = None
@@ -417,7 +431,6 @@ def faceset_list(
     progress: Progress | None = None,
     cancel: Cancel | None = None,
 ) -> ListResult: ...
-
 @overload
 def faceset_masks(
     config: MasksConfig, *, progress: Progress | None = None, cancel: Cancel | None = None
@@ -430,15 +443,14 @@ def faceset_masks(
     threads: int = ...,
     workspace: _Path = ...,
     faceset: str,
-    source: Literal['auto', 'xseg', 'polygons', 'hull'] = ...,
-    place: Literal['folder', 'beside_faces'] = ...,
-    format: Literal['png', 'jpg'] | None = ...,
+    source: Literal["auto", "xseg", "polygons", "hull"] = ...,
+    place: Literal["folder", "beside_faces"] = ...,
+    format: Literal["png", "jpg"] | None = ...,
     soft: bool = ...,
     again: bool = ...,
     progress: Progress | None = None,
     cancel: Cancel | None = None,
 ) -> MasksResult: ...
-
 @overload
 def faceset_metadata_restore(
     config: RestoreMetadataConfig, *, progress: Progress | None = None, cancel: Cancel | None = None
@@ -455,7 +467,6 @@ def faceset_metadata_restore(
     progress: Progress | None = None,
     cancel: Cancel | None = None,
 ) -> RestoreResult: ...
-
 @overload
 def faceset_metadata_save(
     config: SaveMetadataConfig, *, progress: Progress | None = None, cancel: Cancel | None = None
@@ -467,11 +478,10 @@ def faceset_metadata_save(
     *,
     workspace: _Path = ...,
     faceset: str,
-    format: Literal['both', 'faceloom', 'dfl'] = ...,
+    format: Literal["both", "faceloom", "dfl"] = ...,
     progress: Progress | None = None,
     cancel: Cancel | None = None,
 ) -> SaveResult: ...
-
 @overload
 def faceset_pack(
     config: PackConfig, *, progress: Progress | None = None, cancel: Cancel | None = None
@@ -483,13 +493,12 @@ def faceset_pack(
     *,
     workspace: _Path = ...,
     faceset: str,
-    format: Literal['pak', 'zip'] = ...,
+    format: Literal["pak", "zip"] = ...,
     persons: bool = ...,
     remove: bool = ...,
     progress: Progress | None = None,
     cancel: Cancel | None = None,
 ) -> PackResult: ...
-
 @overload
 def faceset_people_add(
     config: AddPersonConfig, *, progress: Progress | None = None, cancel: Cancel | None = None
@@ -505,7 +514,6 @@ def faceset_people_add(
     progress: Progress | None = None,
     cancel: Cancel | None = None,
 ) -> PeopleResult: ...
-
 @overload
 def faceset_people_forget(
     config: ForgetPersonConfig, *, progress: Progress | None = None, cancel: Cancel | None = None
@@ -520,7 +528,6 @@ def faceset_people_forget(
     progress: Progress | None = None,
     cancel: Cancel | None = None,
 ) -> PeopleResult: ...
-
 @overload
 def faceset_people_list(
     config: ListPeopleConfig, *, progress: Progress | None = None, cancel: Cancel | None = None
@@ -534,7 +541,6 @@ def faceset_people_list(
     progress: Progress | None = None,
     cancel: Cancel | None = None,
 ) -> PeopleResult: ...
-
 @overload
 def faceset_rename(
     config: RenameConfig, *, progress: Progress | None = None, cancel: Cancel | None = None
@@ -550,7 +556,6 @@ def faceset_rename(
     progress: Progress | None = None,
     cancel: Cancel | None = None,
 ) -> RenameResult: ...
-
 @overload
 def faceset_resize(
     config: ResizeConfig, *, progress: Progress | None = None, cancel: Cancel | None = None
@@ -563,9 +568,19 @@ def faceset_resize(
     threads: int = ...,
     workspace: _Path = ...,
     faceset: str,
-    size: int | Literal['estimated', 'same'] = ...,
-    face_type: Literal['half_face', 'midfull_face', 'full_face', 'full_face_no_align', 'whole_face', 'head', 'head_no_align', 'mark_only'] | Literal['same'] = ...,
-    source: Literal['face', 'footage'] = ...,
+    size: int | Literal["estimated", "same"] = ...,
+    face_type: Literal[
+        "half_face",
+        "midfull_face",
+        "full_face",
+        "full_face_no_align",
+        "whole_face",
+        "head",
+        "head_no_align",
+        "mark_only",
+    ]
+    | Literal["same"] = ...,
+    source: Literal["face", "footage"] = ...,
     footage: _Path | None = ...,
     allow_borders: bool = ...,
     output: _Path | None = ...,
@@ -573,7 +588,6 @@ def faceset_resize(
     progress: Progress | None = None,
     cancel: Cancel | None = None,
 ) -> ResizeResult: ...
-
 @overload
 def faceset_tracks(
     config: TracksConfig, *, progress: Progress | None = None, cancel: Cancel | None = None
@@ -592,7 +606,6 @@ def faceset_tracks(
     progress: Progress | None = None,
     cancel: Cancel | None = None,
 ) -> TracksResult: ...
-
 @overload
 def faceset_undo(
     config: UndoConfig, *, progress: Progress | None = None, cancel: Cancel | None = None
@@ -608,7 +621,6 @@ def faceset_undo(
     progress: Progress | None = None,
     cancel: Cancel | None = None,
 ) -> UndoResult: ...
-
 @overload
 def faceset_unpack(
     config: UnpackConfig, *, progress: Progress | None = None, cancel: Cancel | None = None
@@ -625,7 +637,6 @@ def faceset_unpack(
     progress: Progress | None = None,
     cancel: Cancel | None = None,
 ) -> UnpackResult: ...
-
 @overload
 def frames(
     config: FramesConfig, *, progress: Progress | None = None, cancel: Cancel | None = None
@@ -637,8 +648,8 @@ def frames(
     *,
     threads: int = ...,
     workspace: _Path = ...,
-    side: Literal['src', 'dst'],
-    format: Literal['png', 'jpg'] = ...,
+    side: Literal["src", "dst"],
+    format: Literal["png", "jpg"] = ...,
     jpeg_quality: int = ...,
     fps: float = ...,
     deep: bool = ...,
@@ -647,7 +658,6 @@ def frames(
     progress: Progress | None = None,
     cancel: Cancel | None = None,
 ) -> FramesResult: ...
-
 @overload
 def inspect(
     config: InspectConfig, *, progress: Progress | None = None, cancel: Cancel | None = None
@@ -662,7 +672,6 @@ def inspect(
     progress: Progress | None = None,
     cancel: Cancel | None = None,
 ) -> InspectResult: ...
-
 @overload
 def list_settings(
     config: SettingsConfig, *, progress: Progress | None = None, cancel: Cancel | None = None
@@ -676,7 +685,6 @@ def list_settings(
     progress: Progress | None = None,
     cancel: Cancel | None = None,
 ) -> SettingsResult: ...
-
 @overload
 def merge(
     config: MergeConfig, *, progress: Progress | None = None, cancel: Cancel | None = None
@@ -686,32 +694,38 @@ def merge(
 @overload
 def merge(
     *,
-    mode: Literal['overlay'] = ...,
-    mask_mode: Literal['full', 'dst', 'learned-prd', 'learned-dst', 'learned-prd*learned-dst', 'learned-prd+learned-dst'] = ...,
+    mode: Literal["overlay"] = ...,
+    mask_mode: Literal[
+        "full",
+        "dst",
+        "learned-prd",
+        "learned-dst",
+        "learned-prd*learned-dst",
+        "learned-prd+learned-dst",
+    ] = ...,
     morph_factor: float = ...,
     erode: int = ...,
     blur: int = ...,
     face_scale: int = ...,
-    color_transfer: Literal['none', 'rct', 'lct', 'mkl', 'idt', 'sot'] = ...,
-    color_statistics: Literal['black', 'inside'] = ...,
+    color_transfer: Literal["none", "rct", "lct", "mkl", "idt", "sot"] = ...,
+    color_statistics: Literal["black", "inside"] = ...,
     device: str = ...,
     threads: int = ...,
     workspace: _Path = ...,
-    model: Literal['SAEHD', 'AMP', 'Quick96'] | None = ...,
+    model: Literal["SAEHD", "AMP", "Quick96"] | None = ...,
     name: str | None = ...,
-    weights: Literal['auto', 'trained', 'mean'] = ...,
+    weights: Literal["auto", "trained", "mean"] = ...,
     to_video: bool = ...,
     output: _Path | None = ...,
-    codec: Literal['h264', 'h265', 'prores', 'ffv1', 'h264-lossless'] | None = ...,
+    codec: Literal["h264", "h265", "prores", "ffv1", "h264-lossless"] | None = ...,
     crf: float | None = ...,
     bitrate: int | None = ...,
-    precision: Literal['auto', 'fp32', 'bf16'] = ...,
+    precision: Literal["auto", "fp32", "bf16"] = ...,
     batch_size: int = ...,
     redo: bool = ...,
     progress: Progress | None = None,
     cancel: Cancel | None = None,
 ) -> MergeResult: ...
-
 @overload
 def model_backup(
     config: BackupConfig, *, progress: Progress | None = None, cancel: Cancel | None = None
@@ -723,11 +737,10 @@ def model_backup(
     *,
     workspace: _Path = ...,
     name: str | None = ...,
-    class_name: Literal['SAEHD', 'AMP', 'Quick96', 'XSeg'] | None = ...,
+    class_name: Literal["SAEHD", "AMP", "Quick96", "XSeg"] | None = ...,
     progress: Progress | None = None,
     cancel: Cancel | None = None,
 ) -> BackupResult: ...
-
 @overload
 def model_backups(
     config: BackupsConfig, *, progress: Progress | None = None, cancel: Cancel | None = None
@@ -739,11 +752,10 @@ def model_backups(
     *,
     workspace: _Path = ...,
     name: str | None = ...,
-    class_name: Literal['SAEHD', 'AMP', 'Quick96', 'XSeg'] | None = ...,
+    class_name: Literal["SAEHD", "AMP", "Quick96", "XSeg"] | None = ...,
     progress: Progress | None = None,
     cancel: Cancel | None = None,
 ) -> KeptList: ...
-
 @overload
 def model_copy(
     config: CopyConfig, *, progress: Progress | None = None, cancel: Cancel | None = None
@@ -755,12 +767,11 @@ def model_copy(
     *,
     workspace: _Path = ...,
     name: str | None = ...,
-    class_name: Literal['SAEHD', 'AMP', 'Quick96', 'XSeg'] | None = ...,
+    class_name: Literal["SAEHD", "AMP", "Quick96", "XSeg"] | None = ...,
     new_name: str,
     progress: Progress | None = None,
     cancel: Cancel | None = None,
 ) -> CopyResult: ...
-
 @overload
 def model_delete(
     config: DeleteConfig, *, progress: Progress | None = None, cancel: Cancel | None = None
@@ -772,12 +783,11 @@ def model_delete(
     *,
     workspace: _Path = ...,
     name: str,
-    class_name: Literal['SAEHD', 'AMP', 'Quick96', 'XSeg'] | None = ...,
+    class_name: Literal["SAEHD", "AMP", "Quick96", "XSeg"] | None = ...,
     yes: bool = ...,
     progress: Progress | None = None,
     cancel: Cancel | None = None,
 ) -> DeleteResult: ...
-
 @overload
 def model_export(
     config: ExportConfig, *, progress: Progress | None = None, cancel: Cancel | None = None
@@ -789,15 +799,14 @@ def model_export(
     *,
     workspace: _Path = ...,
     name: str | None = ...,
-    class_name: Literal['SAEHD', 'AMP', 'Quick96', 'XSeg'] | None = ...,
+    class_name: Literal["SAEHD", "AMP", "Quick96", "XSeg"] | None = ...,
     output: _Path | None = ...,
-    format: Literal['dfl'] = ...,
+    format: Literal["dfl"] = ...,
     new_name: str | None = ...,
     overwrite: bool = ...,
     progress: Progress | None = None,
     cancel: Cancel | None = None,
 ) -> ExportResult: ...
-
 @overload
 def model_forget(
     config: ForgetConfig, *, progress: Progress | None = None, cancel: Cancel | None = None
@@ -809,12 +818,11 @@ def model_forget(
     *,
     workspace: _Path = ...,
     name: str | None = ...,
-    class_name: Literal['SAEHD', 'AMP', 'Quick96', 'XSeg'] | None = ...,
+    class_name: Literal["SAEHD", "AMP", "Quick96", "XSeg"] | None = ...,
     state: str,
     progress: Progress | None = None,
     cancel: Cancel | None = None,
 ) -> ForgetResult: ...
-
 @overload
 def model_import(
     config: ImportConfig, *, progress: Progress | None = None, cancel: Cancel | None = None
@@ -826,7 +834,7 @@ def model_import(
     *,
     workspace: _Path = ...,
     name: str | None = ...,
-    class_name: Literal['SAEHD', 'AMP', 'Quick96', 'XSeg'] | None = ...,
+    class_name: Literal["SAEHD", "AMP", "Quick96", "XSeg"] | None = ...,
     folder: _Path | None = ...,
     new_name: str | None = ...,
     allow_missing: bool = ...,
@@ -834,7 +842,6 @@ def model_import(
     progress: Progress | None = None,
     cancel: Cancel | None = None,
 ) -> ImportResult: ...
-
 @overload
 def model_list(
     config: ModelListConfig, *, progress: Progress | None = None, cancel: Cancel | None = None
@@ -848,11 +855,10 @@ def model_list(
     progress: Progress | None = None,
     cancel: Cancel | None = None,
 ) -> ModelList: ...
-
 @overload
 def model_rename(
-    config: RenameConfig, *, progress: Progress | None = None, cancel: Cancel | None = None
-) -> RenameResult:
+    config: RenameModelConfig, *, progress: Progress | None = None, cancel: Cancel | None = None
+) -> RenameModelResult:
     """Give a model another name."""
 
 @overload
@@ -860,12 +866,11 @@ def model_rename(
     *,
     workspace: _Path = ...,
     name: str | None = ...,
-    class_name: Literal['SAEHD', 'AMP', 'Quick96', 'XSeg'] | None = ...,
+    class_name: Literal["SAEHD", "AMP", "Quick96", "XSeg"] | None = ...,
     new_name: str,
     progress: Progress | None = None,
     cancel: Cancel | None = None,
-) -> RenameResult: ...
-
+) -> RenameModelResult: ...
 @overload
 def model_reset(
     config: ResetConfig, *, progress: Progress | None = None, cancel: Cancel | None = None
@@ -877,16 +882,15 @@ def model_reset(
     *,
     workspace: _Path = ...,
     name: str | None = ...,
-    class_name: Literal['SAEHD', 'AMP', 'Quick96', 'XSeg'] | None = ...,
+    class_name: Literal["SAEHD", "AMP", "Quick96", "XSeg"] | None = ...,
     networks: tuple[str, ...] | list[str] = ...,
     progress: Progress | None = None,
     cancel: Cancel | None = None,
 ) -> ResetResult: ...
-
 @overload
 def model_restore(
     config: RestoreConfig, *, progress: Progress | None = None, cancel: Cancel | None = None
-) -> RestoreResult:
+) -> RestoreModelResult:
     """Go back to a snapshot or backup. The current state is saved as a backup first."""
 
 @overload
@@ -894,12 +898,11 @@ def model_restore(
     *,
     workspace: _Path = ...,
     name: str | None = ...,
-    class_name: Literal['SAEHD', 'AMP', 'Quick96', 'XSeg'] | None = ...,
+    class_name: Literal["SAEHD", "AMP", "Quick96", "XSeg"] | None = ...,
     state: str,
     progress: Progress | None = None,
     cancel: Cancel | None = None,
-) -> RestoreResult: ...
-
+) -> RestoreModelResult: ...
 @overload
 def model_snapshot(
     config: SnapshotConfig, *, progress: Progress | None = None, cancel: Cancel | None = None
@@ -911,12 +914,11 @@ def model_snapshot(
     *,
     workspace: _Path = ...,
     name: str | None = ...,
-    class_name: Literal['SAEHD', 'AMP', 'Quick96', 'XSeg'] | None = ...,
+    class_name: Literal["SAEHD", "AMP", "Quick96", "XSeg"] | None = ...,
     label: str,
     progress: Progress | None = None,
     cancel: Cancel | None = None,
 ) -> SnapshotResult: ...
-
 @overload
 def model_snapshots(
     config: SnapshotsConfig, *, progress: Progress | None = None, cancel: Cancel | None = None
@@ -928,11 +930,10 @@ def model_snapshots(
     *,
     workspace: _Path = ...,
     name: str | None = ...,
-    class_name: Literal['SAEHD', 'AMP', 'Quick96', 'XSeg'] | None = ...,
+    class_name: Literal["SAEHD", "AMP", "Quick96", "XSeg"] | None = ...,
     progress: Progress | None = None,
     cancel: Cancel | None = None,
 ) -> KeptList: ...
-
 @overload
 def model_summary(
     config: SummaryConfig, *, progress: Progress | None = None, cancel: Cancel | None = None
@@ -944,11 +945,10 @@ def model_summary(
     *,
     workspace: _Path = ...,
     name: str | None = ...,
-    class_name: Literal['SAEHD', 'AMP', 'Quick96', 'XSeg'] | None = ...,
+    class_name: Literal["SAEHD", "AMP", "Quick96", "XSeg"] | None = ...,
     progress: Progress | None = None,
     cancel: Cancel | None = None,
 ) -> ModelSummary: ...
-
 @overload
 def model_timelapse(
     config: TimelapseConfig, *, progress: Progress | None = None, cancel: Cancel | None = None
@@ -960,14 +960,13 @@ def model_timelapse(
     *,
     workspace: _Path = ...,
     name: str | None = ...,
-    class_name: Literal['SAEHD', 'AMP', 'Quick96', 'XSeg'] | None = ...,
-    preview: Literal['plain', 'masked', 'morph'] = ...,
+    class_name: Literal["SAEHD", "AMP", "Quick96", "XSeg"] | None = ...,
+    preview: Literal["plain", "masked", "morph"] = ...,
     output: str | None = ...,
     fps: int = ...,
     progress: Progress | None = None,
     cancel: Cancel | None = None,
 ) -> TimelapseResult: ...
-
 @overload
 def new(
     config: NewConfig, *, progress: Progress | None = None, cancel: Cancel | None = None
@@ -980,8 +979,8 @@ def new(
     workspace: _Path,
     src: _Path | None = ...,
     dst: _Path | None = ...,
-    src_rights: Literal['own', 'consent', 'licence', 'public-domain', 'synthetic'],
-    dst_rights: Literal['own', 'consent', 'licence', 'public-domain', 'synthetic'],
+    src_rights: Literal["own", "consent", "licence", "public-domain", "synthetic"],
+    dst_rights: Literal["own", "consent", "licence", "public-domain", "synthetic"],
     src_name: str = ...,
     dst_name: str = ...,
     note: str = ...,
@@ -990,7 +989,31 @@ def new(
     progress: Progress | None = None,
     cancel: Cancel | None = None,
 ) -> NewResult: ...
+@overload
+def plan(
+    config: PlanConfig, *, progress: Progress | None = None, cancel: Cancel | None = None
+) -> PlanResult:
+    """Estimate the memory and time that a training needs, and what fits, without starting it."""
 
+@overload
+def plan(
+    *,
+    threads: int = ...,
+    device: str = ...,
+    workspace: _Path = ...,
+    model: Literal["SAEHD", "AMP", "Quick96", "XSeg"] | None = ...,
+    name: str | None = ...,
+    iterations: int | None = ...,
+    recipe: str | None = ...,
+    recipe_scale: float = ...,
+    batch: Literal["auto"] | int | None = ...,
+    settings: dict[str, Any] = ...,
+    changes: tuple[str, ...] | list[str] = ...,
+    precision: Literal["auto", "fp32", "bf16"] = ...,
+    card: str | None = ...,
+    progress: Progress | None = None,
+    cancel: Cancel | None = None,
+) -> PlanResult: ...
 @overload
 def run(
     config: RunConfig, *, progress: Progress | None = None, cancel: Cancel | None = None
@@ -1001,7 +1024,7 @@ def run(
 def run(
     *,
     workspace: _Path = ...,
-    model: Literal['SAEHD', 'AMP', 'Quick96'] | None = ...,
+    model: Literal["SAEHD", "AMP", "Quick96"] | None = ...,
     name: str | None = ...,
     iterations: int | None = ...,
     device: str | None = ...,
@@ -1010,7 +1033,6 @@ def run(
     progress: Progress | None = None,
     cancel: Cancel | None = None,
 ) -> RunResult: ...
-
 @overload
 def sort(
     config: SortConfig, *, progress: Progress | None = None, cancel: Cancel | None = None
@@ -1037,7 +1059,46 @@ def sort(
     progress: Progress | None = None,
     cancel: Cancel | None = None,
 ) -> SortResult | MethodList: ...
+@overload
+def train(
+    config: TrainConfig, *, progress: Progress | None = None, cancel: Cancel | None = None
+) -> TrainResult:
+    """Train a model on the facesets of src and dst, or continue training an existing one."""
 
+@overload
+def train(
+    *,
+    threads: int = ...,
+    device: str = ...,
+    workspace: _Path = ...,
+    model: Literal["SAEHD", "AMP", "Quick96", "XSeg"] | None = ...,
+    name: str | None = ...,
+    iterations: int | None = ...,
+    recipe: str | None = ...,
+    recipe_scale: float = ...,
+    batch: Literal["auto"] | int | None = ...,
+    settings: dict[str, Any] = ...,
+    changes: tuple[str, ...] | list[str] = ...,
+    precision: Literal["auto", "fp32", "bf16"] = ...,
+    src_src: bool = ...,
+    pretrain_faces: _Path | None = ...,
+    preview_src: tuple[str, ...] | list[str] = ...,
+    preview_dst: tuple[str, ...] | list[str] = ...,
+    save_every_s: float = ...,
+    preview_every_s: float = ...,
+    preview_every: int = ...,
+    preview_history: bool = ...,
+    backup_every_h: float = ...,
+    backups: int = ...,
+    collapse_factor: float = ...,
+    max_rollbacks: int = ...,
+    plateau: Plateau = ...,
+    compile: Literal["auto", "on", "off"] = ...,
+    seed: int = ...,
+    tensorboard: bool = ...,
+    progress: Progress | None = None,
+    cancel: Cancel | None = None,
+) -> TrainResult: ...
 @overload
 def weights_add(
     config: WeightsAddConfig, *, progress: Progress | None = None, cancel: Cancel | None = None
@@ -1048,12 +1109,11 @@ def weights_add(
 def weights_add(
     *,
     file: str,
-    network: Literal['s3fd', '2dfan', '3dfan'] | None = ...,
+    network: Literal["s3fd", "2dfan", "3dfan"] | None = ...,
     sha256: str | None = ...,
     progress: Progress | None = None,
     cancel: Cancel | None = None,
 ) -> AddedWeight: ...
-
 @overload
 def weights_fetch(
     config: WeightsFetchConfig, *, progress: Progress | None = None, cancel: Cancel | None = None
@@ -1068,7 +1128,6 @@ def weights_fetch(
     progress: Progress | None = None,
     cancel: Cancel | None = None,
 ) -> FetchedWeights: ...
-
 @overload
 def weights_list(
     config: WeightsListConfig, *, progress: Progress | None = None, cancel: Cancel | None = None

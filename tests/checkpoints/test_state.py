@@ -203,7 +203,7 @@ def test_what_shapes_the_networks_is_fixed(tmp_path: Path) -> None:
     state = read_state(folder)
     changes = ("resolution=96", "archi=liae-ud", "ae_dims=64", "face_type=wf", "d_mask_dims=32")
     for change in changes:
-        with pytest.raises(InputError, match=rf"{change.split('=')[0]} is .* cannot become"):
+        with pytest.raises(InputError, match=rf"{change.split('=')[0]} is .* cannot change"):
             changed_settings(state, {}, [change], where=folder.state_file)
     dims = checkpoint.saved_settings(state, where=folder.state_file)
     assert isinstance(dims, SaehdSettings) and dims.d_mask_dims is None

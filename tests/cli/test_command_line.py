@@ -12,8 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from faceloom.cli.main import COMMANDS, build_app, run_command
+from faceloom.cli.main import OWN_COMMANDS, build_app, commands, run_command
 from faceloom.core.errors import CancelledError, FaceloomError
+from faceloom.stages.catalog import STAGES
 from faceloom.workspace.layout import create_workspace
 from tiny_clips import write_clip
 
@@ -33,9 +34,9 @@ def faceloom(*arguments: str, cwd: Path, **variables: str) -> subprocess.Complet
 
 def test_help_imports_nothing_heavy(tmp_path: Path) -> None:
     code = (
-        "import sys; from faceloom.cli.main import COMMANDS, run_command\n"
+        "import sys; from faceloom.cli.main import commands, run_command\n"
         "assert run_command(['--help']) == 0\n"
-        "assert all(run_command([name, '--help']) == 0 for name in COMMANDS)\n"
+        "assert all(run_command([name, '--help']) == 0 for name in commands())\n"
         "heavy = {'torch', 'cv2', 'av', 'numpy', 'c2pa', 'onnxruntime'} & set(sys.modules)\n"
         "sys.exit(f'imported: {heavy}' if heavy else 0)"
     )
@@ -43,11 +44,11 @@ def test_help_imports_nothing_heavy(tmp_path: Path) -> None:
         [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False
     )
     assert result.returncode == 0, result.stderr
-    for name in COMMANDS:
+    for name in commands():
         assert name in result.stdout
 
 
-@pytest.mark.parametrize("name", list(COMMANDS))
+@pytest.mark.parametrize("name", list(commands()))
 def test_every_command_shows_an_example(
     name: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -120,8 +121,8 @@ def test_a_bad_setting_is_two_in_every_command(
     before = sorted(tmp_path.rglob("*"))
     monkeypatch.chdir(tmp_path)
     assert run_command(arguments) == 2
-    told = capsys.readouterr().err
-    assert "--set" in told and told.count("\n") == 1
+    shown = capsys.readouterr().err
+    assert "--set" in shown and shown.count("\n") == 1
     assert sorted(tmp_path.rglob("*")) == before
     (tmp_path / "faceloom.toml").write_text("[train.settings]\nbogus = 1\n")
     if arguments[0] == "train":
@@ -142,7 +143,7 @@ def test_help_shows_no_defaults_that_say_nothing(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("COLUMNS", "200")
-    for name in [*COMMANDS, "weights fetch", "weights list", "weights add"]:
+    for name in [*commands(), *(stage.name for stage in STAGES)]:
         assert run_command([*name.split(), "--help"]) == 0
     shown = capsys.readouterr().out
     for nothing in ("()", "False", '""', "None", "."):
@@ -349,8 +350,14 @@ def test_ctrl_c_while_the_parser_loads_is_no_traceback(tmp_path: Path) -> None:
 
 
 def test_commands_name_functions_that_exist() -> None:
-    for name in COMMANDS:
-        assert build_app(name)[name] is not None
+    names = {"completion", *(stage.name for stage in STAGES)}
+    assert set(OWN_COMMANDS) <= names
+    for name in names:
+        words = name.split()
+        found = build_app(words)
+        for word in words:
+            found = found[word]
+        assert found.default_command is not None
 
 
 def test_settings_of_the_workspace_in_the_current_folder(

@@ -61,18 +61,18 @@ class Checked(Settings):
         return self
 
 
-def test_what_does_not_fit_is_told_in_one_short_line() -> None:
-    def told(values: dict[str, Any]) -> str:
+def test_a_wrong_value_is_reported_in_one_short_line() -> None:
+    def reason(values: dict[str, Any]) -> str:
         with pytest.raises(InputError) as caught:
             validate(Checked, values, where="here")
         return str(caught.value)
 
-    assert told({"size": 7, "table": {"a": 1}}) == "here: 7 is unlucky; take 8"
-    assert told({"sise": 1}) == "here: unknown setting 'sise'; did you mean 'size'?"
-    assert told({"size": "x"}).endswith("size: must be a whole number (got 'x')")
-    assert len(told({"size": "x" * 10_000})) < 200
-    assert len(told({"x" * 10_000: 1})) < 200
-    assert told({"table": 3}).startswith("here: table: ")
+    assert reason({"size": 7, "table": {"a": 1}}) == "here: 7 is unlucky; take 8"
+    assert reason({"sise": 1}) == "here: unknown setting 'sise'; did you mean 'size'?"
+    assert reason({"size": "x"}).endswith("size: must be a whole number (got 'x')")
+    assert len(reason({"size": "x" * 10_000})) < 200
+    assert len(reason({"x" * 10_000: 1})) < 200
+    assert reason({"table": 3}).startswith("here: table: ")
 
 
 @dataclass(frozen=True)

@@ -8,10 +8,11 @@ from typing import get_args
 import pytest
 
 from faceloom.checkpoints import ModelState
-from faceloom.cli import train as train_command
 from faceloom.cli.main import run_command
 from faceloom.models import MODELS
-from faceloom.stages.train.run import TrainConfig, chosen_folder
+from faceloom.settings.models import ModelClassName
+from faceloom.stages.train.config import TrainConfig
+from faceloom.stages.train.run import chosen_folder
 from synthetic_faces import write_faceset
 
 SMALL = ("resolution=64", "archi=df-ud", "ae_dims=32", "e_dims=16", "d_dims=16", "batch_size=1")
@@ -45,17 +46,17 @@ def test_preview_faces_by_name(workspace: Path, capsys: pytest.CaptureFixture[st
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "message"),
     [
-        (("--batch", "lots"), "batch: a number of faces, or auto (got 'lots')"),
-        (("--recipe-scale", "0.1"), "--recipe-scale goes with --recipe"),
+        (("--batch", "lots"), "batch: must be a number of faces, or auto (got 'lots')"),
+        (("--recipe-scale", "0.1"), "--recipe-scale needs --recipe"),
     ],
 )
 def test_wrong_words(
-    workspace: Path, words: tuple[str, str], told: str, capsys: pytest.CaptureFixture[str]
+    workspace: Path, words: tuple[str, str], message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert train(workspace, *words, "--iterations", "1") == 2
-    assert told in capsys.readouterr().err
+    assert message in capsys.readouterr().err
     assert not (workspace / "model").exists()
 
 
@@ -91,4 +92,28 @@ def test_the_model_that_is_there_needs_no_class(tmp_path: Path) -> None:
 
 
 def test_commands_know_every_class() -> None:
-    assert set(get_args(train_command.ModelWord)) == set(MODELS)
+    assert set(get_args(ModelClassName)) == set(MODELS)
+
+
+def test_model_classes_in_any_case(workspace: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    small = [f"--set={text}" for text in SMALL]
+    words = ["saehd", "-w", str(workspace), "--card", "24 GB", *small]
+    assert run_command(["train", "--plan", *words]) == 0
+    assert run_command(["plan", *words]) == 0
+    both = capsys.readouterr().out.split("\n\n")[0].splitlines()
+    assert both[: len(both) // 2] == both[len(both) // 2 :]
+    assert both[0].startswith("SAEHD 64 px, batch_size 1")
+    assert run_command(["plan", "sahed", "-w", str(workspace)]) == 2
+    assert "did you mean 'SAEHD'" in capsys.readouterr().err
+
+
+def test_a_plan_reads_the_table_of_train(
+    workspace: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (workspace / "faceloom.toml").write_text(
+        "[train]\nsave_every_s = 60\niterations = 1000\n[train.settings]\nresolution = 96\n"
+    )
+    assert run_command(["plan", "-w", str(workspace), "--card", "rtx 4090"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("SAEHD 96 px")
+    assert any(line.startswith("1000 iterations: about") for line in lines)

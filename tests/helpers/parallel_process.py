@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from faceloom.core.errors import FaceloomError, InputError
-from faceloom.models import FaceModel, SaehdSettings, TrainBatch, build_model
+from faceloom.models import FaceModel, SaehdSettings, SampleBatch, build_model
 from faceloom.nn import AdaBelief
 from faceloom.training.distributed import parallel, reduction
 
@@ -27,7 +27,7 @@ CASES: dict[str, dict[str, Any]] = {
 }
 
 
-def batch(seed: int, world: parallel.World) -> TrainBatch:
+def batch(seed: int, world: parallel.World) -> SampleBatch:
     """This process's samples of the global batch of `seed`."""
     generator = torch.Generator().manual_seed(seed)
     pictures = torch.rand(GLOBAL_BATCH, 3, 8, 8, generator=generator)
@@ -35,7 +35,7 @@ def batch(seed: int, world: parallel.World) -> TrainBatch:
     mask = torch.zeros(GLOBAL_BATCH, 1, 64, 64)
     mask[:, :, 12:52, 16:48] = 1
     part = slice(world.rank, None, world.size)
-    return TrainBatch(target.roll(1, -1)[part], target[part], mask[part])
+    return SampleBatch(target.roll(1, -1)[part], target[part], mask[part])
 
 
 def train(options: dict[str, Any], world: parallel.World) -> dict[str, Any]:
@@ -122,9 +122,6 @@ def main(out: Path) -> None:
                 results["toy"] = toy(world)
                 results["disagree"] = disagree(world)
                 results["object"] = parallel.broadcast_object({"from": world.rank}, world)
-                results["agree"] = [
-                    parallel.agree(flag, world) for flag in (False, world.rank == 1, True)
-                ]
                 if world.first:
                     raise InputError("the first process gives up")
                 parallel.broadcast_object(None, world)

@@ -15,8 +15,8 @@ from faceloom.models import (
     FaceModel,
     Quick96Settings,
     SaehdSettings,
+    SampleBatch,
     SampleNeeds,
-    TrainBatch,
     build_model,
     preferred_precision,
 )
@@ -29,7 +29,7 @@ from faceloom.settings.models import MODEL_SETTINGS
 TINY: dict[str, Any] = {"resolution": 64, "ae_dims": 32, "e_dims": 16, "d_dims": 16}
 
 
-def face(side: int, size: int, hue: float, seed: int) -> TrainBatch:
+def face(side: int, size: int, hue: float, seed: int) -> SampleBatch:
     """`size` smooth pictures with a disc as face: easy to learn, different on both sides."""
     generator = torch.Generator().manual_seed(seed)
     y, x = torch.meshgrid(torch.linspace(-1, 1, side), torch.linspace(-1, 1, side), indexing="ij")
@@ -38,7 +38,7 @@ def face(side: int, size: int, hue: float, seed: int) -> TrainBatch:
     mask = (radius < 0.7).float()[:, None]
     bands = 0.5 + 0.3 * torch.sin(6 * x + hue + torch.arange(3.0)[:, None, None])
     target = (bands * (1 - 0.5 * radius[:, None].clamp(0, 1))).clamp(0, 1)
-    return TrainBatch(target, target, mask, mask * (y < 0).float())
+    return SampleBatch(target, target, mask, mask * (y < 0).float())
 
 
 def tiny_model(archi: str = "df-ud", **options: Any) -> FaceModel:
@@ -46,11 +46,11 @@ def tiny_model(archi: str = "df-ud", **options: Any) -> FaceModel:
     return build_model("SAEHD", SaehdSettings(archi=archi, **TINY, **options), **build)
 
 
-def random_decoded(side: int) -> tuple[Decoded, TrainBatch]:
+def random_decoded(side: int) -> tuple[Decoded, SampleBatch]:
     generator = torch.Generator().manual_seed(4)
     image, target = torch.rand(2, 2, 3, side, side, generator=generator)
     mask, predicted, eyes = torch.rand(3, 2, 1, side, side, generator=generator)
-    return Decoded(image, predicted), TrainBatch(target, target, mask, eyes)
+    return Decoded(image, predicted), SampleBatch(target, target, mask, eyes)
 
 
 @pytest.mark.parametrize("masked", [True, False])
@@ -91,7 +91,7 @@ def test_masked_training_ignores_the_picture_far_outside() -> None:
     mask = torch.zeros_like(batch.mask)
     mask[..., 40:90, 40:90] = 1
     image = decoded.image.clone().requires_grad_()
-    batch = TrainBatch(batch.warped, batch.target, mask)
+    batch = SampleBatch(batch.warped, batch.target, mask)
     losses = rebuilding_losses(Decoded(image, decoded.mask), truth_of(batch, SaehdSettings()))
     (gradient,) = torch.autograd.grad(losses.sum(), image)
     assert gradient[..., :20, :].abs().max() == 0
@@ -101,7 +101,7 @@ def test_masked_training_ignores_the_picture_far_outside() -> None:
 def test_missing_eyes_mask_is_an_error() -> None:
     model = tiny_model(eyes_mouth_prio=True)
     batch = face(64, 1, 0, 0)
-    bare = TrainBatch(batch.warped, batch.target, batch.mask)
+    bare = SampleBatch(batch.warped, batch.target, batch.mask)
     with pytest.raises(InputError, match="eyes_mouth_prio"):
         model.train_step(bare, bare, iteration=0)
     with pytest.raises(InputError, match="64, 64"):
@@ -272,7 +272,7 @@ def test_bf16_stays_close_to_fp32() -> None:
 def test_gradient_is_of_the_sum_over_the_batch() -> None:
     one, two = tiny_model(), tiny_model()
     src, dst = face(64, 1, 0, 1), face(64, 1, 2, 2)
-    doubled = [TrainBatch(*(torch.cat([t, t]) for t in vars(b).values())) for b in (src, dst)]
+    doubled = [SampleBatch(*(torch.cat([t, t]) for t in vars(b).values())) for b in (src, dst)]
     loss = one.train_step(src, dst, iteration=0)
     twice = two.train_step(*doubled, iteration=0)
     assert loss["src"].item() == pytest.approx(twice["src"].item(), rel=1e-5)

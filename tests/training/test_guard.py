@@ -8,8 +8,9 @@ import torch
 
 from faceloom.checkpoints.progress import Risk
 from faceloom.models import SaehdSettings, build_model
+from faceloom.settings.training import Plateau
 from faceloom.training.ema import Ema
-from faceloom.training.guard import Flat, Guard, sound, standing_still
+from faceloom.training.guard import Guard, is_flat, is_sound
 
 
 def curve(count: int, level: float = 1.0, *, noise: float = 0.2, seed: int = 0) -> np.ndarray:
@@ -66,16 +67,16 @@ def test_after_a_roll_back_the_measure_is_what_was_usual() -> None:
     assert not Guard(first=1500, usual=usual).collapsed(fine[:1580])
 
 
-def test_standing_still() -> None:
-    flat = Flat(window=400, improvement=0.01)
+def test_is_flat() -> None:
+    flat = Plateau(window=400, improvement=0.01)
     random = np.random.default_rng(1)
     fallen = np.concatenate([np.linspace(4, 1, 1500), np.full(800, 1.0)])
     losses = (fallen[:, None] * random.normal(1, 0.01, (2300, 2))).astype(np.float32)
-    assert not standing_still(losses[:1500], 0, flat)
-    assert standing_still(losses, 0, flat)
-    assert not standing_still(losses, 1600, flat), "too few iterations of this stage"
+    assert not is_flat(losses[:1500], 0, flat)
+    assert is_flat(losses, 0, flat)
+    assert not is_flat(losses, 1600, flat), "too few iterations of this stage"
     losses[-400:, 1] *= 0.9
-    assert not standing_still(losses, 0, flat), "one side still learns"
+    assert not is_flat(losses, 0, flat), "one side still learns"
 
 
 def test_risk_is_lowered_step_by_step() -> None:
@@ -90,11 +91,11 @@ def small_model() -> object:
 
 def test_sound_sees_every_weight() -> None:
     model = small_model()
-    assert sound(model)  # type: ignore[arg-type]
+    assert is_sound(model)  # type: ignore[arg-type]
     bias = model.networks()["decoder_dst"].out_convm.bias  # type: ignore[attr-defined]
     with torch.no_grad():
         bias.fill_(float("nan"))
-    assert not sound(model)  # type: ignore[arg-type]
+    assert not is_sound(model)  # type: ignore[arg-type]
 
 
 def test_ema_is_the_weighted_mean_and_swaps_without_a_trace() -> None:

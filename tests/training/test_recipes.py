@@ -9,13 +9,13 @@ import pytest
 from faceloom.checkpoints.progress import RecipeProgress
 from faceloom.core import InputError
 from faceloom.models import MODELS
-from faceloom.training.recipes import load_course, recipe_names
+from faceloom.training.recipes import load_recipe, recipe_names
 from faceloom.training.settings import first_settings
 
 
 @pytest.mark.parametrize("name", recipe_names())
 def test_every_recipe_makes_legal_models_at_every_stage(name: str) -> None:
-    recipe = load_course(name).recipe
+    recipe = load_recipe(name).recipe
     settings = first_settings(recipe.model, {**recipe.settings, **recipe.stages[0].settings})
     kind = MODELS[recipe.model].settings
     for stage in recipe.stages:
@@ -26,7 +26,7 @@ def test_every_recipe_makes_legal_models_at_every_stage(name: str) -> None:
 
 def test_the_published_recipes() -> None:
     """training.md 9.3, number by number."""
-    old, new, day = (load_course(f"rtm-{name}").recipe for name in ("old", "new", "day"))
+    old, new, day = (load_recipe(f"rtm-{name}").recipe for name in ("old", "new", "day"))
     assert [stage.iterations for stage in old.stages] == [2_000_000, 500_000, 700_000]
     assert (old.stages[0].reset_every, old.stages[0].reset_networks) == (500_000, ("inter_AB",))
     assert [stage.iterations for stage in new.stages] == [500_000, 500_000, 700_000]
@@ -43,36 +43,37 @@ def test_the_published_recipes() -> None:
         assert last["random_warp"] is False
 
 
-def test_legs_of_a_stage_with_resets() -> None:
-    course = load_course("rtm-old", scale=1e-4)
-    progress = course.start(10, 0.0)
+def test_stage_runs_of_a_stage_with_resets() -> None:
+    run = load_recipe("rtm-old", scale=1e-4)
+    progress = run.start(10, 0.0)
     ends: list[tuple[int | None, bool]] = []
     for _ in range(4):
-        leg = course.leg(progress)
-        assert leg is not None
-        ends.append((leg.until, leg.ends_stage))
+        stage_run = run.stage_run(progress)
+        assert stage_run is not None
+        ends.append((stage_run.until, stage_run.ends_stage))
         progress = progress.model_copy(update={"resets": progress.resets + 1})
     assert ends == [(60, False), (110, False), (160, False), (210, True)]
-    following = course.next_stage(progress, 210, 5.0)
-    leg = course.leg(following)
-    assert leg is not None and (leg.until, leg.ends_stage, leg.stage.name) == (260, True, "settle")
+    following = run.next_stage(progress, 210, 5.0)
+    stage_run = run.stage_run(following)
+    assert stage_run is not None and stage_run.stage.name == "settle"
+    assert (stage_run.until, stage_run.ends_stage) == (260, True)
     done = following.model_copy(update={"stage": 3})
-    assert course.leg(done) is None
+    assert run.stage_run(done) is None
 
 
 def test_a_small_scale_leaves_windows_that_mean_something() -> None:
     """A thousandth of a stage must not end because sixteen losses happened to be high."""
     windows: list[int] = []
     for scale in (1.0, 0.25, 0.001):
-        course = load_course("quick", scale=scale)
-        leg = course.leg(course.start(0, 0.0))
-        assert leg is not None and leg.stage.flat is not None
-        windows.append(leg.stage.flat.window)
+        run = load_recipe("quick", scale=scale)
+        stage_run = run.stage_run(run.start(0, 0.0))
+        assert stage_run is not None and stage_run.stage.flat is not None
+        windows.append(stage_run.stage.flat.window)
     assert windows == [4000, 1000, 500]
 
 
 def test_progress_belongs_to_one_content_and_scale() -> None:
-    one, other = load_course("saehd"), load_course("saehd", scale=0.5)
+    one, other = load_recipe("saehd"), load_recipe("saehd", scale=0.5)
     assert one.belongs(one.start(0, 0.0))
     assert not other.belongs(one.start(0, 0.0))
     assert not one.belongs(RecipeProgress(recipe="saehd", digest="0"))
@@ -85,19 +86,19 @@ def test_progress_belongs_to_one_content_and_scale() -> None:
         ('about="x"\nmodel="SAEHD"\nstages=[]', "stages"),
         ('about="x"\nmodel="XYZ"\n[[stages]]\nname="a"', "XYZ"),
         ('about="x"\nmodel="SAEHD"\n[[stages]]\nname="a"\n[[stages]]\nname="b"', "never ends"),
-        ('about="x"\nmodel="SAEHD"\n[[stages]]\nname="a"\nreset_every=5', "belong together"),
+        ('about="x"\nmodel="SAEHD"\n[[stages]]\nname="a"\nreset_every=5', "need each other"),
         ('about="x"\nmodel="SAEHD"\n[[stages]]\nname="a"\nloops=5', "loops"),
         ('about="x"\nmodel="SAEHD"\n[[stages]]\nname="a"\nsettings={pretrain=true}', "pretrain"),
-        ("about = ", "not TOML"),
+        ("about = ", "not valid TOML"),
     ],
 )
 def test_what_does_not_fit_is_told_in_one_line(tmp_path: Path, text: str, words: str) -> None:
     file = tmp_path / "own.toml"
     file.write_text(text)
     with pytest.raises(InputError, match=words) as caught:
-        load_course(str(file))
+        load_recipe(str(file))
     assert "\n" not in str(caught.value)
     with pytest.raises(InputError, match="known: amp"):
-        load_course("saehdd")
-    with pytest.raises(InputError, match="not a recipe"):
-        load_course(str(tmp_path / "none.toml"))
+        load_recipe("saehdd")
+    with pytest.raises(InputError, match="cannot read this recipe"):
+        load_recipe(str(tmp_path / "none.toml"))

@@ -24,20 +24,20 @@ from faceloom.checkpoints import (
 from faceloom.core import Cancel, ModelError, NullProgress
 from faceloom.models import ModelSettings
 from faceloom.samples import SampleStore
+from faceloom.settings.training import Schedule
 from faceloom.training import (
-    Course,
     PairMaterial,
-    Plan,
-    Schedule,
+    RecipeRun,
     Session,
+    SessionSpec,
     changed_settings,
     first_settings,
-    rollback,
+    guard,
 )
 from faceloom.training import trainer as trainer_module
 from faceloom.training.guard import Guard
-from faceloom.training.recipes import Recipe, Stage
-from faceloom.training.schedule import Clock
+from faceloom.training.recipes import Recipe, RecipeStage
+from faceloom.training.trainer import Clock
 
 Stores = tuple[SampleStore, SampleStore]
 CPU = torch.device("cpu")
@@ -56,7 +56,7 @@ def session(
     stores: Stores,
     until: int | None,
     *,
-    course: Course | None = None,
+    recipe: RecipeRun | None = None,
     progress: NullProgress | None = None,
     forgive: bool = False,
     schedule: Mapping[str, Any] | None = None,
@@ -69,7 +69,7 @@ def session(
             return first_settings("SAEHD", {**SMALL, **stage, **changes})
         return changed_settings(state, {**stage, **changes}, where=folder.state_file)
 
-    plan = Plan(
+    spec = SessionSpec(
         class_name="SAEHD",
         settings_for=settings_for,
         until=until,
@@ -77,11 +77,11 @@ def session(
         device=CPU,
         precision="fp32",
         schedule=Schedule(preview_every=10**6, **(schedule or {})),
-        course=course,
+        recipe=recipe,
         forgive=forgive,
     )
     material = PairMaterial(*stores)
-    return Session(folder, plan, lambda _: material, progress or NullProgress(), Cancel())
+    return Session(folder, spec, lambda _: material, progress or NullProgress(), Cancel())
 
 
 def kinds(path: Path) -> list[str]:
@@ -94,7 +94,7 @@ def losses(path: Path) -> np.ndarray:
 
 
 def spoiling(iterations: set[int]) -> Callable[..., Any]:
-    """A training step whose gradient is not a number at each of `iterations`, once."""
+    """A training step whose gradient is NaN at each of `iterations`, once."""
     step = PairMaterial.stepper
 
     def stepper(self: PairMaterial, model: Any, seed: int, world: Any) -> Any:
@@ -147,10 +147,10 @@ def test_a_model_that_breaks_always_is_given_up_and_kept(
         return lambda n: {key: value * float("inf") for key, value in step(n).items()}
 
     monkeypatch.setattr(PairMaterial, "stepper", stepper)
-    with pytest.raises(ModelError, match=r"collapsed 3 times in a row.*iteration 2 is untouched"):
+    with pytest.raises(ModelError, match=r"collapsed 3 times in a row.*Iteration 2 is safely"):
         session(tmp_path, stores, 9, schedule={"max_rollbacks": 2}).run()
     assert read_state(ModelFolder(tmp_path)).iteration == 2
-    with pytest.raises(ModelError, match="before anything was saved"):
+    with pytest.raises(ModelError, match="before the first save"):
         session(tmp_path / "new", stores, 9).run()
 
 
@@ -184,7 +184,7 @@ def test_a_state_saved_while_it_went_wrong_is_not_the_one_to_go_back_to(
     tmp_path: Path, stores: Stores, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The weights go bad at iteration 6 and are saved at 7, before any loss has shown it."""
-    monkeypatch.setattr(rollback, "PROOF", 3)
+    monkeypatch.setattr(guard, "PROOF", 3)
     plain, spoilt = PairMaterial.stepper, False
 
     def stepper(self: PairMaterial, model: Any, seed: int, world: Any) -> Any:
@@ -215,23 +215,23 @@ def test_a_state_saved_while_it_went_wrong_is_not_the_one_to_go_back_to(
 
 
 STAGES = (
-    Stage(name="warp", iterations=4, reset_every=2, reset_networks=("inter_AB",)),
-    Stage(name="own dst", pause=True, about="put it there", iterations=2),
-    Stage(name="gan", settings={"random_warp": False, "gan_power": 0.1}, iterations=2),
+    RecipeStage(name="warp", iterations=4, reset_every=2, reset_networks=("inter_AB",)),
+    RecipeStage(name="own dst", pause=True, about="put it there", iterations=2),
+    RecipeStage(name="gan", settings={"random_warp": False, "gan_power": 0.1}, iterations=2),
 )
 
 
-def course(*stages: Stage) -> Course:
+def recipe_of(*stages: RecipeStage) -> RecipeRun:
     recipe = Recipe(about="a recipe of a test", model="SAEHD", stages=stages)
-    return Course("test", recipe, digest="d")
+    return RecipeRun("test", recipe, digest="d")
 
 
 def test_a_recipe_from_end_to_end(tmp_path: Path, stores: Stores) -> None:
-    first = session(tmp_path, stores, None, course=course(*STAGES))
+    first = session(tmp_path, stores, None, recipe=recipe_of(*STAGES))
     assert first.run() == "reached"
     state = read_state(ModelFolder(tmp_path))
     assert (state.iteration, state.recipe and state.recipe.paused) == (4, True)
-    assert session(tmp_path, stores, None, course=course(*STAGES)).run() == "reached"
+    assert session(tmp_path, stores, None, recipe=recipe_of(*STAGES)).run() == "reached"
     state = read_state(ModelFolder(tmp_path))
     assert state.iteration == 8
     assert state.settings["gan_power"] == 0.1
@@ -248,7 +248,7 @@ def test_a_recipe_from_end_to_end(tmp_path: Path, stores: Stores) -> None:
 
 
 def test_no_pause_before_there_is_a_model(tmp_path: Path, stores: Stores) -> None:
-    session(tmp_path, stores, 1, course=course(STAGES[1])).run()
+    session(tmp_path, stores, 1, recipe=recipe_of(STAGES[1])).run()
     assert read_state(ModelFolder(tmp_path)).iteration == 1
 
 
@@ -263,27 +263,27 @@ def test_one_model_at_a_time_is_in_memory(
         return plain(self, model, seed, world)
 
     monkeypatch.setattr(PairMaterial, "stepper", stepper)
-    session(tmp_path, stores, None, course=course(STAGES[0], STAGES[2])).run()
+    session(tmp_path, stores, None, recipe=recipe_of(STAGES[0], STAGES[2])).run()
     assert len(alive) == 3
 
 
 def test_an_interrupted_recipe_is_the_same_as_one_in_one_go(tmp_path: Path, stores: Stores) -> None:
     stages = (STAGES[0], STAGES[2])
-    session(tmp_path / "a", stores, None, course=course(*stages)).run()
+    session(tmp_path / "a", stores, None, recipe=recipe_of(*stages)).run()
     for until in (1, 2, 3, 5, None):
-        session(tmp_path / "b", stores, until, course=course(*stages)).run()
+        session(tmp_path / "b", stores, until, recipe=recipe_of(*stages)).run()
     assert np.array_equal(losses(tmp_path / "a"), losses(tmp_path / "b"))
     assert read_state(ModelFolder(tmp_path / "b")).iteration == 6
 
 
 def test_a_stage_ends_when_its_loss_stands_still(tmp_path: Path, stores: Stores) -> None:
     flat = {"window": 10, "improvement": 0.9}
-    stage = Stage(name="short", flat=flat, at_least=22)  # type: ignore[arg-type]
-    session(tmp_path, stores, 60, course=course(stage), optimizer="rmsprop").run()
+    stage = RecipeStage(name="short", flat=flat, at_least=22)  # type: ignore[arg-type]
+    session(tmp_path, stores, 60, recipe=recipe_of(stage), optimizer="rmsprop").run()
     state = read_state(ModelFolder(tmp_path))
     assert 22 <= state.iteration < 60
     messages = [e.message for e in read_events(ModelFolder(tmp_path).events_file)]
-    assert any("stands still" in message for message in messages)
+    assert any("loss is flat" in message for message in messages)
 
 
 def test_pretraining_ends_with_a_fresh_start(tmp_path: Path, stores: Stores) -> None:
@@ -307,7 +307,7 @@ def test_pretraining_ends_with_a_fresh_start(tmp_path: Path, stores: Stores) -> 
         )
         for name in trained.networks()
     }
-    assert min(change["inter_AB"], change["inter_B"]) > 0.05, "afresh"
+    assert min(change["inter_AB"], change["inter_B"]) > 0.05, "reset"
     assert max(change["encoder"], change["decoder"]) < 0.01, "two small steps away"
 
 

@@ -14,9 +14,10 @@ from faceloom.checkpoints import LossHistory, ModelFolder, load_history, load_mo
 from faceloom.core import Cancel, NullProgress
 from faceloom.models import FaceModel, SaehdSettings, build_model
 from faceloom.samples import SampleStore
-from faceloom.training import PairMaterial, PairSource, Schedule, Trainer, World
+from faceloom.settings.training import Schedule
+from faceloom.training import PairMaterial, PairSource, Trainer, World
 from faceloom.training.guard import Guard
-from faceloom.training.schedule import Clock
+from faceloom.training.trainer import Clock
 
 Stores = tuple[SampleStore, SampleStore]
 CPU = torch.device("cpu")
@@ -143,7 +144,7 @@ def test_a_collapse_keeps_the_last_good_state(tmp_path: Path, stores: Stores) ->
     with torch.no_grad():
         next(iter(trainer.model.networks()["encoder"].parameters())).fill_(float("nan"))
     outcome = trainer.run(6, progress=NullProgress(), cancel=Cancel())
-    assert (outcome, trainer.trouble) == ("collapsed", "the loss of iteration 3 is not a number")
+    assert (outcome, trainer.trouble) == ("collapsed", "the loss of iteration 3 is NaN or infinite")
     assert read_state(trainer.folder).iteration == 2
     assert go(resume(tmp_path, stores), 3).shape == (3, 2)
 
@@ -183,7 +184,7 @@ def test_a_spoilt_weight_is_not_saved_though_its_loss_was_fine(
 
     trainer.step = spoil
     outcome = trainer.run(3, progress=NullProgress(), cancel=Cancel())
-    assert (outcome, trainer.trouble) == ("collapsed", "a weight is not a number")
+    assert (outcome, trainer.trouble) == ("collapsed", "a weight is NaN or infinite")
     assert read_state(trainer.folder).iteration == 2
 
 

@@ -21,7 +21,7 @@ from faceloom.cli.progress import console_progress
 from faceloom.core.config import Settings, Source, combine, flag_of, override_source
 from faceloom.core.errors import CancelledError, FaceloomError, UsageError
 from faceloom.core.events import Cancel, Progress
-from faceloom.core.result import Result, plain
+from faceloom.core.result import Result
 
 S = TypeVar("S", bound=Settings)
 
@@ -37,7 +37,7 @@ def build_config(
     """
     given = {key: value for key, value in values.items() if value is not None}
     flags = Source(given, "options", UsageError, label=lambda key: flag_of(kind, key))
-    sources = [flags, override_source(overrides)]
+    sources = [flags, override_source(kind, overrides)]
     if stage is not None and (field := kind.model_fields.get("workspace")):
         from faceloom.workspace import table_sources
 
@@ -70,7 +70,7 @@ def run_stage(
         emit(result, json)
     if cancel.is_set and getattr(result, "cancelled", True):
         raise CancelledError("stopped; finished work is kept, run the same command to resume")
-    if reason := _as_result(result).failure():
+    if reason := result.failure():
         raise FaceloomError(reason)
     return result
 
@@ -112,9 +112,8 @@ def set_up_logging(verbose: bool) -> None:
         logging.getLogger("faceloom").setLevel(logging.DEBUG)
 
 
-def emit(result: Any, json: bool) -> None:
+def emit(result: Result, json: bool) -> None:
     """Print a result on stdout: JSON, an object a line, or lines for people."""
-    result = _as_result(result)
     if json:
         for record in result.json_lines():
             write_json(record)
@@ -138,22 +137,3 @@ def write_line(text: str) -> None:
 
 def _is_control(sign: str) -> bool:
     return sign < " " or "\x7f" <= sign <= "\x9f"
-
-
-# Until the result of `train` is a `Result`.
-
-
-def _as_result(result: Any) -> Result:
-    return result if isinstance(result, Result) else _Foreign(result)
-
-
-class _Foreign(Result):
-    def __init__(self, result: Any) -> None:
-        self._result = result
-
-    def as_dict(self) -> dict[str, Any]:
-        return plain(self._result.as_dict())
-
-    def lines(self) -> list[str]:
-        lines: Any = getattr(self._result, "lines", None)
-        return list(lines()) if callable(lines) else super().lines()

@@ -30,13 +30,9 @@ OWN_COMMANDS: dict[str, str] = {
     "merge": "faceloom.cli.merge:merge",
     "new": "faceloom.cli.new:new",
     "run": "faceloom.cli.run:run",
+    "train": "faceloom.cli.train:train",
 }
 _SUMMARIES = {"completion": "Set up completion of commands and options for your shell."}
-
-# Until every command is made from a stage: the hand-written ones, and their lines of help.
-LEGACY: dict[str, tuple[str, str]] = {
-    "train": ("faceloom.cli.train:train", "Train a model on the two facesets."),
-}
 
 ROOT_FLAGS = ("--help", "-h", "--version")
 
@@ -94,11 +90,7 @@ def run_command(arguments: Sequence[str]) -> int:
 
 def commands(group: str = "") -> dict[str, str]:
     """The commands and groups directly in a group, with their summaries; by default the root's."""
-    found = commands_of(group)
-    if group:
-        return found
-    ours = {**{name: summary for name, (_, summary) in LEGACY.items()}, **found, **_SUMMARIES}
-    return {name: ours[name] for name in sorted(ours, key=_place_in_help)}
+    return commands_of(group) if group else {**commands_of(), **_SUMMARIES}
 
 
 def command_words(arguments: Sequence[str]) -> list[str]:
@@ -145,8 +137,6 @@ def _add_commands(app: App, group: str, words: Sequence[str], whole: bool) -> No
         name = f"{group} {word}".strip()
         if not whole and word not in words[:1]:
             app.command(App(name=word, help=summary, sort_key=order))
-        elif name in LEGACY:
-            app.command(LEGACY[name][0], name=word, sort_key=order)
         elif name in OWN_COMMANDS:
             module, _, function = OWN_COMMANDS[name].partition(":")
             command = getattr(import_module(module), function)
@@ -170,22 +160,6 @@ def _usage(name: str, command: Callable[..., Any]) -> str | None:
     if arguments is None:
         return None
     return " ".join(["Usage: faceloom", name, *arguments.split(), "[OPTIONS]"])
-
-
-_ORDER = (
-    *("demo", "new", "run", "frames", "extract", "faceset", "sort", "dedupe", "cluster"),
-    *("coverage", "train", "merge", "encode", "model", "export"),
-)
-
-
-def _place_in_help(name: str) -> int:
-    return _ORDER.index(name) if name in _ORDER else len(_ORDER)
-
-
-def __getattr__(name: str) -> dict[str, str]:
-    if name == "COMMANDS":
-        return commands()
-    raise AttributeError(name)
 
 
 def _check_command(arguments: Sequence[str], words: Sequence[str]) -> None:

@@ -9,13 +9,13 @@ from pathlib import Path
 from types import UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
-from cyclopts import App, Group, Parameter, Token
+from cyclopts import Group, Parameter, Token
 from pydantic.fields import FieldInfo
 
 from faceloom.cli.common import build_config, run_stage
 from faceloom.core.config import Settings, choices, flag_of, option_of
 from faceloom.core.errors import UsageError
-from faceloom.stages.catalog import Stage, stages_of
+from faceloom.stages.catalog import Stage
 
 # The name in a signature for the flag of a field that can also be an argument.
 _BY_FLAG = "{}_by_flag"
@@ -67,12 +67,6 @@ def stage_command(stage: Stage, *, completing: bool = False) -> Callable[..., An
     return with_signature(command, stage.settings(), completing=completing)
 
 
-def add_stages(app: App, group: str) -> None:
-    """Register the stages of `group` as subcommands of `app`: `faceset pack` as `pack`."""
-    for order, stage in enumerate(stages_of(group)):
-        app.command(stage_command(stage), name=stage.name.removeprefix(f"{group} "), sort_key=order)
-
-
 def with_signature(
     command: Callable[..., Any],
     kind: type[Settings],
@@ -100,7 +94,10 @@ def with_signature(
         *(parameter(name) for name in placed),
         *(_second_way(kind, name, parameter(name)) for name in either),
         *(parameter(name, _OWN_GROUP) for name in flags),
-        *extra,
+        *(
+            one.replace(annotation=Annotated[one.annotation, Parameter(group=_OWN_GROUP)])
+            for one in extra
+        ),
         *(parameter(name, _COMMON_GROUP) for name in common),
         *_surface_options(),
     ]

@@ -55,6 +55,9 @@ class Settings(BaseModel):
 
     ALIASES: ClassVar[Mapping[str, str]] = {}
     """Other names that are accepted for fields, such as DeepFaceLab's."""
+    FOREIGN: ClassVar[str | None] = None
+    """The field that receives the texts of `--set` whose key is no field, such as settings of the
+    model that a stage trains."""
 
     model_config = ConfigDict(
         extra="forbid", frozen=True, use_attribute_docstrings=True, validate_default=True
@@ -206,9 +209,16 @@ def override_values(overrides: Iterable[str]) -> dict[str, Any]:
     return values
 
 
-def override_source(overrides: Iterable[str]) -> Source:
-    """The `key=value` texts of `--set` as a source."""
-    return Source(override_values(overrides), "--set", UsageError, joint=" ")
+def override_source(kind: type[Settings], overrides: Iterable[str]) -> Source:
+    """The `key=value` texts of `--set` as a source for `kind`."""
+    texts = list(overrides)
+    values = override_values(texts)
+    if kind.FOREIGN is not None:
+        known = {*kind.model_fields, *kind.ALIASES}
+        foreign = tuple(text for text in texts if text.partition("=")[0].strip() not in known)
+        values = {key: value for key, value in values.items() if key in known}
+        values |= {kind.FOREIGN: foreign} if foreign else {}
+    return Source(values, "--set", UsageError, joint=" ")
 
 
 def validate_with(
@@ -218,7 +228,7 @@ def validate_with(
 
     A wrong value raises `InputError` naming `where`, a wrong text `UsageError`.
     """
-    return combine(kind, [Source(values, where), override_source(overrides)])
+    return combine(kind, [Source(values, where), override_source(kind, overrides)])
 
 
 def _reason(kind: type[Settings], error: ValidationError) -> tuple[list[str], str]:

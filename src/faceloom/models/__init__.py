@@ -7,9 +7,9 @@ from faceloom.models.base import (
     Precision,
     Prediction,
     Reconstruction,
+    SampleBatch,
     SampleNeeds,
     TrainableModel,
-    TrainBatch,
 )
 from faceloom.models.build import MODELS, ModelClass, build_model, preferred_precision
 from faceloom.settings.models import (
@@ -41,8 +41,8 @@ __all__ = [
     "Quick96Settings",
     "Reconstruction",
     "SaehdSettings",
+    "SampleBatch",
     "SampleNeeds",
-    "TrainBatch",
     "TrainableModel",
     "XsegSettings",
     "build_model",

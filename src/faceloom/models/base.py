@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal, Protocol
 
 import torch
@@ -11,27 +11,10 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from faceloom.color import TransferName, TransferStatistics
+from faceloom.nn.batch import MaskBatch, SampleBatch
 from faceloom.settings.models import ModelSettings
 
 Precision = Literal["fp32", "bf16"]
-
-
-@dataclass(frozen=True)
-class TrainBatch:
-    """Samples of one side; RGB float32 in [0, 1] on the model's device."""
-
-    warped: Tensor
-    """`b 3 r r`: what the network sees."""
-    target: Tensor
-    """`b 3 r r`: what it should produce; the same affine transform, not warped."""
-    mask: Tensor
-    """`b 1 r r`: the face's mask in the target's geometry; may be soft."""
-    eyes_mouth: Tensor | None = None
-    """`b 1 r r`: eyes and mouth, for models whose `sample_needs.eyes_mouth` is set."""
-
-    def unwarped(self) -> TrainBatch:
-        """The same samples with the target as the network's input."""
-        return replace(self, warped=self.target)
 
 
 @dataclass(frozen=True)
@@ -153,7 +136,9 @@ class FaceModel(TrainableModel, Protocol):
         """What its training batches must contain."""
         ...
 
-    def train_step(self, src: TrainBatch, dst: TrainBatch, *, iteration: int) -> dict[str, Tensor]:
+    def train_step(
+        self, src: SampleBatch, dst: SampleBatch, *, iteration: int
+    ) -> dict[str, Tensor]:
         """One optimizer step; the losses "src" and "dst", detached scalars on the device.
 
         Does not synchronise with the device. Gradients are those of the sum over the batch of the
@@ -161,7 +146,9 @@ class FaceModel(TrainableModel, Protocol):
         """
         ...
 
-    def losses(self, src: TrainBatch, dst: TrainBatch, *, iteration: int = 0) -> dict[str, Tensor]:
+    def losses(
+        self, src: SampleBatch, dst: SampleBatch, *, iteration: int = 0
+    ) -> dict[str, Tensor]:
         """The losses that `train_step` would report for these batches, without training.
 
         No gradients, no optimizer, and no change to the model. `iteration` matters to AMP alone,
@@ -179,16 +166,6 @@ class FaceModel(TrainableModel, Protocol):
     def reconstruct(self, src: Tensor, dst: Tensor, *, morph: float = 1.0) -> Reconstruction:
         """Both sides reconstructed and dst swapped, from unwarped `b 3 r r`; no gradients."""
         ...
-
-
-@dataclass(frozen=True)
-class MaskBatch:
-    """Samples of a mask model; float32 in [0, 1] on the model's device."""
-
-    image: Tensor
-    """`b 3 r r` RGB: what the network sees."""
-    target: Tensor
-    """`b 1 r r`: the mask it should produce, or in pretraining the grey picture."""
 
 
 class MaskModel(TrainableModel, Protocol):

@@ -16,8 +16,8 @@ from faceloom.models.base import (
     Precision,
     Prediction,
     Reconstruction,
+    SampleBatch,
     SampleNeeds,
-    TrainBatch,
 )
 from faceloom.models.discriminators import Adversary, Evidence
 from faceloom.models.networks import Graph
@@ -40,7 +40,7 @@ class StepLosses(NamedTuple):
     """For each discriminator, by its network's name."""
 
 
-Objective = Callable[[Graph, TrainBatch, TrainBatch], StepLosses]
+Objective = Callable[[Graph, SampleBatch, SampleBatch], StepLosses]
 """The losses of the networks on a batch of src and one of dst with equally many samples: a function
 of tensors only, which can be compiled. Runs inside the model's autocast."""
 
@@ -132,7 +132,9 @@ class PairModel:
         """Exclude a network from training; its optimizer slots stay."""
         self._graph.get_submodule(network).requires_grad_(False)
 
-    def train_step(self, src: TrainBatch, dst: TrainBatch, *, iteration: int) -> dict[str, Tensor]:
+    def train_step(
+        self, src: SampleBatch, dst: SampleBatch, *, iteration: int
+    ) -> dict[str, Tensor]:
         del iteration  # nothing here depends on it; the optimizers count their own steps
         src, dst = self._checked(src, dst)
         optimizers = self.optimizers()
@@ -148,7 +150,9 @@ class PairModel:
         return reported
 
     @torch.no_grad()
-    def losses(self, src: TrainBatch, dst: TrainBatch, *, iteration: int = 0) -> dict[str, Tensor]:
+    def losses(
+        self, src: SampleBatch, dst: SampleBatch, *, iteration: int = 0
+    ) -> dict[str, Tensor]:
         del iteration
         losses = self._eager_objective()(self._graph, *self._checked(src, dst))
         return {"src": losses.src.mean(), "dst": losses.dst.mean()}
@@ -174,7 +178,7 @@ class PairModel:
         if self._objective is None:
             objective = self._spec.make_objective()
 
-            def losses(graph: Graph, src: TrainBatch, dst: TrainBatch) -> StepLosses:
+            def losses(graph: Graph, src: SampleBatch, dst: SampleBatch) -> StepLosses:
                 with autocast(self.device, self._precision):
                     return objective(graph, src, dst)
 
@@ -195,7 +199,7 @@ class PairModel:
         with autocast(self.device, self._precision):
             return self._spec.adversaries[name].judging(evidence).sum()
 
-    def _checked(self, src: TrainBatch, dst: TrainBatch) -> tuple[TrainBatch, TrainBatch]:
+    def _checked(self, src: SampleBatch, dst: SampleBatch) -> tuple[SampleBatch, SampleBatch]:
         """Both batches, ready for the graph; `InputError` when they do not fit the model."""
         if len(src.target) != len(dst.target):
             raise InputError(
@@ -220,12 +224,12 @@ class PairModel:
         )
 
 
-def stacked(src: TrainBatch, dst: TrainBatch) -> TrainBatch:
+def stacked(src: SampleBatch, dst: SampleBatch) -> SampleBatch:
     """Both sides as one batch, src first; `warped`, which no loss uses, is src's."""
     eyes_mouth = None
     if src.eyes_mouth is not None and dst.eyes_mouth is not None:
         eyes_mouth = torch.cat([src.eyes_mouth, dst.eyes_mouth])
-    return TrainBatch(
+    return SampleBatch(
         warped=src.warped,
         target=torch.cat([src.target, dst.target]),
         mask=torch.cat([src.mask, dst.mask]),

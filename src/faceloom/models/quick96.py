@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from faceloom.models.base import Precision, SampleNeeds, TrainBatch
+from faceloom.models.base import Precision, SampleBatch, SampleNeeds
 from faceloom.models.networks import Decoded, Dims, Graph, make_graph
 from faceloom.models.pair import Objective, PairModel, PairSpec, StepLosses, stacked
 from faceloom.models.stepping import drawn
@@ -53,7 +53,7 @@ def build_quick96(
     return PairModel(spec, graph, device=device, seed=seed, precision=precision, compiled=compiled)
 
 
-def quick96_losses(decoded: Decoded, batch: TrainBatch) -> Tensor:
+def quick96_losses(decoded: Decoded, batch: SampleBatch) -> Tensor:
     """Per-sample loss `b`: 10 DSSIM + 10 L2 of the picture under the plainly blurred mask, 10 L2
     of the mask."""
     weight = blurred_mask(batch.mask)
@@ -63,7 +63,7 @@ def quick96_losses(decoded: Decoded, batch: TrainBatch) -> Tensor:
 
 
 def _objective() -> Objective:
-    def losses(graph: Graph, src: TrainBatch, dst: TrainBatch) -> StepLosses:
+    def losses(graph: Graph, src: SampleBatch, dst: SampleBatch) -> StepLosses:
         both = quick96_losses(graph.rebuild(src.warped, dst.warped), stacked(src, dst))
         of_src, of_dst = both.detach().split([len(src.target), len(dst.target)])
         return StepLosses(both.sum(), of_src, of_dst)

@@ -1,12 +1,12 @@
-"""Random geometry and colour for training samples, batched on the training device.
+"""Random geometry and colour for training samples, in batches on the training device.
 
-Geometry is that of training.md 6.3, composed into one resampling step. Coordinates are normalised
-as `torch.nn.functional.grid_sample` has them with `align_corners=False`: -1 and 1 are the outer
-edges of the first and last pixel, so working size and output size may differ.
+The distortions are DeepFaceLab's (docs/internals/sampling.md), composed into one resampling step.
+Coordinates are normalised as in `torch.nn.functional.grid_sample` with `align_corners=False`: -1
+and 1 are the outer edges of the first and last pixel, so working and output size may differ.
 
-Two defects of the original are mended on purpose (training.md 10, numbers 31 and 32): the two
-components of the warp are independent, and the input is not shifted by half a pixel against its
-target. The strength of the warp is the one that was in effect there, √2 times the written one.
+Two defects of the original are fixed on purpose: the two components of the warp are independent,
+and the input is not shifted by half a pixel against its target. The strength of the warp is the
+effective one of the original, √2 times the nominal one.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from faceloom.core import Settings
 WARP_STRENGTH: Final = 0.24 * math.sqrt(2)
 """Largest displacement of a control point, in cells of the warp grid."""
 WARP_CELLS: Final = (2, 4, 8)
-"""Cells an axis of the three warp grids."""
+"""Cells per axis of the three warp grids."""
 _TRUNCATION: Final = 2.5
 _POINTS: Final = WARP_CELLS[-1] + 1
 _UNIFORMS: Final = 10
@@ -40,20 +40,20 @@ class AugmentSettings(Settings):
     random_flip: bool = False
     """Mirror a sample with probability `flip_probability`."""
     flip_probability: float = Field(default=0.4, ge=0, le=1)
-    """How often a sample is mirrored where mirroring is on."""
+    """How often a sample is mirrored if `random_flip` is on."""
     scale_range: float = Field(default=0.15, ge=0, le=1)
     """The face is scaled by 1/(1+a) to 1+a."""
     rotation_deg: float = Field(default=10.0, ge=0, le=180)
-    """The face is turned by up to this angle either way."""
+    """The face is rotated by up to this angle in either direction."""
     shift: float = Field(default=0.05, ge=0, le=1)
-    """The face is moved by up to this fraction of the picture's side."""
+    """The face is moved by up to this fraction of the picture size."""
     hsv_power: float = Field(default=0.0, ge=0, le=1)
     """Change hue, saturation and brightness of the network's input by up to this much."""
     ct_mode: TransferName = "none"
-    """Give a sample, input and target alike, the colours of a reference (training.md 6.8)."""
+    """Give a sample, both input and target, the colours of a reference."""
     ct_statistics: TransferStatistics = "inside"
-    """Take the colours inside the full-face masks, or over the whole picture as the original does
-    (its defect 34): there a dark background makes a face dark."""
+    """Measure the colours inside the full-face masks, or over the whole picture as DeepFaceLab
+    does, where a dark background makes a face dark."""
 
 
 @dataclass(frozen=True)

@@ -1,11 +1,10 @@
-"""In which order samples are drawn: a function of the seed and of how many were drawn before.
+"""The order in which samples are drawn: a function of the seed and of how many were drawn before.
 
-Nothing is remembered but a count, so a resumed training goes on exactly where it stopped.
+Only that count is stored, so a resumed training continues exactly where it stopped.
 """
 
 from __future__ import annotations
 
-import math
 from typing import Final, Protocol
 
 import numpy as np
@@ -17,7 +16,7 @@ Indices = NDArray[np.int64]
 
 YAW_LIMIT_RAD: Final = 1.2
 YAW_BINS: Final = 127
-"""128 grid points over ±1.2 rad make 127 bins (training.md 6.6)."""
+"""128 grid points over ±1.2 rad, as in DeepFaceLab, make 127 bins."""
 
 
 class Order(Protocol):
@@ -29,11 +28,11 @@ class Order(Protocol):
 
 
 class ShuffledOrder:
-    """A fresh permutation of all samples an epoch: each comes once before any comes again."""
+    """A new permutation of all samples in each epoch: each comes once before any comes again."""
 
     def __init__(self, length: int, seed: int) -> None:
         if length < 1:
-            raise InputError("there are no samples to draw from")
+            raise InputError("no samples to draw from")
         self._length = length
         self._seed = seed
         self._epoch = -1
@@ -53,14 +52,14 @@ class ShuffledOrder:
 class UniformYawOrder:
     """Every bin of head yaw equally often, and within a bin each sample once before any again.
 
-    Bins are those of training.md 6.6: 127 of equal width over ±1.2 rad, the outer two open-ended,
-    empty ones left out.
+    There are 127 bins of equal width over ±1.2 rad, as in DeepFaceLab; the outer two are
+    open-ended, empty ones are left out.
     """
 
     def __init__(self, yaw_rad: ArrayLike, seed: int) -> None:
         bins = yaw_bins(yaw_rad)
         if bins.size < 1:
-            raise InputError("there are no samples to draw from")
+            raise InputError("no samples to draw from")
         self._seed = seed
         self._bins = [np.flatnonzero(bins == b).astype(np.int64) for b in np.unique(bins)]
         self._rounds = ShuffledOrder(len(self._bins), seed)
@@ -90,8 +89,3 @@ def yaw_bins(yaw_rad: ArrayLike) -> Indices:
 def _permutation(length: int, seed: int, epoch: int) -> Indices:
     random = np.random.Generator(np.random.PCG64([abs(seed), epoch]))
     return random.permutation(length).astype(np.int64)
-
-
-def epochs(position: int, length: int) -> float:
-    """How often all `length` samples have been seen after `position` draws."""
-    return position / length if length else math.nan

@@ -250,7 +250,20 @@ _CURATE: Final = (
 )
 
 _TRAIN: Final = (
-    # train, plan
+    Stage(
+        "train",
+        "train.config:TrainConfig",
+        "train.run:run",
+        "Train a model on the two facesets.",
+        table="train",
+    ),
+    Stage(
+        "plan",
+        "train.config:PlanConfig",
+        "train.plan:run",
+        "Estimate the memory and time of a training before it starts.",
+        table="train",
+    ),
 )
 
 _MERGE: Final = (
@@ -285,7 +298,7 @@ _MODEL: Final = (
     ),
     Stage(
         "model rename",
-        "model.config:RenameConfig",
+        "model.config:RenameModelConfig",
         "model.manage:rename",
         "Give a model another name.",
     ),

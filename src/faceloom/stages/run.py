@@ -150,7 +150,7 @@ def _is_trained(model: ModelFolder, config: train.TrainConfig) -> bool:
     if not model.exists:
         return False
     if not config.iterations:
-        return train.course_of(config) is None
+        return train.unfinished_recipe(config) is None
     return read_state(model).iteration >= config.iterations
 
 
@@ -165,16 +165,13 @@ def _require_faces(workspace: Workspace, side: Side) -> None:
 def _train_config(
     config: RunConfig, workspace: Workspace, changes: Iterable[str]
 ) -> train.TrainConfig:
-    own = set(train.TrainConfig.model_fields)
-    mine = [text for text in changes if text.partition("=")[0].strip() in own]
     values: dict[str, Any] = {"model": config.model, "name": config.name}
     saved = list_models(workspace.model, config.model)
     if len(saved) == 1 and config.name is None:
         values["name"], values["model"] = split_name(saved[0].path) or (None, config.model)
     values |= {"iterations": config.iterations}
     values |= {"device": config.device, "threads": config.threads}
-    values["changes"] = tuple(text for text in changes if text not in mine)
-    chosen = stage_config(train.TrainConfig, "train", mine, workspace=workspace.folder, **values)
+    chosen = stage_config(train.TrainConfig, "train", changes, workspace=workspace.folder, **values)
     if chosen.iterations is not None:
         return chosen
     return chosen.model_copy(update={"iterations": _target(chosen)})
@@ -183,7 +180,7 @@ def _train_config(
 def _target(config: train.TrainConfig) -> int:
     """The target of the model, or the default, since `run` must end; 0 for a recipe, which has an
     end of its own."""
-    if train.course_of(config) is not None:
+    if train.unfinished_recipe(config) is not None:
         return 0
     return train.settings_of(config)[1].target_iter or DEFAULT_ITERATIONS
 

@@ -1,10 +1,10 @@
-"""A running mean of the weights: calmer pictures than the weights of the last step.
+"""An exponential moving average of the weights, with steadier results than the last weights.
 
 Polyak and Juditsky, "Acceleration of stochastic approximation by averaging" (1992), with the
 exponential window and warm-up that are usual for image networks.
 """
 
-# torch's list arithmetic has underscored names, and no others.
+# torch's list arithmetic only has underscored names.
 # pyright: reportPrivateUsage=false, reportPrivateImportUsage=false
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from faceloom.models import TrainableModel
 
 
 class Ema:
-    """Means of a model's weights, without those of its discriminators."""
+    """Averages of a model's weights, except its discriminators'."""
 
     def __init__(self, model: TrainableModel, decay: float) -> None:
         self._decay = decay
@@ -33,24 +33,24 @@ class Ema:
 
     @torch.no_grad()
     def update(self, iteration: int) -> None:
-        """Take in the weights after `iteration` steps; the first steps count for more."""
+        """Add the weights after `iteration` steps; the first steps count for more."""
         decay = min(self._decay, (1 + iteration) / (10 + iteration))
         torch._foreach_lerp_(list(self._means.values()), list(self._weights.values()), 1.0 - decay)
 
     @torch.no_grad()
     def load(self, means: Mapping[str, Tensor]) -> None:
-        """Go on from saved means; those that are missing start from the weights."""
+        """Continue from saved averages; missing ones start from the weights."""
         for key, value in self._means.items():
             if key in means and means[key].shape == value.shape:
                 value.copy_(means[key])
 
     def tensors(self) -> dict[str, Tensor]:
-        """The means by `network.tensor`."""
+        """The averages by `network.tensor`."""
         return self._means
 
     @contextlib.contextmanager
     def swapped_in(self) -> Generator[None]:
-        """While inside, the model computes with the means."""
+        """While inside, the model computes with the averages."""
         self._swap()
         try:
             yield

@@ -1,7 +1,7 @@
-"""Making parts of a trained model new again: `inter_AB` of a LIAE model every so often, mostly.
+"""Resetting networks of a trained model, most often `inter_AB` of a LIAE model.
 
-DeepFaceLab's users delete a network's file, which its next start re-initialises (training.md 2.9).
-That leaves the optimizer's moments of the old weights behind (defect 21); here they go too.
+DeepFaceLab users delete a network's file, which the next start then re-initialises. That keeps the
+optimizer's moments of the old weights; here they are reset too.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ Tensors = dict[str, Tensor]
 def reset_networks(folder: ModelFolder, names: Sequence[str]) -> ModelState:
     """Give networks of a saved model new weights; return the new saved state.
 
-    The weights depend on the model's seed and its iteration only. The networks' optimizer moments
-    become zero and their running means the new weights; everything else, the iteration too, stays.
-    The state before is kept as a snapshot, and the reset is logged. A kill at any instant leaves
-    the model as it was or with all of `names` reset. Hold the model by `locked` meanwhile.
+    The weights depend only on the model's seed and iteration. The networks' optimizer moments
+    become zero and their averages the new weights; everything else stays, including the iteration.
+    The state before is kept as a snapshot, and the reset is logged. A kill at any moment leaves the
+    model as it was or with all of `names` reset. The caller must hold `locked(folder)`.
 
     Raises `InputError` for a network that the model does not have.
     """
@@ -57,7 +57,7 @@ def reset_networks(folder: ModelFolder, names: Sequence[str]) -> ModelState:
     EventLog(folder.events_file).write(
         "reset",
         state.iteration,
-        f"{', '.join(chosen)} given new weights; the state before is snapshot {kept!r}",
+        f"reset {', '.join(chosen)}; the state before is in snapshot {kept!r}",
         networks=chosen,
         snapshot=kept,
     )
@@ -77,21 +77,25 @@ def _fresh_weights(
     networks = model.networks()
     known = [name for name in networks if f"{name}{_SUFFIX}" in state.files]
     if not names:
-        raise InputError(f"{folder.path.name}: name the networks to reset: {', '.join(known)}")
+        raise InputError(
+            f"{folder.path.name}: give the names of the networks to reset: {', '.join(known)}"
+        )
     for name in names:
         if name not in known:
-            raise InputError(f"{folder.path.name} has no network {name!r}, but {', '.join(known)}")
+            raise InputError(
+                f"{folder.path.name} has no network {name!r}; its networks: {', '.join(known)}"
+            )
     return {name: dict(networks[name].state_dict()) for name in names}
 
 
 def _seed(state: ModelState) -> int:
-    """Another one for each iteration: a network reset twice must not start from the same place."""
+    """A different seed per iteration: a network reset twice must not get the same weights."""
     digest = hashlib.sha256(f"reset {state.seed} {state.iteration}".encode()).digest()
     return int.from_bytes(digest[:4], "little")
 
 
 def _keep_before(folder: ModelFolder, state: ModelState, names: Sequence[str]) -> str:
-    """Keep the state as a snapshot of a new name; return the name."""
+    """Keep the state as a snapshot with a new name; return the name."""
     plain = f"{state.iteration:08d} before reset of {' '.join(names)}"
     taken = {kept.name for kept in list_snapshots(folder)}
     name = next(
@@ -103,7 +107,7 @@ def _keep_before(folder: ModelFolder, state: ModelState, names: Sequence[str]) -
 def _changed_files(
     source: Path, state: ModelState, fresh: Mapping[str, Tensors]
 ) -> dict[str, Tensors]:
-    """The new content of every file of the state that the reset networks occur in."""
+    """The new content of every file of the state that contains the reset networks."""
     by_key = {f"{net}.{key}": value for net, own in fresh.items() for key, value in own.items()}
     changed: dict[str, Tensors] = {f"{net}{_SUFFIX}": own for net, own in fresh.items()}
     if EMA_FILE in state.files:

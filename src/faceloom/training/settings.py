@@ -11,8 +11,8 @@ from faceloom.core import InputError
 from faceloom.core.config import validate_with
 from faceloom.models import MODELS, ModelSettings
 
-_MEANT: Final = {"d_mask_dims": "mask_dims"}
-"""What a structural setting comes to, where it may be left unset."""
+# The effective value of a structural setting that can be unset.
+_EFFECTIVE: Final = {"d_mask_dims": "mask_dims"}
 
 
 def first_settings(
@@ -20,8 +20,8 @@ def first_settings(
 ) -> ModelSettings:
     """The settings of a new model: defaults, then `values`, then `key=value` texts.
 
-    Of `values`, those that `foreign_settings` names are left out. Raises `InputError` on an
-    unknown class or key, or a value that does not fit.
+    `foreign_settings` among `values` are ignored. Raises `InputError` for an unknown class or key,
+    or an invalid value.
     """
     kind = MODELS[class_name].settings
     own = _own(class_name, values)
@@ -29,10 +29,10 @@ def first_settings(
 
 
 def foreign_settings(class_name: str, values: Mapping[str, Any]) -> list[str]:
-    """The keys among `values` that are for models of another class: one file may serve several.
+    """The keys among `values` that are for other model classes, since one file may serve several.
 
-    Those are settings that this class lacks and another has, and those that it has fixed. A key
-    that no class knows is not among them.
+    These are settings that only another class has, and those that this class has fixed. A key that
+    no class knows is not one of them.
     """
     kind = MODELS[class_name].settings
     known = {key for name in MODELS for key in MODELS[name].settings.model_fields}
@@ -55,10 +55,9 @@ def changed_settings(
     *,
     where: Path,
 ) -> ModelSettings:
-    """A saved model's settings with changes applied, of `values` those of its class.
+    """A saved model's settings with changes applied; `foreign_settings` are ignored.
 
-    Raises `InputError` when a change would alter the networks' shape, since the weights would not
-    fit any more.
+    Raises `InputError` for a change of the architecture, because the weights would no longer fit.
     """
     saved = saved_settings(state, where=where)
     merged = {**saved.model_dump(), **_own(state.class_name, values)}
@@ -66,10 +65,10 @@ def changed_settings(
     changed = validate_with(type(saved), merged, overrides, where=where_from)
     for key in type(saved).structural:
         before, after = getattr(saved, key), getattr(changed, key)
-        meant = _MEANT.get(key, key)
-        if before != after and getattr(saved, meant) != getattr(changed, meant):
+        effective = _EFFECTIVE.get(key, key)
+        if before != after and getattr(saved, effective) != getattr(changed, effective):
             raise InputError(
-                f"{where.parent.name}: {key} is {before} and cannot become {after} after the "
-                "first iteration; leave it out, or start another model with --name"
+                f"{where.parent.name}: {key} is {before} and cannot change to {after} after the"
+                " first iteration; omit it, or start another model with --name"
             )
     return changed

@@ -212,7 +212,9 @@ def stage_config(
     given = {key: value for key, value in values.items() if value is not None}
     given["workspace"] = workspace
     tables = table_sources(kind, stage, workspace, given)
-    return combine(kind, [*tables, Source(given, f"{stage} settings"), override_source(overrides)])
+    return combine(
+        kind, [*tables, Source(given, f"{stage} settings"), override_source(kind, overrides)]
+    )
 
 
 def table_sources(

@@ -15,7 +15,7 @@ from torch import nn
 from dfl_numpy import Oracle, Weights
 from faceloom.core import InputError
 from faceloom.core.config import validate
-from faceloom.models import AmpSettings, SampleNeeds, TrainBatch, build_model
+from faceloom.models import AmpSettings, SampleBatch, SampleNeeds, build_model
 from faceloom.models.amp import model as amp_module
 from faceloom.models.amp.losses import (
     Truth,
@@ -53,7 +53,7 @@ def tiny_model(seed: int = 5, *, precision: Any = "fp32", **options: Any) -> Amp
     )
 
 
-def face(size: int, hue: float, seed: int) -> TrainBatch:
+def face(size: int, hue: float, seed: int) -> SampleBatch:
     """`size` smooth pictures with a disc as face: easy to learn, different on both sides."""
     generator = torch.Generator().manual_seed(seed)
     y, x = torch.meshgrid(*[torch.linspace(-1, 1, 64)] * 2, indexing="ij")
@@ -62,7 +62,7 @@ def face(size: int, hue: float, seed: int) -> TrainBatch:
     mask = (radius < 0.7).float()[:, None]
     bands = 0.5 + 0.3 * torch.sin(6 * x + hue + torch.arange(3.0)[:, None, None])
     target = (bands * (1 - 0.5 * radius[:, None].clamp(0, 1))).clamp(0, 1)
-    return TrainBatch(target, target, mask, mask * (y < 0).float())
+    return SampleBatch(target, target, mask, mask * (y < 0).float())
 
 
 PAIR = face(2, 0.0, 1), face(2, 2.0, 2)
@@ -437,8 +437,8 @@ def test_needs_and_names() -> None:
     assert judged.optional_networks == {"GAN"}
     assert set(judged.optimizers()) == {"src_dst_opt", "GAN_opt"}
     src, dst = PAIR
-    with pytest.raises(InputError, match="eyes_mouth mask"):
-        model.train_step(TrainBatch(src.warped, src.target, src.mask), dst, iteration=0)
+    with pytest.raises(InputError, match="eyes and mouth"):
+        model.train_step(SampleBatch(src.warped, src.target, src.mask), dst, iteration=0)
     with pytest.raises(InputError, match="64, 64"):
         model.predict(torch.zeros(1, 3, 32, 32))
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 
-from faceloom.models import FaceModel, SaehdSettings, TrainBatch, build_model
+from faceloom.models import FaceModel, SaehdSettings, SampleBatch, build_model
 from faceloom.models import pair as pair_module
 from faceloom.models.stepping import forget_compiled
 from faceloom.nn import conv, convolve
@@ -30,11 +30,11 @@ def traced_anew(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     torch._dynamo.reset()
 
 
-def batch(seed: int) -> TrainBatch:
+def batch(seed: int) -> SampleBatch:
     generator = torch.Generator().manual_seed(seed)
     warped, target = torch.rand(2, 2, 3, 64, 64, generator=generator)
     mask, eyes_mouth = torch.rand(2, 2, 1, 64, 64, generator=generator)
-    return TrainBatch(warped, target, mask.round(), eyes_mouth.round())
+    return SampleBatch(warped, target, mask.round(), eyes_mouth.round())
 
 
 def trained(model: FaceModel, *, steady: bool = False) -> list[float]:

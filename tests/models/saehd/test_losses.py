@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 import saehd_oracle as oracle
-from faceloom.models import FaceModel, SaehdSettings, TrainBatch, build_model
+from faceloom.models import FaceModel, SaehdSettings, SampleBatch, build_model
 from faceloom.models.networks import Decoded
 from faceloom.models.pair import PairModel, StepLosses
 from faceloom.models.saehd import identity as identity_module
@@ -58,13 +58,13 @@ def test_style_agrees_with_numpy_and_is_flat_where_there_is_no_spread() -> None:
     assert black.grad.isfinite().all()
 
 
-def batch(seed: int, size: int = 2) -> TrainBatch:
+def batch(seed: int, size: int = 2) -> SampleBatch:
     generator = torch.Generator().manual_seed(seed)
     warped, target = torch.rand(2, size, 3, SIDE, SIDE, generator=generator)
     mask, eyes_mouth = torch.zeros(2, size, 1, SIDE, SIDE)
     mask[..., 10:50, 15 + seed : 45 + seed] = 1
     eyes_mouth[..., 20:30, 20:40] = 1
-    return TrainBatch(warped, target, mask, eyes_mouth)
+    return SampleBatch(warped, target, mask, eyes_mouth)
 
 
 class Recognised(nn.Module):
@@ -98,7 +98,7 @@ def build(archi: str = "df-ud", **options: Any) -> PairModel:
     return model
 
 
-def losses_of(model: PairModel, src: TrainBatch, dst: TrainBatch) -> StepLosses:
+def losses_of(model: PairModel, src: SampleBatch, dst: SampleBatch) -> StepLosses:
     return model._step_losses()(model._graph, src, dst)
 
 
@@ -106,7 +106,7 @@ def numpy(*tensors: Tensor) -> list[np.ndarray]:
     return [tensor.detach().double().numpy() for tensor in tensors]
 
 
-def restated(model: PairModel, src: TrainBatch, dst: TrainBatch) -> tuple[Any, Any, Any]:
+def restated(model: PairModel, src: SampleBatch, dst: SampleBatch) -> tuple[Any, Any, Any]:
     """src's and dst's reported losses and what is not reported, each `b`, by the oracle."""
     settings = model.settings
     assert isinstance(settings, SaehdSettings)
@@ -180,7 +180,7 @@ def test_losses_restated(archi: str, options: dict[str, Any]) -> None:
 def test_losses_sum_over_the_batch() -> None:
     model = build(face_style_power=1.0, bg_style_power=9.0, gan_power=0.1, true_face_power=0.1)
     one, other = batch(1, 1), batch(4, 1)
-    twice = [TrainBatch(*(torch.cat([t, t]) for t in vars(b).values())) for b in (one, other)]
+    twice = [SampleBatch(*(torch.cat([t, t]) for t in vars(b).values())) for b in (one, other)]
     single = losses_of(model, one, other)
     double = losses_of(model, twice[0], twice[1])
     assert double.total.item() == pytest.approx(2 * single.total.item(), rel=1e-5)

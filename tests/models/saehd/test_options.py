@@ -14,7 +14,7 @@ from faceloom.models import (
     FaceModel,
     Quick96Settings,
     SaehdSettings,
-    TrainBatch,
+    SampleBatch,
     build_model,
 )
 from faceloom.models.discriminators import CodeDiscriminator, PatchDiscriminator
@@ -184,7 +184,7 @@ def test_a_pretraining_model_does_what_is_in_force() -> None:
 def test_pretraining_teaches_both_inters_of_liae(random_warp: bool) -> None:
     generator = torch.Generator().manual_seed(1)
     warped, target = torch.rand(2, 1, 3, 64, 64, generator=generator)
-    batch = TrainBatch(warped, target, torch.ones(1, 1, 64, 64))
+    batch = SampleBatch(warped, target, torch.ones(1, 1, 64, 64))
     model = build("liae-ud", pretrain=True, random_warp=random_warp)
     assert model.pretrain_resets == ("inter_AB", "inter_B")
     model.train_step(batch, batch, iteration=0)
@@ -234,7 +234,7 @@ def test_discriminators_by_name_with_their_optimizers() -> None:
 
 def test_a_step_takes_as_many_of_each_side() -> None:
     one, two = (
-        TrainBatch(torch.rand(n, 3, 64, 64), torch.rand(n, 3, 64, 64), torch.ones(n, 1, 64, 64))
+        SampleBatch(torch.rand(n, 3, 64, 64), torch.rand(n, 3, 64, 64), torch.ones(n, 1, 64, 64))
         for n in (1, 2)
     )
     with pytest.raises(InputError, match="1 src samples and 2 dst samples"):

@@ -17,7 +17,7 @@ from faceloom.cli.main import run_command
 from faceloom.core import Cancel, FormatError, InputError, NullProgress
 from faceloom.faces import Faceset, Move, move_faces, read_face, read_record, undo_moves
 from faceloom.faces.files.dfl_form import dfl_form
-from faceloom.samples.store import load_samples
+from faceloom.samples import load_samples
 from faceloom.stages.faceset.config import (
     ExportFacesConfig,
     ImportFacesConfig,

@@ -15,7 +15,7 @@ from faceloom.checkpoints.progress import Risk
 from faceloom.checkpoints.snapshots import snapshot
 from faceloom.core import ModelError
 from faceloom.stages.model.summary import disk_use, summarize, summarize_losses
-from faceloom.training.recipes import load_course
+from faceloom.training.recipes import load_recipe
 from small_models import falling_losses, save_small, small_model
 
 
@@ -84,7 +84,7 @@ def test_place_in_a_recipe(tmp_path: Path) -> None:
         'about = "Two stages."\nmodel = "SAEHD"\n'
         '[[stages]]\nname = "warp"\niterations = 10\n[[stages]]\nname = "sharp"\n'
     )
-    progress = load_course(str(name)).start(0, 0.0)
+    progress = load_recipe(str(name)).start(0, 0.0)
     folder = save_small(tmp_path / "x_SAEHD", 3)
     for stage, expected in ((0, stages[0]), (len(stages), "done")):
         now = progress.model_copy(update={"stage": stage})

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from faceloom.core import Cancel, InputError, NullProgress
-from faceloom.stages.train.plan import PlanConfig, PlanResult, run
+from faceloom.stages.train.config import PlanConfig
+from faceloom.stages.train.plan import PlanResult, run
 from synthetic_faces import write_faceset
 
 SMALL = {"resolution": 64, "archi": "df-ud", "ae_dims": 32, "e_dims": 16, "d_dims": 16}
@@ -38,7 +39,7 @@ def test_on_a_card(workspace: Path) -> None:
     assert found.fit.available < 12 << 30
     text = "\n".join(found.lines())
     assert "fits RTX 3060 (12.00 GB)" in text
-    assert "steps a second" in text
+    assert "steps per second" in text
     plain = json.loads(json.dumps(found.as_dict()))
     assert plain["estimate"]["total"] == found.fit.estimate.total
     assert plain["settings"]["ae_dims"] == 32

@@ -18,7 +18,8 @@ import torch
 
 from faceloom.checkpoints import ModelFolder, load_history, read_state
 from faceloom.core import Cancel, InputError, NullProgress
-from faceloom.stages.train.run import TrainConfig, TrainResult, run
+from faceloom.stages.train.config import TrainConfig
+from faceloom.stages.train.run import TrainResult, run
 from synthetic_faces import write_faceset
 
 SMALL = {
@@ -67,7 +68,7 @@ def test_train_resume_and_what_is_left(workspace: Path, tmp_path: Path) -> None:
 
 def test_settings_on_resume(workspace: Path) -> None:
     train(workspace, settings=SMALL, iterations=1)
-    with pytest.raises(InputError, match="resolution is 64 and cannot become 96"):
+    with pytest.raises(InputError, match="resolution is 64 and cannot change to 96"):
         train(workspace, iterations=2, changes=("resolution=96",))
     result = train(workspace, changes=("random_warp=false", "target_iter=3", "batch_size=2"))
     assert result.iteration == 3
@@ -76,12 +77,12 @@ def test_settings_on_resume(workspace: Path) -> None:
     assert state.settings["batch_size"] == 2
 
 
-def test_changed_facesets_are_told(workspace: Path) -> None:
+def test_changed_facesets_are_reported(workspace: Path) -> None:
     train(workspace, settings=SMALL, iterations=1)
     (workspace / "data_src" / "aligned" / "00001_0.png").unlink()
     notes = NullProgress()
     assert train(workspace, notes, iterations=2).iteration == 2
-    assert any("4 faces then, 3 now" in note for note in notes.notes)
+    assert any("4 faces before, 3 now" in note for note in notes.notes)
 
 
 def test_missing_faces_leave_no_model(tmp_path: Path) -> None:
@@ -110,7 +111,7 @@ def test_command_line(workspace: Path) -> None:
     )
     assert wrong.returncode == 1
     assert len(wrong.stderr.strip().splitlines()) == 1
-    assert "ae_dims is 32 and cannot become 64" in wrong.stderr
+    assert "ae_dims is 32 and cannot change to 64" in wrong.stderr
 
 
 def test_kill_and_interrupt_at_any_instant(workspace: Path) -> None:

@@ -19,7 +19,7 @@ from faceloom.models.amp.losses import (
     src_guard,
 )
 from faceloom.models.amp.network import AmpDims, AmpGraph
-from faceloom.models.base import Precision, Prediction, Reconstruction, SampleNeeds, TrainBatch
+from faceloom.models.base import Precision, Prediction, Reconstruction, SampleBatch, SampleNeeds
 from faceloom.models.discriminators import PatchDiscriminator
 from faceloom.models.networks import recomputing_parts
 from faceloom.models.optimizers import chosen_optimizer
@@ -132,7 +132,9 @@ class AmpModel:
                 self._optimizers["GAN_opt"] = self._make_optimizer(self._judge)
         return self._optimizers
 
-    def train_step(self, src: TrainBatch, dst: TrainBatch, *, iteration: int) -> dict[str, Tensor]:
+    def train_step(
+        self, src: SampleBatch, dst: SampleBatch, *, iteration: int
+    ) -> dict[str, Tensor]:
         optimizers = self.optimizers()
         optimizers["src_dst_opt"].zero_grad(set_to_none=True)
         if self._compiled:
@@ -149,7 +151,9 @@ class AmpModel:
         return _means(losses, len(src.target))
 
     @torch.no_grad()
-    def losses(self, src: TrainBatch, dst: TrainBatch, *, iteration: int = 0) -> dict[str, Tensor]:
+    def losses(
+        self, src: SampleBatch, dst: SampleBatch, *, iteration: int = 0
+    ) -> dict[str, Tensor]:
         losses = self._step_losses(*self._step_inputs(src, dst, iteration))[0]
         return _means(losses, len(src.target))
 
@@ -179,7 +183,7 @@ class AmpModel:
         return int(self._settings.inter_dims * self._settings.morph_factor)
 
     def _step_inputs(
-        self, src: TrainBatch, dst: TrainBatch, iteration: int
+        self, src: SampleBatch, dst: SampleBatch, iteration: int
     ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
         """What `_step_losses` takes."""
         return (
@@ -275,7 +279,7 @@ def _dims(settings: AmpSettings) -> AmpDims:
     )
 
 
-def _eyes_mouth(src: TrainBatch, dst: TrainBatch) -> Tensor:
+def _eyes_mouth(src: SampleBatch, dst: SampleBatch) -> Tensor:
     if src.eyes_mouth is None or dst.eyes_mouth is None:
         raise InputError("AMP: the samples have no eyes_mouth mask")
     return torch.cat([src.eyes_mouth, dst.eyes_mouth])

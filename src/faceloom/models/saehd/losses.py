@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from faceloom.models.base import TrainBatch
+from faceloom.models.base import SampleBatch
 from faceloom.models.discriminators import Adversary, Evidence
 from faceloom.models.networks import Codes, Decoded, Graph
 from faceloom.models.pair import StepLosses, stacked
@@ -68,7 +68,7 @@ class Truth:
         )
 
 
-def truth_of(batch: TrainBatch, settings: SaehdSettings) -> Truth:
+def truth_of(batch: SampleBatch, settings: SaehdSettings) -> Truth:
     """A batch's targets as the settings modify them."""
     return Truth(
         image=blur_outside(batch.target, batch.mask) if settings.blur_out_mask else batch.target,
@@ -160,7 +160,7 @@ class SaehdObjective:
     embed: Embed | None = None
     """The face recogniser; None when `identity_power` is 0."""
 
-    def __call__(self, graph: Graph, src: TrainBatch, dst: TrainBatch) -> StepLosses:
+    def __call__(self, graph: Graph, src: SampleBatch, dst: SampleBatch) -> StepLosses:
         of_src, of_dst = slice(len(src.target)), slice(len(src.target), None)
         codes = graph.encode(src.warped, dst.warped)
         made = graph.decode(codes)

@@ -55,7 +55,7 @@ class SummaryConfig(NamedModel):
     """
 
 
-class RenameConfig(NamedModel):
+class RenameModelConfig(NamedModel):
     """Give a model another name.
 
     **Example**

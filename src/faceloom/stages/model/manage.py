@@ -30,7 +30,7 @@ from faceloom.stages.model.config import (
     DeleteConfig,
     ModelListConfig,
     NamedModel,
-    RenameConfig,
+    RenameModelConfig,
 )
 from faceloom.stages.model.summary import disk_use, duration_text, size_text, summarize_losses
 from faceloom.workspace import Workspace
@@ -80,7 +80,7 @@ class ModelList(Result):
 
 
 @dataclass(frozen=True)
-class RenameResult(Result):
+class RenameModelResult(Result):
     """A model with its new name."""
 
     old: str
@@ -133,13 +133,13 @@ def list_all(config: ModelListConfig, *, progress: Progress, cancel: Cancel) -> 
     return ModelList(folder, [_listed(model) for model in list_models(folder)], dfl)
 
 
-def rename(config: RenameConfig, *, progress: Progress, cancel: Cancel) -> RenameResult:
+def rename(config: RenameModelConfig, *, progress: Progress, cancel: Cancel) -> RenameModelResult:
     """Give a model another name. Raises `ModelError` when it is in training."""
     del progress, cancel
     folder = chosen(config)
     target = rename_model(folder, config.new_name)
     notes = _named_in_settings(Workspace.open(config.workspace), *name_and_class(folder))
-    return RenameResult(folder.path.name, target.path.name, target.path, notes)
+    return RenameModelResult(folder.path.name, target.path.name, target.path, notes)
 
 
 def copy(config: CopyConfig, *, progress: Progress, cancel: Cancel) -> CopyResult:

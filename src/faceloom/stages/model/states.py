@@ -96,7 +96,7 @@ class BackupResult(Result):
 
 
 @dataclass(frozen=True)
-class RestoreResult(Result):
+class RestoreModelResult(Result):
     """A state that a model went back to."""
 
     model: str
@@ -178,7 +178,7 @@ def backups(config: BackupsConfig, *, progress: Progress, cancel: Cancel) -> Kep
     return KeptList(folder.path.name, [_kept_state(kept) for kept in list_backups(folder)])
 
 
-def restore(config: RestoreConfig, *, progress: Progress, cancel: Cancel) -> RestoreResult:
+def restore(config: RestoreConfig, *, progress: Progress, cancel: Cancel) -> RestoreModelResult:
     """Restore the snapshot of that label, or the backup of that iteration.
 
     The current state is kept as a backup. Raises `ModelError` when the model is in training.
@@ -193,7 +193,7 @@ def restore(config: RestoreConfig, *, progress: Progress, cancel: Cancel) -> Res
         message = f"restored {kept.kind} {kept.name!r}"
         EventLog(folder.events_file).write("restored", state.iteration, message)
     replaced = saved[0] if saved else None
-    return RestoreResult(folder.path.name, kept.name, kept.kind, state.iteration, replaced)
+    return RestoreModelResult(folder.path.name, kept.name, kept.kind, state.iteration, replaced)
 
 
 def forget(config: ForgetConfig, *, progress: Progress, cancel: Cancel) -> ForgetResult:

@@ -32,7 +32,7 @@ from faceloom.core import Cancel, FaceloomError, ModelError, Progress
 from faceloom.core.result import Result
 from faceloom.models import MODELS
 from faceloom.stages.model.config import SummaryConfig
-from faceloom.training.recipes import load_course
+from faceloom.training.recipes import load_recipe
 from faceloom.workspace import Workspace
 
 _LARGEST_WINDOW: Final = 1000
@@ -282,7 +282,7 @@ def _recipe(state: ModelState) -> dict[str, Any] | None:
         return None
     stages: list[str] = []
     try:
-        course = load_course(progress.recipe, scale=progress.scale)
+        course = load_recipe(progress.recipe, scale=progress.scale)
         if course.belongs(progress):
             stages = [stage.name for stage in course.recipe.stages]
     except FaceloomError:

@@ -1,1 +1,1 @@
-"""Training, and planning it."""
+"""Training a model, and planning a training."""

@@ -1,1 +1,1 @@
-"""Several training processes."""
+"""Training in several processes."""

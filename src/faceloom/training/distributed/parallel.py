@@ -1,16 +1,16 @@
 """Several processes that train one model, each on its own samples; `torchrun` starts them.
 
 Every process draws its share of the batch, and before each optimizer step the gradients are summed
-over all of them. The loss is a sum over the batch (training.md 2.5), so N processes with batch b
-take the step that one process with batch N·b takes, up to the order of the additions: clipping,
-learning-rate dropout and the discriminators' own optimizers included, since all of them see summed
-gradients only. The replicas start equal and stay equal to the bit.
+over all of them. The loss is a sum over the batch, so N processes with batch size b take the step
+that one process with batch size N·b takes, up to the order of additions. That includes clipping,
+learning-rate dropout and the discriminators' optimizers, which all see summed gradients only. The
+replicas start equal and stay bit-equal.
 
-PyTorch's own `DistributedDataParallel` wraps the `forward` of one module, and averages. A model
-here is several networks that are entered at several places (a swap, a code, a discriminator's
-turn), with an optimizer each, of which some train in one pass and some rest; it would need a
-wrapper, a search for unused parameters and a factor around each. So its idea is used without it:
-gradients travel in buckets, while the backward pass still computes the next ones.
+PyTorch's `DistributedDataParallel` wraps the `forward` of one module and averages. A model here is
+several networks, called at several places (a swap, a code, a discriminator's turn), each with its
+own optimizer; some train in a pass and others rest. Each would need a wrapper, a search for unused
+parameters and a scale factor. So only its idea is used: gradients are sent in buckets while the
+backward pass computes the next ones.
 """
 
 from __future__ import annotations
@@ -33,29 +33,29 @@ from faceloom.training.distributed.reduction import Reduction
 
 T = TypeVar("T")
 
+# The other processes wait for a save or a preview of the first one, which may take long.
 _TIMEOUT: Final = timedelta(minutes=60)
-"""A save or a preview of the first process, for which the others wait, may take long."""
 
 
 @dataclass(frozen=True)
 class World:
-    """Which of how many processes this one is."""
+    """The number of this process, and of all processes."""
 
     rank: int = 0
     size: int = 1
     local_rank: int = 0
-    """Its number among those of its own machine."""
+    """Its number among the processes of its machine."""
 
     @property
     def first(self) -> bool:
-        """Whether this is the process that writes, shows and decides."""
+        """Whether this is the process that saves, reports and decides."""
         return self.rank == 0
 
 
 def world_from_environment() -> World:
-    """What torchrun says in the environment; a world of one without it.
+    """The world that torchrun describes in the environment; without it, a world of one process.
 
-    Raises `UsageError` when the variables are there but make no sense.
+    Raises `UsageError` if the variables are inconsistent.
     """
     if "RANK" not in os.environ or "WORLD_SIZE" not in os.environ:
         return World()
@@ -65,15 +65,14 @@ def world_from_environment() -> World:
     except ValueError:
         raise UsageError("RANK, WORLD_SIZE or LOCAL_RANK is not a number; use torchrun") from None
     if not 0 <= rank < size or local < 0:
-        raise UsageError(f"RANK {rank} is not below WORLD_SIZE {size}; use torchrun")
+        raise UsageError(f"RANK {rank} must be less than WORLD_SIZE {size}; use torchrun")
     return World(rank, size, local)
 
 
 def own_device(device: torch.device, world: World) -> torch.device:
-    """The device of this process, where all were asked for `device`: each has a GPU of its own.
+    """The device of this process if all were asked for `device`: each takes its own GPU.
 
-    Raises `InputError` when its machine has none for it, or `device` cannot be used by several
-    processes.
+    Raises `InputError` if the machine has too few GPUs or several processes cannot use `device`.
     """
     if world.size == 1 or device.type == "cpu":
         return device
@@ -82,7 +81,7 @@ def own_device(device: torch.device, world: World) -> torch.device:
     count = torch.cuda.device_count()
     if world.local_rank >= count:
         raise InputError(
-            f"process {world.local_rank} of this machine has no GPU: there are {count}; "
+            f"no GPU for process {world.local_rank} of this machine, which has {count}; "
             f"use torchrun --nproc-per-node {count}"
         )
     return torch.device("cuda", world.local_rank)
@@ -90,28 +89,28 @@ def own_device(device: torch.device, world: World) -> torch.device:
 
 @contextlib.contextmanager
 def processes(world: World, device: torch.device) -> Generator[None]:
-    """Join the group of processes: NCCL for tensors on CUDA and gloo for the CPU's.
+    """Join the process group: NCCL for tensors on CUDA, gloo for those on the CPU.
 
-    `device` is this process's own one. All must enter, and leave, alike. Raises `ModelError` when
-    another process has ended, whose own message tells why.
+    `device` is this process's own. All processes must enter and leave together. Raises `ModelError`
+    if another process has ended.
     """
     if world.size == 1:
         yield
         return
     backend = "gloo"
     if device.type == "cuda":
-        torch.cuda.set_device(device)  # NCCL takes the current one for what has no device
+        torch.cuda.set_device(device)  # NCCL's default for objects without a device
         backend = "cpu:gloo,cuda:nccl"
     try:
         dist.init_process_group(backend, rank=world.rank, world_size=world.size, timeout=_TIMEOUT)
         yield
     except RuntimeError as error:
-        # gloo has no type of its own for what it throws.
+        # gloo has no exception type of its own.
         if not isinstance(error, dist.DistError) and "gloo" not in str(error).lower():
             raise
         raise ModelError(
-            f"process {world.rank} cannot go on: another process of this training has ended; its"
-            " own message tells why"
+            f"process {world.rank} stopped because another process of this training ended; see the"
+            " message of that process"
         ) from error
     finally:
         if dist.is_initialized():
@@ -119,7 +118,7 @@ def processes(world: World, device: torch.device) -> Generator[None]:
 
 
 def mean_losses(losses: Tensor, world: World) -> Tensor:
-    """The mean over all processes of a tensor that each of them has; all must call it."""
+    """The mean of a tensor over all processes; all must call this."""
     if world.size == 1:
         return losses
     total = losses.detach().clone()
@@ -128,7 +127,7 @@ def mean_losses(losses: Tensor, world: World) -> Tensor:
 
 
 def broadcast_object(value: T, world: World) -> T:
-    """The first process's `value` in every process; all must call it. It must be picklable."""
+    """The first process's `value`, in every process; all must call this. It must be picklable."""
     if world.size == 1:
         return value
     box: list[Any] = [value]
@@ -136,18 +135,9 @@ def broadcast_object(value: T, world: World) -> T:
     return box[0]
 
 
-def agree(flag: bool, world: World) -> bool:
-    """Whether any process says so; the same answer in all of them, and all must call it."""
-    if world.size == 1:
-        return flag
-    answer = torch.tensor([int(flag)])
-    dist.all_reduce(answer, dist.ReduceOp.MAX)
-    return bool(answer.item())
-
-
 @torch.no_grad()
 def broadcast_model(model: TrainableModel, world: World) -> None:
-    """Give every process the first one's weights, optimizer slots, steps and other numbers.
+    """Give every process the first one's weights, optimizer slots, step counts and so on.
 
     All must have built the model from the same settings.
     """
@@ -168,10 +158,10 @@ def broadcast_model(model: TrainableModel, world: World) -> None:
 
 
 def reduce_gradients(optimizers: Mapping[str, Optimizer], world: World) -> None:
-    """From now on, sum every gradient over all processes before each optimizer steps.
+    """From now on, sum all gradients over all processes before each optimizer step.
 
-    Call it once for an optimizer. Which parameters have a gradient may differ from step to step,
-    but not from process to process.
+    Call it once per optimizer. Which parameters have a gradient may differ between steps, but not
+    between processes.
     """
     if world.size == 1:
         return
@@ -184,6 +174,6 @@ def _numbers(group: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _broadcast(value: Tensor) -> None:
-    """Overwrite a dense tensor, in whatever memory format, by the first process's."""
+    """Overwrite a dense tensor of any memory format with the first process's."""
     dist.broadcast(value.detach().as_strided((value.numel(),), (1,), value.storage_offset()), src=0)
     torch.autograd.graph.increment_version(value)

@@ -1,9 +1,9 @@
-"""Gradients summed over processes, bucket by bucket, while the backward pass goes on.
+"""Gradients summed over processes, bucket by bucket, during the backward pass.
 
 An optimizer's gradients are copied into buckets of some megabytes, in the order in which the first
-backward pass made them; a full bucket is sent at once. The step waits for all of them and then
-finds the sums as its gradients. Li et al., "PyTorch distributed: experiences on accelerating data
-parallel training" (VLDB 2020).
+backward pass computes them; a full bucket is sent immediately. The step waits for all buckets and
+then uses the sums as its gradients. Li et al., "PyTorch distributed: experiences on accelerating
+data parallel training" (VLDB 2020).
 """
 
 from __future__ import annotations
@@ -18,20 +18,20 @@ from torch.optim import Optimizer
 
 from faceloom.core import ModelError
 
+# Large enough for the full bandwidth, small enough to start early.
 BUCKET_BYTES: Final = 25 * 2**20
-"""Large enough for the links' full rate, small enough to start early."""
 
 
 @dataclass
 class _Bucket:
-    """Some parameters' gradients in one stretch of memory."""
+    """The gradients of some parameters, contiguous in memory."""
 
     params: list[Tensor]
     flat: Tensor
     views: list[Tensor]
-    """The gradients' places in `flat`, shaped and strided like the parameters."""
+    """Views of `flat` for the gradients, shaped and strided like the parameters."""
     arrived: set[int] = field(default_factory=lambda: set[int]())
-    """Ids of the parameters whose gradient this step's backward pass has made."""
+    """Ids of the parameters whose gradient this step's backward pass has computed."""
     work: dist.Work | None = None
     outdated: bool = False
     """Whether a gradient has changed since it was sent."""
@@ -41,7 +41,7 @@ class _Bucket:
         return len(self.arrived) == len(self.params)
 
     def send(self) -> None:
-        """Copy the gradients, and start to sum the copies; the gradients stay what they are."""
+        """Copy the gradients and start to sum the copies; the gradients do not change."""
         for param, view in zip(self.params, self.views, strict=True):
             gradient = _gradient(param)
             if gradient.data_ptr() == view.data_ptr():  # kept from the last step, and added to
@@ -51,18 +51,17 @@ class _Bucket:
         self.outdated = False
 
     def receive(self) -> None:
-        """Wait until the sums are there."""
+        """Wait for the sums."""
         if self.work is not None:
             self.work.wait()
         self.work = None
 
 
 class Reduction:
-    """One optimizer's gradients. Every process must have one for each optimizer, in one order.
+    """Sums one optimizer's gradients. Every process must create them in the same order.
 
-    Buckets are sent in their order always, so that all processes send the same one at a time. What
-    is sent is a copy: a gradient that a second backward pass adds to makes its bucket go again
-    before the step.
+    Buckets are always sent in order, so that all processes send the same one at a time. A copy is
+    sent: if a second backward pass adds to a gradient, its bucket is sent again before the step.
     """
 
     def __init__(self, name: str, optimizer: Optimizer) -> None:
@@ -70,13 +69,13 @@ class Reduction:
         self._optimizer = optimizer
         self._params: list[Tensor] = [p for g in optimizer.param_groups for p in g["params"]]
         self._order: dict[int, int] = {}
-        """Id of a parameter → its place in the order of arrival."""
+        """Id of a parameter → its position in the order of arrival."""
         self._buckets: list[_Bucket] = []
         self._bucket_of: dict[int, _Bucket] = {}
         self._sent = 0
 
     def attach(self) -> None:
-        """Sum from now on: while backward passes run, and to the end before each step."""
+        """Start summing: during backward passes, and finishing before each step."""
         for param in self._params:
             if param.requires_grad:
                 param.register_post_accumulate_grad_hook(self._arrived)
@@ -114,7 +113,7 @@ class Reduction:
         self._sent = 0
 
     def _plan(self, present: set[int]) -> None:
-        """Make buckets for the parameters that have a gradient, in the first process's order."""
+        """Make buckets of the parameters that have a gradient, in the first process's order."""
         for bucket in self._buckets:
             bucket.receive()
         self._buckets.clear()
@@ -131,8 +130,10 @@ class Reduction:
         self._bucket_of = {id(p): bucket for bucket in self._buckets for p in bucket.params}
 
     def _agreed(self, numbers: list[int]) -> list[int]:
-        """Numbers of the parameters with a gradient, in their order of arrival at the first
-        process. Raises `ModelError`, in all processes, unless they are the same in all."""
+        """Numbers of the parameters with a gradient, in order of arrival at the first process.
+
+        Raises `ModelError` in all processes unless they have the same ones.
+        """
         last = len(self._order)
         mine = sorted(numbers, key=lambda i: (self._order.get(id(self._params[i]), last), i))
         box = [mine]
@@ -141,8 +142,8 @@ class Reduction:
         dist.all_reduce(differs, dist.ReduceOp.MAX)
         if differs.item():
             raise ModelError(
-                f"{self._name}: the processes train different parts of the model; start all of "
-                "them with the same settings and the same version"
+                f"{self._name}: the processes train different parts of the model; start all of them"
+                " with the same settings and the same version of Faceloom"
             )
         return box[0]
 

@@ -1,1 +1,1 @@
-"""What a model trains on: sides and batches."""
+"""What a model trains on: batches by number, and the faces of previews."""

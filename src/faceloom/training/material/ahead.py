@@ -1,4 +1,4 @@
-"""Making the next batch on a CUDA device while the model still trains on this one."""
+"""Making the next batch on a CUDA device while the model trains on the current one."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ from collections.abc import Callable
 
 import torch
 
-from faceloom.models import TrainBatch
+from faceloom.nn.batch import SampleBatch
 
-Pair = tuple[TrainBatch, TrainBatch]
+Pair = tuple[SampleBatch, SampleBatch]
 
 
 class Ahead:
-    """Pairs of batches by number, the next one always under way on a stream of its own.
+    """Pairs of batches by number; the next one is always in progress on a separate stream.
 
-    The host only launches the work, in the calling thread: a thread of its own could disturb the
-    capture of a CUDA graph.
+    The host only launches the work, in the calling thread: another thread could disturb the capture
+    of a CUDA graph.
     """
 
     def __init__(self, make: Callable[[int], Pair], device: torch.device) -> None:
@@ -26,18 +26,18 @@ class Ahead:
         self._next: tuple[int, Pair, torch.cuda.Event] | None = None
 
     def take(self, number: int) -> Pair:
-        """Pair `number`, ready for the current stream; then number + 1 is begun."""
-        held = self._next
-        if held is None or held[0] != number:
-            held = self._begin(number)
-        _, pair, done = held
+        """Return pair `number`, ready for the current stream, and start to make number + 1."""
+        ready = self._next
+        if ready is None or ready[0] != number:
+            ready = self._begin(number)
+        _, pair, done = ready
         current = torch.cuda.current_stream(self._device)
         current.wait_event(done)
         for batch in pair:
             for tensor in (batch.warped, batch.target, batch.mask, batch.eyes_mouth):
                 if tensor is not None:
-                    # Its memory came from the side stream: not to be given out again there before
-                    # the current stream is done with it.
+                    # Its memory belongs to the side stream, which must not reuse it before the
+                    # current stream is done with it.
                     tensor.record_stream(current)
         self._next = self._begin(number + 1)
         return pair

@@ -1,1 +1,1 @@
-"""Memory and time of a training before it starts."""
+"""Memory and time of a training, before it starts."""

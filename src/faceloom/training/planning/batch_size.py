@@ -1,4 +1,4 @@
-"""The batch size that suits a device: `--batch auto`."""
+"""Finding the best batch size for a device: `--batch auto`."""
 
 from __future__ import annotations
 
@@ -12,26 +12,26 @@ import torch
 from faceloom.core import InputError
 from faceloom.models import ModelSettings, Precision, TrainableModel, build_model
 from faceloom.nn import kept_memory
+from faceloom.training.planning.estimate import available_memory, batch_limits, estimate
 from faceloom.training.planning.noise import train_on_noise
-from faceloom.training.planning.plan import available_memory, batch_limits, estimate
 
+# Learning gains nothing from larger batches.
 LIMIT = 128
-"""No batch is chosen larger: learning gains nothing from it."""
+# Share of a GPU's memory that the trial steps may use; previews and fragmentation need the rest.
 SAFETY = 0.92
-"""Part of a GPU's memory that the tried steps may take; previews and gaps need the rest."""
+# On a CPU, doubling the batch must train this many times as many samples a second to be worth it,
+# because more steps learn more than larger ones.
 GAIN = 1.08
-"""On a CPU a batch of twice the size must train so much faster a sample, else the smaller stays:
-more steps learn more than larger ones."""
 
 
 def find_batch(
     class_name: str, settings: ModelSettings, *, device: torch.device, precision: Precision
 ) -> int:
-    """A batch size for `settings` on `device`, at most 128.
+    """The best batch size for `settings` on `device`, at most 128.
 
-    On a GPU the largest whose real steps fit into its memory with some to spare; on a CPU, where
-    memory is seldom the limit, the one up to which samples train faster. Raises `InputError` when
-    not even one sample fits.
+    On a GPU it is the largest whose real steps fit into memory with some to spare. On a CPU, where
+    memory is rarely the limit, it is the last that still trains more samples a second. Raises
+    `InputError` if not even one sample fits.
     """
     low, high = batch_limits(settings)
     limit = min(LIMIT, high)
@@ -42,14 +42,14 @@ def find_batch(
         chosen = largest(_device_trial(class_name, settings, device, precision), limit=limit)
     if chosen < low:
         raise InputError(
-            f"{class_name}: not even one sample fits into this device's memory; try"
+            f"{class_name}: not even one sample fits into the memory of this device; try"
             " checkpointing=true, models_opt_on_gpu=false, or a lower resolution"
         )
     return chosen
 
 
 def largest(fits: Callable[[int], bool], *, limit: int) -> int:
-    """The largest number up to `limit` that `fits`, 0 for none: doubling, then halving the gap."""
+    """The largest number up to `limit` that `fits`, 0 for none: by doubling, then bisection."""
     good, bad = 0, limit + 1
     trial = min(2, limit)
     while bad - good > 1:
@@ -62,8 +62,8 @@ def largest(fits: Callable[[int], bool], *, limit: int) -> int:
 
 
 def _fastest(speed: Callable[[int], float], *, limit: int) -> int:
-    """The last of 1, 2, 4, … whose samples a second gain enough on the one before; `speed` 0 means
-    that the batch does not fit."""
+    """The last of 1, 2, 4, … with sufficiently more samples a second than the one before. A `speed`
+    of 0 means that the batch does not fit."""
     chosen, best = 0, 0.0
     batch = 1
     while batch <= limit:
@@ -78,7 +78,7 @@ def _fastest(speed: Callable[[int], float], *, limit: int) -> int:
 def _host_speed(
     class_name: str, settings: ModelSettings, precision: Precision
 ) -> Callable[[int], float]:
-    """Samples a second by batch size, 0 where the memory would not do."""
+    """Samples a second by batch size, 0 if memory is too small."""
     room = available_memory(torch.device("cpu"))
     model = build_model(class_name, settings, precision=precision)
 
@@ -101,7 +101,7 @@ def _host_speed(
 def _device_trial(
     class_name: str, settings: ModelSettings, device: torch.device, precision: Precision
 ) -> Callable[[int], bool]:
-    """Whether real steps of a batch size fit into a GPU's memory with some to spare."""
+    """Whether real steps with a batch size fit into the GPU's memory with some to spare."""
     model = build_model(class_name, settings, device=device, precision=precision)
 
     def fits(batch: int) -> bool:
@@ -122,7 +122,7 @@ def _device_trial(
 
 
 def _room_left(device: torch.device) -> bool:
-    """Whether what PyTorch has taken, and others, leave a GPU some memory."""
+    """Whether PyTorch and other programs leave enough of the GPU's memory free."""
     if device.type != "cuda":
         return True
     free, total = torch.cuda.mem_get_info(device)
@@ -130,7 +130,7 @@ def _room_left(device: torch.device) -> bool:
 
 
 def _timed(model: TrainableModel, batch: int) -> float:
-    """Seconds of a step."""
+    """The seconds of one step."""
     start = time.perf_counter()
     train_on_noise(model, batch_size=batch)
     return time.perf_counter() - start

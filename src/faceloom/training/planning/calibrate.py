@@ -1,4 +1,4 @@
-"""How fast this device is at the parts of a training step, measured in a few seconds."""
+"""Measuring in a few seconds how fast this device runs the parts of a training step."""
 
 from __future__ import annotations
 
@@ -13,26 +13,25 @@ from faceloom.models import ModelSettings, Precision
 from faceloom.nn import AdaBelief, RMSprop, half, kept_memory
 from faceloom.training.planning.simulate import Convolution, Simulated
 
+# About as large as the activations of a network, to hit the same caches.
 _COPY_ELEMENTS = 1 << 20
-"""About as large as the pictures inside a network, and so as near in the caches."""
 _OPTIMIZED_ELEMENTS = 1 << 23
+# Rows, columns and depth of a float32 product like those of the losses.
 _PRODUCT_SIDE = (8192, 128, 128)
-"""Rows, columns and depth of a float32 product like those of the losses."""
-
+# Share of the update that learning-rate dropout keeps.
 _KEEP = 0.3
-"""Share of the update that learning-rate dropout keeps."""
 
 
 @dataclass(frozen=True)
 class Rates:
-    """What one device takes for a model's work."""
+    """The time that one device needs for a model's work."""
 
     convolutions_s: float
     """All convolutions of a step, forward and backward."""
     s_per_byte: float
-    """Reading or writing a byte in an operation of no arithmetic."""
+    """Reading or writing a byte in an operation without arithmetic."""
     s_per_parameter: float
-    """The optimizer's update of one number."""
+    """The optimizer's update of one parameter."""
     s_per_product_flop: float
     """An operation of a float32 matrix product."""
 
@@ -40,7 +39,7 @@ class Rates:
 def calibrate(
     work: Simulated, settings: ModelSettings, *, device: torch.device, precision: Precision
 ) -> Rates:
-    """Measure what `work`, a step of a model of `settings`, is made of, with PyTorch's present
+    """Measure the parts of `work`, a step of a model with `settings`, with PyTorch's current
     number of threads."""
     with kept_memory():
         convolutions = sum(
@@ -59,9 +58,9 @@ def convolution_seconds(
     rounds: int = 3,
     plain: bool = False,
 ) -> float:
-    """Best time of one convolution alone, forward and both ways back.
+    """The best time of one convolution alone, forward and backward.
 
-    `plain`: PyTorch's own, even where `faceloom.nn.half` has a faster one.
+    `plain`: PyTorch's own, even if `faceloom.nn.half` has a faster one.
     """
     o, i, kernel, _ = shape.weight
     layout = torch.channels_last if precision == "bf16" else torch.contiguous_format
@@ -89,8 +88,8 @@ def _copying(device: torch.device) -> float:
 
 
 def _optimizing(settings: ModelSettings, device: torch.device) -> float:
-    """Seconds for a number, by the optimizer of such settings: classes without a choice of
-    `lr_dropout` are those that always drop, and always by RMSprop."""
+    """Seconds per parameter for the optimizer of these settings. Classes without the setting
+    `lr_dropout` always drop, and always use RMSprop."""
     chosen = getattr(settings, "lr_dropout", None)
     plain_rmsprop = chosen is None or getattr(settings, "optimizer", "") == "rmsprop"
     param = torch.zeros(_OPTIMIZED_ELEMENTS, device=device, requires_grad=True)
@@ -107,7 +106,7 @@ def _multiplying(device: torch.device) -> float:
 
 
 def _best(work: Callable[[], object], device: torch.device, rounds: int) -> float:
-    """Shortest of some runs after one to warm up, in seconds."""
+    """The shortest of some runs after a warm-up, in seconds."""
     times: list[float] = []
     for _ in range(rounds + 1):
         start = time.perf_counter()

@@ -1,4 +1,4 @@
-"""Graphics cards and what their makers' data sheets say of them."""
+"""Graphics cards and their data sheets."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ GIB = 1 << 30
 
 @dataclass(frozen=True)
 class Card:
-    """A GPU as its data sheet has it; rates are peaks that no program reaches."""
+    """A GPU according to its data sheet; rates are peaks that no program reaches."""
 
     name: str
     memory: int
     """Bytes."""
     bf16_tflops: float | None
-    """Dense bfloat16 on the matrix units with float32 sums; None where it has no bfloat16."""
+    """Dense bfloat16 on the matrix units with float32 sums; None if it has no bfloat16."""
     fp32_tflops: float | None
-    """float32 outside the matrix units; None when only the memory is known."""
+    """float32 outside the matrix units; None if only the memory is known."""
     gb_per_s: float
-    """Memory bandwidth, 0 when unknown."""
+    """Memory bandwidth; 0 if unknown."""
 
 
 def _card(name: str, gib: float, bf16: float | None, fp32: float, bandwidth: float) -> Card:
@@ -61,12 +61,14 @@ CARDS = (
     _card("H100", 80, 989.0, 67.0, 3350),
     _card("H200", 141, 989.0, 67.0, 4800),
 )
-"""Memory in GiB, TFLOP/s, GB/s; SXM boards where a name has several."""
+"""Memory in GiB, TFLOP/s, GB/s; the SXM board if a name has several."""
 
 
 def find_card(text: str) -> Card:
-    """The card called `text` (case, spaces and maker's prefixes do not matter), or for `24 GB` one
-    of which only the memory is known. Raises `InputError` for others."""
+    """The card called `text`, or for `24 GB` one of which only the memory is known.
+
+    Case, spaces and brand prefixes do not matter. Raises `InputError` for an unknown card.
+    """
     if size := re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*gi?b?\s*", text.lower()):
         return Card(f"a {size[1]} GB card", int(float(size[1]) * GIB), None, None, 0.0)
     wanted = _plain(text)
@@ -74,7 +76,7 @@ def find_card(text: str) -> Card:
         if wanted and wanted in (_plain(card.name), _plain(card.name) + f"{card.memory // GIB}gb"):
             return card
     names = ", ".join(card.name for card in CARDS)
-    raise InputError(f"unknown card {text!r}; known are {names}; or give its memory, as in '24 GB'")
+    raise InputError(f"unknown card {text!r}; give its memory (such as '24 GB') or one of: {names}")
 
 
 def _plain(name: str) -> str:

@@ -1,4 +1,4 @@
-"""A training step on noise, for what depends on the pictures' size and not on what they show."""
+"""A training step on noise, to measure what depends only on the size of the pictures."""
 
 from __future__ import annotations
 
@@ -7,20 +7,20 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from faceloom.models import TrainBatch
-from faceloom.models.base import MaskBatch, TrainableModel
+from faceloom.models import TrainableModel
+from faceloom.nn.batch import MaskBatch, SampleBatch
 
 
 def train_on_noise(model: TrainableModel, *, batch_size: int) -> None:
-    """One real step of any model, on `batch_size` samples of each side drawn on its device."""
+    """Run one real step of any model on `batch_size` random samples per side."""
     side = model.settings.resolution
-    anyone: Any = model
+    any_model: Any = model
 
     def noise(channels: int) -> Tensor:
         return torch.rand(batch_size, channels, side, side, device=model.device)
 
-    if hasattr(anyone, "sample_needs"):
-        src, dst = (TrainBatch(noise(3), noise(3), noise(1), noise(1)) for _ in range(2))
-        anyone.train_step(src, dst, iteration=1)
+    if hasattr(any_model, "sample_needs"):
+        src, dst = (SampleBatch(noise(3), noise(3), noise(1), noise(1)) for _ in range(2))
+        any_model.train_step(src, dst, iteration=1)
     else:
-        anyone.train_step(MaskBatch(noise(3), noise(1)), iteration=1)
+        any_model.train_step(MaskBatch(noise(3), noise(1)), iteration=1)

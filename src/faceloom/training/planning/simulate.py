@@ -1,11 +1,11 @@
-"""A training step played through without arithmetic: what it allocates, computes and moves.
+"""Simulating a training step without arithmetic: what it allocates, computes and moves.
 
-The model's own `train_step` runs on tensors that have a shape and no memory (PyTorch's fake
-tensors), so nothing here repeats what a model is made of. An eager step is counted exactly; a
-compiled one needs less.
+The model's own `train_step` runs on tensors with a shape but no memory (PyTorch's fake tensors), so
+nothing here repeats the models' structure. An eager step is counted exactly; a compiled one needs
+less.
 """
 
-# Fake tensors have no public home in torch.
+# torch has no public module for fake tensors.
 # pyright: reportPrivateUsage=false, reportPrivateImportUsage=false
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ from faceloom.models import ModelSettings, Precision, build_model
 from faceloom.nn.half import copy_to_renew
 from faceloom.training.planning.noise import train_on_noise
 
+# The first step allocates what stays: gradients and copies.
 _STEPS = 2
-"""The first step makes what stays: gradients' and copies' memory."""
 _CONVOLUTIONS: Final = ("convolution.default", "_convolution_pointwise.default")
 _PRODUCTS: Final = ("mm.default", "addmm.default", "bmm.default", "baddbmm.default")
 
@@ -43,32 +43,32 @@ class Convolution(NamedTuple):
     """`o i k k`."""
     stride: int
     to_input: bool
-    """Whether its input has a gradient: all but pictures do."""
+    """Whether its input has a gradient, as all but pictures do."""
 
 
 @dataclass(frozen=True)
 class Simulated:
-    """What one step takes, in bytes and operations."""
+    """What one step needs, in bytes and operations."""
 
     parameters: int
-    """Numbers that are trained."""
+    """Number of trained parameters."""
     weights: int
     """Bytes of all networks' weights."""
     slots: int
     """Bytes of the optimizers' slots."""
     copies: int
-    """Bytes of bfloat16 copies that stay between steps."""
+    """Bytes of bfloat16 copies that persist between steps."""
     gradients: int
-    """Bytes of gradients, at the end of the backward pass."""
+    """Bytes of gradients at the end of the backward pass."""
     peak: int
-    """Bytes alive at the worst moment, all of the above included that are alive then."""
+    """Bytes allocated at the worst moment, including those above."""
     flops: int
     """Operations of convolutions and matrix products, forward and backward; a multiplication and
     an addition are two."""
     product_flops: int
-    """Those of them that are float32 matrix products."""
+    """Those in float32 matrix products."""
     moved: int
-    """Bytes that everything but convolutions and the optimizer reads and writes."""
+    """Bytes read and written by everything but convolutions and the optimizer."""
     convolutions: Counter[Convolution] = field(default_factory=Counter)
     """How often each convolution runs forward."""
 
@@ -76,13 +76,13 @@ class Simulated:
 def simulate(
     class_name: str, settings: ModelSettings, *, precision: Precision, host_layers: bool
 ) -> Simulated:
-    """Play two steps of a model and tell what the second takes.
+    """Simulate two steps of a model and count the second.
 
-    `host_layers`: with the bfloat16 layers that a CPU has (`faceloom.nn.half`), else without.
+    `host_layers`: use the bfloat16 layers for CPUs (`faceloom.nn.half`).
     """
     with _Fakes(), _Ledger() as ledger, _host_layers(host_layers):
         model: Any = build_model(class_name, settings, precision=precision)
-        # The update works in blocks: its memory is little, and its traffic is known by hand.
+        # The update works in blocks: it needs little memory, and its traffic is computed by hand.
         for optimizer in model.optimizers().values():
             optimizer.step = lambda: None
         weights, slots = _weights(model), _slots(model)
@@ -108,7 +108,7 @@ def simulate(
 def _host_layers(enabled: bool) -> Generator[None]:
     mkldnn: Any = torch.backends.mkldnn
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # about other makers' GPUs, whenever the switch is set
+        warnings.simplefilter("ignore")  # about GPUs of other makers, whenever the switch is set
         with mkldnn.flags(enabled=enabled and mkldnn.enabled):
             yield
 
@@ -127,8 +127,8 @@ def _bytes(tensors: Iterable[Tensor]) -> int:
 
 
 class _Fakes(FakeTensorMode):
-    """Fake tensors for all but what is built on the meta device, which has no memory anyway (and
-    from which modules cannot be moved when it is fake, too)."""
+    """Fake tensors for all but what is built on the meta device, which has no memory anyway. (Fake
+    modules cannot be moved from it.)"""
 
     def __init__(self) -> None:
         super().__init__(allow_non_fake_inputs=True)
@@ -145,7 +145,7 @@ class _Fakes(FakeTensorMode):
 
 
 class _Ledger(TorchDispatchMode):
-    """Counts what lives, what is computed and what is moved."""
+    """Counts what is allocated, computed and moved."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -154,7 +154,7 @@ class _Ledger(TorchDispatchMode):
         self.convolutions: Counter[Convolution] = Counter()
 
     def restart(self) -> None:
-        """Begin a step's count; what lives goes on living."""
+        """Start to count a step; what is allocated stays."""
         self.peak = self.live
         self.flops = self.product_flops = self.moved = 0
         self.convolutions = Counter()
@@ -195,7 +195,7 @@ class _Ledger(TorchDispatchMode):
 
 
 def _operations(name: str, args: Any, outputs: list[Any]) -> int:
-    """Floating-point operations of a convolution, its way back, or a matrix product; else 0."""
+    """Operations of a convolution, its backward pass, or a matrix product; else 0."""
     if name in _CONVOLUTIONS:
         each = (args[0] if _is_transposed(name, args) else outputs[0]).numel()
         return 2 * each * args[1][0].numel()
@@ -214,7 +214,7 @@ def _is_transposed(name: str, args: Any) -> bool:
 
 
 def _convolution(name: str, args: Any, output: Tensor) -> Convolution:
-    """A transposed one as the convolution that it is the way back of: the same three products."""
+    """A convolution; a transposed one becomes its inverse, which has the same three products."""
     x, weight = args[:2]
     stride = args[3][0] if name == "convolution.default" else args[4][0]
     if _is_transposed(name, args):

@@ -1,1 +1,1 @@
-"""Previews, loss curve, timelapse, TensorBoard."""
+"""Previews, loss curve, timelapse and TensorBoard."""

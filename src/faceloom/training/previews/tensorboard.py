@@ -1,4 +1,4 @@
-"""Losses and previews for TensorBoard, which is an extra: nothing here needs it until asked for."""
+"""Losses and previews for TensorBoard, an optional dependency that is imported when used."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ _LOG = logging.getLogger(__name__)
 
 
 class Board:
-    """An open TensorBoard log. Trouble with its files never stops the training: it is logged, and
+    """An open TensorBoard log. An error in its files never stops the training: it is logged, and
     nothing more is written."""
 
     def __init__(self, writer: Any) -> None:
         self._writer: Any | None = writer
 
     def scalars(self, iteration: int, values: Mapping[str, float]) -> None:
-        """Write a point of each curve; names with a slash are grouped by what is before it."""
+        """Add a point to each curve; names are grouped by what is before a slash."""
         with self._careful() as writer:
             if writer is not None:
                 for name, value in values.items():
@@ -34,15 +34,14 @@ class Board:
 
     def images(self, iteration: int, preview: Preview) -> None:
         """Write every picture of a preview."""
-        pictures = {"plain": preview.plain, "masked": preview.masked, **preview.more}
         with self._careful() as writer:
             if writer is not None:
-                for name, image in pictures.items():
+                for name, image in preview.pictures.items():
                     writer.add_image(f"preview/{name}", image, iteration, dataformats="HWC")
                 writer.flush()
 
     def close(self) -> None:
-        """Write what is still held back."""
+        """Write what is still buffered."""
         with self._careful() as writer:
             if writer is not None:
                 writer.close()
@@ -64,20 +63,20 @@ class Board:
         try:
             yield self._writer
         except OSError as error:
-            _LOG.warning("TensorBoard's log cannot be written: %s", error)
+            _LOG.warning("cannot write the TensorBoard log: %s", error)
             self._writer = None
 
 
 def board_folder(folder: ModelFolder) -> Path:
-    """Where a model's log is: what `tensorboard --logdir` takes."""
+    """The folder of a model's log, for `tensorboard --logdir`."""
     return folder.path / "tensorboard"
 
 
 def open_board(folder: ModelFolder, *, iteration: int | None = None) -> Board:
-    """A log in the model's folder, beside those of earlier sessions.
+    """A log in the model's folder, next to those of earlier sessions.
 
-    `iteration`: where this session begins. What an earlier one logged beyond, which was not saved
-    or was gone back from, is then not shown any more. Raises `InputError` when TensorBoard is not
+    `iteration` is where this session starts: TensorBoard then hides what an earlier session logged
+    after it, which was never saved or was rolled back. Raises `InputError` if TensorBoard is not
     installed.
     """
     try:

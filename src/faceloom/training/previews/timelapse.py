@@ -30,15 +30,14 @@ def write_timelapse(
     """Make a video of the preview history; return its number of frames.
 
     `folder` is the model's `previews`; the last picture stays for `hold_s` seconds. Raises
-    `InputError` when there is no history, `CancelledError` when asked to stop.
+    `InputError` if there is no history, `CancelledError` if asked to stop.
     """
     progress, cancel = progress or NullProgress(), cancel or Cancel()
     files = sorted((folder / kind).glob("*.jpg"))
     if not files:
-        raise InputError(f"{folder / kind}: no preview history to make a video of")
+        raise InputError(f"{folder / kind}: no preview history here")
     h, w = (side // 2 * 2 for side in read_image(files[-1])[0].shape[:2])
-    held = max(1, round(hold_s * fps))
-    count = len(files) + held - 1
+    count = len(files) + max(1, round(hold_s * fps)) - 1
     like = FootageInfo(
         paths=tuple(files),
         kind="images",
@@ -61,7 +60,7 @@ def write_timelapse(
 
 
 def _fitted(image: Image, h: int, w: int) -> Image:
-    """A picture of another session (other faces or resolution) brought to the video's size."""
+    """A picture, perhaps of a session with other faces or resolution, at the video's size."""
     if image.shape[:2] == (h, w):
         return image
     if image.shape[0] - h in (0, 1) and image.shape[1] - w in (0, 1):

@@ -1,4 +1,4 @@
-"""What a model will need on a device, told before a start: memory, time, and what fits."""
+"""Estimating before a start what a model needs on a device: memory, time, and what fits."""
 
 from __future__ import annotations
 
@@ -20,33 +20,33 @@ from faceloom.training.planning.simulate import Simulated, simulate
 DeviceKind = Literal["cpu", "cuda", "mps"]
 MIB = 1 << 20
 
+# Share of a device's memory; the driver and the desktop use the rest.
 USABLE_SHARE = 0.92
-"""Of a device's memory; the rest is its driver's and the desktop's."""
+# Bytes per pixel of a stored sample: RGB and two masks (`faceloom.samples`).
 _PLANES = 5
-"""Bytes a pixel of a stored sample: RGB and two masks (`faceloom.samples`)."""
+# What a CPU process needs besides its tensors: code, oneDNN's scratch memory, and fragmentation
+# (measured on SAEHD and Quick96).
 _HOST_BASE, _HOST_SHARE = 155 * MIB, 0.10
-"""What a CPU process grows by beyond its tensors: code, oneDNN's scratch memory, and gaps between
-blocks (measured on SAEHD and Quick96)."""
+# The same for a GPU: context, cuDNN's workspaces, fragmentation.
 _CUDA_BASE, _CUDA_SHARE = 900 * MIB, 0.06
-"""The same of a GPU: context, cuDNN's workspaces, gaps."""
+# Share of a card's peak that convolutions of these sizes reach.
 _CONVOLUTION_SHARE = 0.45
-"""Part of a card's peak that convolutions of these sizes reach."""
+# Share of the traffic between convolutions that remains in a compiled step.
 _MOVED_SHARE = 0.4
-"""Part of the traffic between convolutions that is left when they are compiled together."""
 _BANDWIDTH_SHARE = 0.8
 _BYTES_PER_UPDATE = {"adabelief": 28, "rmsprop": 20}
+# Ways to fit that do not change the result, mildest first.
 _SHRINK: tuple[dict[str, Any], ...] = (
     {"checkpointing": True},
     {"models_opt_on_gpu": False},
     {"checkpointing": True, "models_opt_on_gpu": False},
 )
-"""Ways to fit that change nothing of what is learned, mildest first."""
 _BATCH_LIMIT = 128
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """What one model needs; bytes and seconds."""
+    """What one model needs, in bytes and seconds."""
 
     settings: ModelSettings
     weights: int
@@ -54,31 +54,26 @@ class Estimate:
     slots: int
     """Optimizer state on the device."""
     copies: int
-    """bfloat16 copies of the weights that stay (CPU only)."""
+    """bfloat16 copies of the weights that persist between steps (CPU only)."""
     activations: int
-    """Activations and temporaries at the worst moment, beyond the above."""
+    """Activations and temporary tensors at the worst moment, besides the above."""
     samples: int
     """The faces, decoded."""
     overhead: int
-    """What the framework takes for itself."""
+    """What the framework itself needs."""
     host: int
-    """Bytes in the host's memory instead: offloaded optimizer state."""
+    """Bytes in the computer's memory instead: offloaded optimizer state."""
     parameters: int
     flops: int
-    """Operations of a step."""
+    """Operations per step."""
     seconds: float | None
-    """Of a step; None when the device's speed is unknown."""
+    """Per step; None if the speed of the device is unknown."""
 
     @property
     def total(self) -> int:
         """Bytes on the device."""
         tensors = self.weights + self.gradients + self.slots + self.copies + self.activations
         return tensors + self.samples + self.overhead
-
-    def as_dict(self) -> dict[str, Any]:
-        """Plain data."""
-        values = {key: value for key, value in vars(self).items() if key != "settings"}
-        return {**values, "total": self.total, "batch_size": self.settings.batch_size}
 
 
 @dataclass(frozen=True)
@@ -89,24 +84,14 @@ class Fit:
     available: int
     """Bytes that training may use."""
     largest_batch: int
-    """Largest batch that fits, 0 for none, at most 128."""
+    """Largest batch size that fits, at most 128; 0: none."""
     advice: tuple[str, ...]
-    """What else would fit, in words."""
+    """What else would fit, as text."""
 
     @property
     def fits(self) -> bool:
-        """Whether the model fits as it is set."""
+        """Whether the model fits with its settings."""
         return self.estimate.total <= self.available
-
-    def as_dict(self) -> dict[str, Any]:
-        """Plain data."""
-        return {
-            "fits": self.fits,
-            "available": self.available,
-            "largest_batch": self.largest_batch,
-            "advice": list(self.advice),
-            "estimate": self.estimate.as_dict(),
-        }
 
 
 def estimate(
@@ -120,11 +105,11 @@ def estimate(
     rates: Rates | None = None,
     work: Simulated | None = None,
 ) -> Estimate:
-    """What `settings` need: memory by playing a step through, time from `rates` or `card`.
+    """What `settings` need: memory by simulating a step, time from `rates` or `card`.
 
-    `samples`: faces of both sides together that lie in the device's memory. `rates` are those of
-    the present device (`calibrate`) and win over `card`'s data sheet. `work` is what `simulate`
-    gave for these settings, when it is at hand already.
+    `samples` is the number of faces of both sides in the device's memory. `rates` are those of this
+    device (`calibrate`); they take precedence over the data sheet of `card`. `work` is the result
+    of `simulate` for these settings, if known already.
     """
     on_cpu = device_kind == "cpu"
     work = work or simulate(class_name, settings, precision=precision, host_layers=on_cpu)
@@ -158,7 +143,7 @@ def fit(
     card: Card | None = None,
     rates: Rates | None = None,
 ) -> Fit:
-    """Whether `settings` fit into `available` bytes, the largest batch that does, and advice."""
+    """Whether `settings` fit into `available` bytes, the largest batch that fits, and advice."""
 
     def of(**changes: Any) -> Estimate:
         changed = settings.model_validate({**settings.model_dump(), **changes})
@@ -197,7 +182,9 @@ def _free_host_memory() -> int:
     try:
         return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
     except (AttributeError, ValueError, OSError):
-        raise InputError("this system does not tell its free memory; give --card '16 GB'") from None
+        raise InputError(
+            "this system does not report its free memory; give --card '16 GB'"
+        ) from None
 
 
 def _seconds(
@@ -225,7 +212,7 @@ def _seconds(
 
 
 def batch_limits(settings: ModelSettings) -> tuple[int, int]:
-    """The smallest and the largest batch that the class takes."""
+    """The smallest and the largest batch size that the class allows."""
     rules = type(settings).model_fields["batch_size"].metadata
     lows = [rule.ge for rule in rules if hasattr(rule, "ge")]
     highs = [rule.le for rule in rules if hasattr(rule, "le")]
@@ -233,7 +220,7 @@ def batch_limits(settings: ModelSettings) -> tuple[int, int]:
 
 
 def _largest_batch(settings: ModelSettings, total: int, available: int, of: Any) -> int:
-    """Memory grows with the batch by nearly the same each sample: extrapolate, then make sure."""
+    """Memory grows almost linearly with the batch size: extrapolate, then check."""
     batch, (low, high) = settings.batch_size, batch_limits(settings)
     other = max(low, batch // 2) if batch > low else low + 1
     grows = (of(batch_size=other).total - total) / (other - batch)
@@ -244,7 +231,7 @@ def _largest_batch(settings: ModelSettings, total: int, available: int, of: Any)
 
 
 def _larger(settings: ModelSettings, available: int, of: Any) -> Iterator[str]:
-    """The largest resolution for this batch."""
+    """Advice: the largest resolution for this batch size."""
     larger = list(_resolutions(settings, upwards=True))
     fitting = bisect_right(larger, available, key=lambda side: of(resolution=side).total)
     if fitting:
@@ -252,7 +239,7 @@ def _larger(settings: ModelSettings, available: int, of: Any) -> Iterator[str]:
 
 
 def _smaller(settings: ModelSettings, available: int, of: Any) -> Iterator[str]:
-    """What would make the model fit, with the smallest batch."""
+    """Advice: what would make the model fit with the smallest batch size."""
     known, least = type(settings).model_fields, batch_limits(settings)[0]
     for changes in _SHRINK:
         if not changes.keys() <= known.keys():
@@ -268,7 +255,7 @@ def _smaller(settings: ModelSettings, available: int, of: Any) -> Iterator[str]:
 
 
 def _resolutions(settings: ModelSettings, *, upwards: bool) -> Iterator[int]:
-    """Resolutions that the class takes, from the next one on, in steps of a quarter or so."""
+    """The next resolutions that the class allows, in steps of about a quarter."""
     if "resolution" in settings.fixed:
         return
     resolution = settings.resolution

@@ -25,13 +25,13 @@ def test_store_holds_each_face_once_in_name_order(tmp_path: Path) -> None:
     assert store.planes.shape == (7, 5, 96, 96)
     assert store.planes.dtype == torch.uint8
     image, record = read_face(folder / "00003_0.png")
-    assert np.array_equal(store.image[2].permute(1, 2, 0).numpy(), image)
+    assert np.array_equal(store.planes[:, :3][2].permute(1, 2, 0).numpy(), image)
     mask = hull_mask(record.landmarks, (96, 96), record.eyebrows_expand_mod)
-    assert np.abs(store.mask[2, 0].numpy() / 255 - mask).mean() < 0.02
+    assert np.abs(store.planes[:, 3:4][2, 0].numpy() / 255 - mask).mean() < 0.02
     assert np.all(np.diff(store.yaw_rad) > 0) or np.all(np.diff(store.yaw_rad) < 0)
-    outside = store.mask[:, 0] == 0
-    assert int(store.eyes_mouth[:, 0][outside].max()) == 0
-    assert int(store.eyes_mouth.max()) > 200
+    outside = store.planes[:, 3:4][:, 0] == 0
+    assert int(store.planes[:, 4:5][:, 0][outside].max()) == 0
+    assert int(store.planes[:, 4:5].max()) > 200
 
 
 def test_larger_type_is_cut_by_its_landmarks(tmp_path: Path) -> None:
@@ -61,7 +61,7 @@ def test_applied_mask_wins_over_the_hull(tmp_path: Path) -> None:
     update_record(folder / "00001_0.png", changed)
     store = load_samples(folder, size_px=64, face_type="full_face", device=CPU)
     expected = cv2.resize(grey, (64, 64), interpolation=cv2.INTER_AREA)
-    assert np.abs(store.mask[0, 0].numpy() / 255 - expected).max() < 0.04
+    assert np.abs(store.planes[:, 3:4][0, 0].numpy() / 255 - expected).max() < 0.04
 
 
 def test_cut_masks_end_where_the_picture_ends() -> None:
@@ -105,7 +105,7 @@ def test_batches_come_from_the_store(tmp_path: Path) -> None:
     folder = write_faceset(tmp_path / "aligned", 3, size=96)
     store = load_samples(folder, size_px=96, face_type="full_face", device=CPU)
     plain = plain_batch(store, [1], resolution=96)
-    torch.testing.assert_close(plain.target[0], store.image[1].float() / 255)
+    torch.testing.assert_close(plain.target[0], store.planes[:, :3][1].float() / 255)
     still = AugmentSettings(rotation_deg=0, scale_range=0, shift=0)
     batch = draw_batch(store, [1, 1, 0], torch.Generator().manual_seed(1), still, resolution=96)
     assert batch.warped.shape == batch.target.shape == (3, 3, 96, 96)

@@ -1,7 +1,7 @@
-"""JPEG's loss without JPEG's bits: a batch goes through the transform and the quantisation only.
+"""The loss of JPEG compression without the file: only the transform and the quantisation.
 
 ITU-T T.81 with its Annex K tables, scaled by quality as the Independent JPEG Group's library does,
-and 4:2:0 chroma: what `cv2.imencode` and back does to a picture, on the training device.
+and 4:2:0 chroma: what encoding with `cv2.imencode` does to a picture, on the training device.
 """
 
 from __future__ import annotations
@@ -42,9 +42,9 @@ _TO_RGB = ((1.0, 0.0, 1.402), (1.0, -0.344136, -0.714136), (1.0, 1.772, 0.0))
 
 
 def jpeg_loss(image: Tensor, qualities: Tensor) -> Tensor:
-    """`b 3 h w` RGB in [0, 1], sides multiples of 16, as it comes back from JPEG.
+    """Compress and decompress `b 3 h w` RGB in [0, 1], whose sides are multiples of 16.
 
-    `qualities`, `b`: whole numbers from 1 (coarsest) to 100.
+    `qualities`, `b`: integers from 1 (worst) to 100.
     """
     device = image.device
     levels = (image * 255).round()
@@ -66,7 +66,7 @@ def _table(base: tuple[tuple[int, ...], ...], qualities: Tensor) -> Tensor:
 
 
 def _on(device: torch.device, values: tuple[tuple[float, ...], ...]) -> Tensor:
-    """A small matrix on `device`, without waiting for what the device is at."""
+    """A small matrix on `device`, without waiting for the device."""
     return torch.tensor(values, dtype=torch.float32).to(device, non_blocking=True)
 
 

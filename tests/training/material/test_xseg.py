@@ -12,15 +12,21 @@ import torch
 
 from faceloom.core import Cancel, InputError, NullProgress
 from faceloom.faces import Faceset, SegPolygon, read_record, update_record
-from faceloom.models.base import MaskBatch
 from faceloom.models.xseg.model import XsegModel
+from faceloom.nn.batch import MaskBatch
 from faceloom.samples import SampleStore
-from faceloom.samples.xseg_store import MaskStore, load_labelled
+from faceloom.samples.xseg.store import MaskStore, load_labelled
 from faceloom.settings.models import XsegSettings
 from faceloom.training.distributed.parallel import World
-from faceloom.training.material.xseg_batches import XsegPretrainSource, XsegSource, grey
-from faceloom.training.material.xseg_material import XsegMaterial, load_xseg_material
-from faceloom.training.previews.xseg_preview import XsegFaces, make_xseg_preview, tinted
+from faceloom.training.material.xseg import (
+    XsegMaterial,
+    XsegPretrainSource,
+    XsegSource,
+    grey,
+    load_xseg_material,
+)
+from faceloom.training.previews import preview as pictures
+from faceloom.training.previews.xseg import XsegFaces, make_xseg_preview, tinted
 from synthetic_faces import write_faceset
 
 CPU = torch.device("cpu")
@@ -98,6 +104,12 @@ def test_pretraining_shows_every_face_with_its_grey(stores: Stores) -> None:
     assert equal(again, seen[2])
     with pytest.raises(InputError, match="no samples"):
         XsegPretrainSource([], resolution=SIDE, batch_size=4, seed=0)
+
+
+@pytest.fixture(autouse=True)
+def small_cells(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Previews show the faces of these tests without enlarging them."""
+    monkeypatch.setattr(pictures, "_SMALLEST_CELL_PX", SIDE)
 
 
 class HalfPainter:

@@ -1,13 +1,11 @@
-"""Drawing training batches for a mask model.
+"""Drawing training batches for a mask model (docs/internals/sampling.md).
 
-A label covers a few faces of one shoot; the model must find faces in any light and on any ground.
-So a picture's ground is mixed with another's, both are distorted, and the picture is spoiled in the
-ways that cameras and codecs spoil it, mostly inside a random soft circle.
+Labels cover a few faces of one shoot, but the model must find faces in any light and in front of
+any background. So a picture's background is mixed with another's, both are distorted, and the
+picture is degraded as cameras and codecs degrade it, mostly inside a random soft circle.
 
-All random values come from a generator on the CPU, in an order that depends on nothing else: what
-is drawn for one sample does not change what is drawn for the next, nor does the device.
-
-See docs/internals/xseg.md (Samples).
+All random values come from a generator on the CPU, in a fixed order: neither the device nor what is
+drawn for one sample changes what is drawn for the next.
 """
 
 from __future__ import annotations
@@ -22,6 +20,7 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
+from faceloom.nn.batch import MaskBatch
 from faceloom.samples.augment import (
     AugmentSettings,
     affine_grid,
@@ -30,7 +29,7 @@ from faceloom.samples.augment import (
     shift_hsv,
     warp_grid,
 )
-from faceloom.samples.xseg_effects import (
+from faceloom.samples.xseg.effects import (
     MOTION_TAPS,
     blended,
     blur_matrix,
@@ -44,47 +43,47 @@ from faceloom.samples.xseg_effects import (
     soft_circles,
     stacked,
 )
-from faceloom.samples.xseg_jpeg import jpeg_loss
-from faceloom.samples.xseg_store import MaskStore
+from faceloom.samples.xseg.jpeg import jpeg_loss
+from faceloom.samples.xseg.store import MaskStore
 
 FACE: Final = AugmentSettings(
     random_warp=True, random_flip=True, rotation_deg=10, scale_range=0.05, shift=0.05
 )
-"""How a labelled face is distorted, its mask with it."""
-GROUND: Final = AugmentSettings(
+"""How a labelled face and its mask are distorted."""
+BACKGROUND: Final = AugmentSettings(
     random_warp=False, random_flip=True, rotation_deg=180, scale_range=0.1, shift=0.1
 )
-"""How the picture is turned whose surroundings are mixed in."""
+"""How the picture whose background is mixed in is distorted."""
+# A mixed background keeps at least this share of its own.
 _LEAST_KEPT = 0.15
-"""A mixed ground keeps this much of its own at least."""
 
 Effect = Callable[[Tensor, Tensor], Tensor]
-"""What an effect makes of the chosen pictures `k 3 r r`, given their places in the batch `k`."""
+"""Changes the chosen pictures `k 3 r r`, given their indices `k` in the batch."""
 
 
 class Dice:
-    """Random values for each of `batch` samples, from one generator on the CPU."""
+    """Random values for `batch` samples, from one generator on the CPU."""
 
     def __init__(self, batch: int, generator: torch.Generator) -> None:
         self.batch = batch
         self.generator = generator
 
     def uniform(self, low: float, high: float, *shape: int) -> Tensor:
-        """`batch shape…` values of [low, high)."""
+        """`batch shape…` values in [low, high)."""
         return low + (high - low) * torch.rand(self.batch, *shape, generator=self.generator)
 
     def whole(self, low: int, high: int) -> Tensor:
-        """`batch` whole numbers from `low` to `high`, both included."""
+        """`batch` integers from `low` to `high`, both included."""
         return torch.randint(low, high + 1, (self.batch,), generator=self.generator)
 
     def chance(self, probability: float) -> Tensor:
-        """`batch` booleans, true that often."""
+        """`batch` booleans, true with this probability."""
         return torch.rand(self.batch, generator=self.generator) < probability
 
 
 @dataclass(frozen=True)
 class Colours:
-    """Another hue, saturation and brightness, or other levels in each channel, in a circle."""
+    """A change of hue, saturation and brightness, or of the levels in each channel, in a circle."""
 
     by_levels: Tensor
     """b booleans: by levels, else by HSV."""
@@ -101,34 +100,33 @@ class Colours:
         return Colours(*(value[chosen] for value in values))
 
 
-def draw_mask_batch(
-    store: MaskStore, indices: ArrayLike, generator: torch.Generator
-) -> tuple[Tensor, Tensor]:
-    """The samples at `indices`, varied anew: images `b 3 r r` in [0, 1] and masks `b 1 r r` of 0
-    and 1, on the store's device. `generator` is a CPU generator."""
+def draw_mask_batch(store: MaskStore, indices: ArrayLike, generator: torch.Generator) -> MaskBatch:
+    """The samples at `indices` with new random variations, on the store's device.
+
+    The masks are 0 or 1. `generator` is a CPU generator.
+    """
     index = np.asarray(indices, np.int64)
     dice = Dice(len(index), generator)
     planes = store.gather(index)
     image, mask = planes[:, :3].contiguous(), planes[:, 3:].contiguous()
-    image = _mix_ground(image, mask, store, index, dice)
+    image = _mix_background(image, mask, store, index, dice)
     image, mask = _distort(image, mask, generator)
     image = _flare(image, mask, dice)
     image = _flare(image, 1 - mask, dice)
     image = _apply_colours(image, _draw_colours(store.size_px, dice))
     image = _change_detail(image, dice)
     image = _lose_resolution(image, dice)
-    return _compress(image, dice), mask
+    return MaskBatch(_compress(image, dice), mask)
 
 
-def _mix_ground(
+def _mix_background(
     image: Tensor, mask: Tensor, store: MaskStore, index: NDArray[np.int64], dice: Dice
 ) -> Tensor:
-    """In half of the samples, what lies around another sample's face shines through around this
-    one's."""
+    """In half of the samples, blend in what surrounds another sample's face."""
     side = image.shape[-1]
     chosen = dice.chance(0.5)
     others = (index + dice.whole(1, max(1, len(store) - 1)).numpy()) % len(store)
-    affine = draw_geometry(dice.batch, dice.generator, GROUND).affine[chosen]
+    affine = draw_geometry(dice.batch, dice.generator, BACKGROUND).affine[chosen]
     kept = dice.uniform(_LEAST_KEPT, 1)[:, None, None, None]
     colours = _draw_colours(side, dice).of(chosen)
 
@@ -136,18 +134,18 @@ def _mix_ground(
         planes = store.gather(others[chosen.numpy()])
         theta = affine.to(planes.device, non_blocking=True)
         grid = F.affine_grid(theta, list(planes.shape), align_corners=False)
-        # The mask's edge is continued like the picture's: no smeared skin is left as ground.
+        # The mask's edge is extended like the picture's, so no smeared skin remains as background.
         moved = sample_image(planes, grid)
         taken = (moved[:, 3:] > 0.5).float()
-        ground = _apply_colours(moved[:, :3] * (1 - taken), colours)
+        background = _apply_colours(moved[:, :3] * (1 - taken), colours)
         outside = 1 - torch.maximum(mask[at], taken)
-        return blended(image, torch.lerp(ground, image, _at(kept, at)), outside)
+        return blended(image, torch.lerp(background, image, _at(kept, at)), outside)
 
     return _applied(image, chosen, mixed)
 
 
 def _distort(image: Tensor, mask: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Warp, turn, scale, shift and mirror the picture, and its mask alike."""
+    """Warp, rotate, scale, shift and mirror the picture and its mask."""
     geometry = draw_geometry(len(image), generator, FACE)
     grid = warp_grid(geometry, affine_grid(geometry, image.shape[-1], image.device))
     moved = F.grid_sample(mask, grid, "bicubic", "zeros", align_corners=False)
@@ -155,7 +153,7 @@ def _distort(image: Tensor, mask: Tensor, generator: torch.Generator) -> tuple[T
 
 
 def _flare(image: Tensor, part: Tensor, dice: Dice) -> Tensor:
-    """In half of the samples, light from `part` of the picture spills over all of it."""
+    """In half of the samples, spill light from `part` of the picture over all of it."""
     side = image.shape[-1]
     chosen = dice.chance(0.5)
     sizes = dice.whole(side // 4, side - 1) // 2 * 2 + 1
@@ -189,14 +187,14 @@ def _apply_colours(image: Tensor, colours: Colours) -> Tensor:
 
 
 def _change_detail(image: Tensor, dice: Dice) -> Tensor:
-    """A half of the samples may be sharpened, the other blurred: by motion, then out of focus."""
+    """Half of the samples may be sharpened, the others blurred: by motion, then out of focus."""
     sharpens = dice.chance(0.5)
     image = _sharpen(image, sharpens, dice)
     return _blur(image, ~sharpens, dice)
 
 
 def _sharpen(image: Tensor, allowed: Tensor, dice: Dice) -> Tensor:
-    """By a box kernel or by unsharp masking, in a circle."""
+    """Sharpen some samples with a box kernel or by unsharp masking, in a circle."""
     chosen = allowed & dice.chance(0.25)
     by_box = dice.chance(0.5)
     sizes = dice.whole(1, 5) // 2 * 2 + 1
@@ -211,7 +209,7 @@ def _sharpen(image: Tensor, allowed: Tensor, dice: Dice) -> Tensor:
 
 
 def _blur(image: Tensor, allowed: Tensor, dice: Dice) -> Tensor:
-    """By motion, then out of focus, each in a circle of its own."""
+    """Blur some samples by motion, then some out of focus, each in its own circle."""
     side = image.shape[-1]
     moving, sizes = allowed & dice.chance(0.25), dice.whole(1, MOTION_TAPS)
     angles, moved_circles = dice.whole(0, 359), _circles(side, dice)
@@ -231,7 +229,7 @@ def _blur(image: Tensor, allowed: Tensor, dice: Dice) -> Tensor:
 
 
 def _lose_resolution(image: Tensor, dice: Dice) -> Tensor:
-    """Shrunk and restored, by nearest pixels or linearly, in a circle."""
+    """Shrink and restore some samples, by nearest pixels or linearly, in a circle."""
     side = image.shape[-1]
     chosen, smooth = dice.chance(0.25), dice.chance(0.5)
     small = side - (dice.uniform(0, 1) * int(0.75 * side)).int()
@@ -247,14 +245,14 @@ def _lose_resolution(image: Tensor, dice: Dice) -> Tensor:
 
 
 def _compress(image: Tensor, dice: Dice) -> Tensor:
-    """A quarter of the samples through JPEG of any quality from 10."""
+    """Compress a quarter of the samples as JPEG, with a quality of 10 to 100."""
     chosen, qualities = dice.chance(0.25), dice.whole(10, 100)
     return _applied(image, chosen, lambda image, at: jpeg_loss(image, _at(qualities, at)))
 
 
 def _applied(image: Tensor, chosen: Tensor, effect: Effect) -> Tensor:
-    """`image` with the effect on the chosen samples (`b` booleans on the CPU, so that nobody has to
-    wait for the device to know their number)."""
+    """`image` with the effect on the chosen samples: `b` booleans on the CPU, so that the host does
+    not wait for the device to know their number."""
     places = chosen.nonzero()[:, 0]
     if not len(places):
         return image
@@ -263,7 +261,7 @@ def _applied(image: Tensor, chosen: Tensor, effect: Effect) -> Tensor:
 
 
 def _circles(side: int, dice: Dice) -> Tensor:
-    """`b 4`: circles anywhere in the picture, for `soft_circles`."""
+    """Circles `b 4` anywhere in the picture, for `soft_circles`."""
     centre = dice.uniform(0, side, 2)
     radius = dice.whole(0, side - 1)
     fade = radius + (dice.uniform(0, 1) * (side - radius)).int()
@@ -275,7 +273,7 @@ def _in_circle(image: Tensor, changed: Tensor, circles: Tensor, at: Tensor) -> T
 
 
 def _blurs(sizes: list[int], like: Tensor, by_box: Sequence[int] = ()) -> Tensor:
-    """A blur matrix for each sample, on the device of `like`: Gaussian unless it is `by_box`."""
+    """A blur matrix per sample, on the device of `like`: Gaussian unless `by_box`."""
     side, boxes = like.shape[-1], by_box or [0] * len(sizes)
     blurs = [
         blur_matrix("box" if box else "gaussian", size, side)
@@ -290,5 +288,5 @@ def _at(values: Tensor, places: Tensor) -> Tensor:
 
 
 def _picked(values: Tensor, chosen: Tensor) -> list[int]:
-    """The chosen samples' whole numbers, on the host."""
+    """The chosen samples' values as Python integers."""
     return [int(value) for value in values[chosen]]

@@ -1,7 +1,4 @@
-"""One face file as the planes that training needs.
-
-See docs/internals/sampling.md (Preparing a face).
-"""
+"""A face file as the planes that training needs."""
 
 from __future__ import annotations
 
@@ -9,7 +6,6 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -24,12 +20,13 @@ from faceloom.geometry import (
     transform_points,
     warp_to_face,
 )
+from faceloom.samples.store import resize
 
 Image = NDArray[np.uint8]
 Mask = NDArray[np.float32]
 
+# Hulls are drawn at whole pixels, which is too coarse below this size; they are drawn larger then.
 _MASK_MIN_PX = 256
-"""Hulls are drawn at whole pixels; below this size that would be too coarse, so draw larger."""
 
 
 @dataclass(frozen=True)
@@ -37,22 +34,22 @@ class Sample:
     """A face at working size."""
 
     planes: Image
-    """5 s s: RGB, full-face mask, eyes and mouth."""
+    """`5 s s`: RGB, full-face mask, eyes and mouth."""
     yaw_rad: float
-    """Head yaw, 0 where no pose fits."""
+    """Head yaw; 0 if no pose fits."""
 
 
 def prepare_sample(
     image: Image, record: FaceRecord, *, size_px: int, face_type: FaceType
 ) -> Sample:
-    """Bring a stored face (h w 3 RGB) to the model's crop and working size.
+    """Crop a stored face (`h w 3` RGB) as the model needs it and resize it to the working size.
 
-    A face of the model's own type is resized; any other is cut anew by its landmarks, with the
+    A face of the model's own type is resized. Any other is re-cropped by its landmarks, with the
     picture's edge replicated and the masks zero outside. Masks are drawn in the model's crop, so
-    that eyes and mouth are grown by the same fraction of the model's picture whatever type the face
-    was stored as.
+    that eyes and mouth are dilated by the same fraction of the model's picture whatever the stored
+    face type is; DeepFaceLab dilates them in the stored picture.
 
-    Raises `FormatError` when the stored mask is damaged, `InputError` when the landmarks fix no
+    Raises `FormatError` if the stored mask is damaged, `InputError` if the landmarks define no
     crop.
     """
     landmarks = np.asarray(record.landmarks, np.float64)
@@ -71,15 +68,6 @@ def prepare_sample(
     return Sample(np.ascontiguousarray(planes, np.uint8), _yaw(points, size_px))
 
 
-def resize(image: NDArray[Any], size_px: int) -> NDArray[Any]:
-    """A square picture or mask at `size_px`: averaged when it shrinks, cubic when it grows."""
-    if image.shape[0] == size_px:
-        return image
-    shrinks = image.shape[0] > size_px
-    mode = cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC
-    return np.asarray(cv2.resize(image, (size_px, size_px), interpolation=mode))
-
-
 def _masks(
     points: NDArray[Any],
     record: FaceRecord,
@@ -89,7 +77,7 @@ def _masks(
     *,
     same: bool,
 ) -> tuple[Mask, Mask]:
-    """Full-face mask and eyes-and-mouth mask, `size_px` square, in the model's crop."""
+    """The full-face and eyes-and-mouth masks, `size_px` square, in the model's crop."""
     factor = math.ceil(_MASK_MIN_PX / size_px)
     drawn_px = size_px * factor
     drawn_points = points * factor

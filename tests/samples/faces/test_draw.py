@@ -22,7 +22,7 @@ def store(seed: int, *, size: int = 48, tint: float) -> SampleStore:
     planes[:, :3] *= torch.tensor([1.0, tint, tint**2])[:, None, None]
     names = tuple(str(i) for i in range(5))
     whole = (planes * 255).round().to(torch.uint8)
-    return SampleStore(whole, np.zeros(5, np.float32), names, torch.device("cpu"))
+    return SampleStore(whole, names, torch.device("cpu"), np.zeros(5, np.float32))
 
 
 def generator(seed: int = 1) -> torch.Generator:
@@ -121,7 +121,7 @@ def test_streamed_samples_are_the_resident_ones() -> None:
     src = store(1, tint=0.9)
     device = torch.device("cuda")
     stores = [
-        SampleStore(planes, src.yaw_rad, src.names, device)
+        SampleStore(planes, src.names, device, src.yaw_rad)
         for planes in (src.planes.to(device), src.planes.pin_memory(), src.planes)
     ]
     batches = [draw_batch(s, [4, 1], generator(), AugmentSettings(), resolution=48) for s in stores]

@@ -8,7 +8,7 @@ import pytest
 
 from faceloom.core import InputError
 from faceloom.samples import SampleStore
-from faceloom.training.previews.chosen import choose_named
+from faceloom.training.previews.pair import choose_named
 
 
 @pytest.fixture
@@ -25,11 +25,11 @@ def test_order_and_count_are_the_users(store: SampleStore) -> None:
 
 
 def test_unknown_names_are_told_with_close_ones(store: SampleStore) -> None:
-    with pytest.raises(InputError, match=r"'smiel\.jpg'.*no such face; did you mean smile\.jpg"):
+    with pytest.raises(InputError, match=r"'smiel\.jpg' is not in.*did you mean smile\.jpg"):
         choose_named(store, ["00001_0", "smiel.jpg"], 4)
     with pytest.raises(InputError, match=r"00001_0\.jpg, 00002_0\.jpg, 00002_0\.png …"):
         choose_named(store, ["???"], 4)
-    with pytest.raises(InputError, match=r"several have that name: 00002_0\.jpg, 00002_0\.png"):
+    with pytest.raises(InputError, match=r"ambiguous: 00002_0\.jpg, 00002_0\.png"):
         choose_named(store, ["00002_0"], 4)
     with pytest.raises(InputError, match="at least"):
         choose_named(store, [], 4)

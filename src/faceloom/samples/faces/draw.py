@@ -1,4 +1,4 @@
-"""Drawing a training batch from a store."""
+"""Drawing training batches from a store."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from torch import Tensor
 
 from faceloom.color.batched import transfer_batch
 from faceloom.core import InputError
+from faceloom.nn.batch import SampleBatch
 from faceloom.samples.augment import (
     AugmentSettings,
     Geometry,
@@ -21,30 +22,16 @@ from faceloom.samples.augment import (
     shift_hsv,
     warp_grid,
 )
-from faceloom.samples.store import SampleStore
-
-
-@dataclass(frozen=True)
-class SampleBatch:
-    """What one side of a training step needs: RGB float32 in [0, 1] on the training device."""
-
-    warped: Tensor
-    """b 3 r r: the network's input. The same tensor as `target` where nothing distorts it."""
-    target: Tensor
-    """b 3 r r: what the network should make of it."""
-    mask: Tensor
-    """b 1 r r: the full face."""
-    eyes_mouth: Tensor
-    """b 1 r r: eyes and mouth, scaled to a maximum of 1; zeros where the store has none."""
+from faceloom.samples.faces.store import SampleStore
 
 
 @dataclass(frozen=True)
 class References:
-    """Whose colours samples are given: faces of another store."""
+    """The faces of another store whose colours the samples take."""
 
     store: SampleStore
     indices: ArrayLike
-    """One for each sample of the batch."""
+    """One per sample of the batch."""
 
 
 def draw_batch(
@@ -57,19 +44,19 @@ def draw_batch(
     references: References | None = None,
     rows: slice = slice(None),
 ) -> SampleBatch:
-    """The samples at `indices` with fresh random geometry, made on the store's target device.
+    """The samples at `indices` with new random geometry, on the store's device.
 
-    Input, target and masks of a sample share its geometry and colours (DFL transfers the colours of
-    input and target separately); the input has the warp and the change of hue on top. `generator`
-    is a CPU generator: the draws do not depend on the device.
+    Input, target and masks of a sample share its geometry and colours; only the input has the warp
+    and the change of hue on top. (DeepFaceLab transfers the colours of input and target separately,
+    so they can differ.) `generator` is a CPU generator, so the draws do not depend on the device.
 
     Args:
-        references: needed by `settings.ct_mode`, whose random directions are drawn after the
-            geometry.
-        rows: make these of the batch's samples only, exactly as they would be in the whole batch.
+        references: required if `settings.ct_mode` is not `none`; its random directions are drawn
+            after the geometry.
+        rows: make only these samples of the batch, exactly as they would be in the whole batch.
 
     Raises:
-        InputError: when `settings.ct_mode` has no references.
+        InputError: if `settings.ct_mode` has no references.
     """
     chosen = np.asarray(indices, np.int64)
     geometry = draw_geometry(len(chosen), generator, settings).rows(rows)
@@ -90,7 +77,7 @@ def _recoloured(
     generator: torch.Generator,
     settings: AugmentSettings,
 ) -> Tensor:
-    """Pictures b 3 s s with mask b 1 s s in the colours of `rows` of the references."""
+    """Pictures `b 3 s s` with masks `b 1 s s` in the colours of `rows` of the references."""
     store, others = references.store, np.asarray(references.indices, np.int64)[rows]
     colors = store.gather(others, planes=slice(3))
     masks = None
@@ -102,8 +89,8 @@ def _recoloured(
 def apply_geometry(
     planes: Tensor, geometry: Geometry, settings: AugmentSettings, *, resolution: int
 ) -> SampleBatch:
-    """Resample planes (b 4 or 5 s s float32 in [0, 1]: RGB, mask, eyes and mouth) to a batch."""
-    # Contiguous: torch's sampler is half as fast again on them.
+    """Resample planes (`b 4 s s` or `b 5 s s` float32: RGB, mask, eyes and mouth) to a batch."""
+    # torch's sampler is 1.5 times as fast on contiguous planes.
     image, masks = planes[:, :3].contiguous(), planes[:, 3:].contiguous()
     return _resampled(image, masks, geometry, settings, resolution)
 
@@ -122,7 +109,7 @@ def _resampled(
 
 
 def plain_batch(store: SampleStore, indices: ArrayLike, *, resolution: int) -> SampleBatch:
-    """The samples as they are, for previews: input and target are the same."""
+    """The unchanged samples, for previews: input and target are the same."""
     planes = store.gather(indices)
     if planes.shape[-1] != resolution:
         size = (resolution, resolution)
@@ -132,7 +119,7 @@ def plain_batch(store: SampleStore, indices: ArrayLike, *, resolution: int) -> S
 
 
 def _masks(masks: Tensor) -> tuple[Tensor, Tensor]:
-    """The full-face mask, and the eyes and mouth divided by their maximum a sample."""
+    """The full-face mask, and eyes and mouth divided by their maximum in each sample."""
     mask = masks[:, :1]
     if masks.shape[1] < 2:
         return mask, torch.zeros_like(mask)

@@ -23,8 +23,8 @@ from faceloom.faces import (
     update_record,
 )
 from faceloom.geometry import frame_to_face, hull_mask, transform_points
-from faceloom.samples.xseg_draw import Dice, draw_mask_batch
-from faceloom.samples.xseg_store import MaskStore, load_labelled, load_spread
+from faceloom.samples.xseg.draw import Dice, draw_mask_batch
+from faceloom.samples.xseg.store import MaskStore, load_labelled, load_spread
 from synthetic_faces import write_faceset
 
 CPU = torch.device("cpu")
@@ -148,7 +148,8 @@ def test_batches_depend_on_the_seed_alone(folders: tuple[Path, Path]) -> None:
 
     def draw(seed: int) -> tuple[torch.Tensor, torch.Tensor]:
         torch.rand(3)  # what others draw does not matter
-        return draw_mask_batch(store, [0, 1, 2, 3], torch.Generator().manual_seed(seed))
+        batch = draw_mask_batch(store, [0, 1, 2, 3], torch.Generator().manual_seed(seed))
+        return batch.image, batch.target
 
     one, again, other = draw(4), draw(4), draw(5)
     assert torch.equal(one[0], again[0]) and torch.equal(one[1], again[1])
@@ -158,7 +159,8 @@ def test_batches_depend_on_the_seed_alone(folders: tuple[Path, Path]) -> None:
 def test_batches_stay_pictures_and_masks(folders: tuple[Path, Path]) -> None:
     store = hull_store(folders[0])
     for seed in range(12):
-        image, mask = draw_mask_batch(store, [0, 1, 2, 3], torch.Generator().manual_seed(seed))
+        batch = draw_mask_batch(store, [0, 1, 2, 3], torch.Generator().manual_seed(seed))
+        image, mask = batch.image, batch.target
         assert image.shape == (4, 3, SIDE, SIDE) and mask.shape == (4, 1, SIDE, SIDE)
         assert image.isfinite().all() and image.min() >= 0 and image.max() <= 1
         assert ((mask == 0) | (mask == 1)).all()
@@ -172,10 +174,11 @@ def test_the_mask_moves_with_its_picture() -> None:
     inside = np.hypot(x - 40, y - 25) < 14
     planes = np.zeros((1, 4, SIDE, SIDE), np.uint8)
     planes[0, :, inside] = 255
-    store = MaskStore(torch.from_numpy(planes), ("disc",), "masks", CPU)
+    store = MaskStore(torch.from_numpy(planes), ("disc",), CPU, "masks")
     overlaps = []
     for seed in range(16):
-        image, mask = draw_mask_batch(store, [0], torch.Generator().manual_seed(seed))
+        batch = draw_mask_batch(store, [0], torch.Generator().manual_seed(seed))
+        image, mask = batch.image, batch.target
         bright = image.mean(1, keepdim=True)
         level = (bright.amax() + bright.amin()) / 2
         found = bright > level
@@ -188,8 +191,8 @@ def test_a_single_sample_is_its_own_ground(folders: tuple[Path, Path]) -> None:
     label(folders[0], 1, seg_ie_polys=(disc((64, 64), 40),))
     store = load(folders)
     for seed in range(4):
-        image, _ = draw_mask_batch(store, [0, 0], torch.Generator().manual_seed(seed))
-        assert image.isfinite().all()
+        batch = draw_mask_batch(store, [0, 0], torch.Generator().manual_seed(seed))
+        assert batch.image.isfinite().all()
 
 
 def test_dice_ranges() -> None:

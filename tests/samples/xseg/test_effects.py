@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from faceloom.samples.xseg_effects import (
+from faceloom.samples.xseg.effects import (
     blur_matrix,
     filtered,
     flared,
@@ -19,7 +19,7 @@ from faceloom.samples.xseg_effects import (
     sharpened,
     soft_circles,
 )
-from faceloom.samples.xseg_jpeg import jpeg_loss
+from faceloom.samples.xseg.jpeg import jpeg_loss
 
 SIDE = 64
 

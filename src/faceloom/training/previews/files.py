@@ -1,4 +1,4 @@
-"""Previews on disk: the latest, the history, and a page that shows them live."""
+"""Previews on disk: the latest, the history, and a page that shows the latest live."""
 
 from __future__ import annotations
 
@@ -16,9 +16,6 @@ from faceloom.training.previews.preview import Preview
 
 Image = NDArray[np.uint8]
 
-HISTORY_GROWTH: Final = 1.02
-"""A preview is kept when this many times the iterations of the last kept one are done: training
-slows down, so must its record, and a million iterations leave some hundred pictures."""
 _QUALITY: Final = 92
 _PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>Faceloom preview</title>
@@ -53,10 +50,8 @@ setInterval(refresh, 2000);
 
 
 def write_preview(folder: Path, preview: Preview, *, iteration: int, history: bool) -> None:
-    """Replace `last.jpg`, `last_masked.jpg` and the like; with `history`, keep them by iteration
-    too."""
-    pictures = {"plain": preview.plain, "masked": preview.masked, **preview.more}
-    for kind, image in pictures.items():
+    """Replace `last.jpg`, `last_masked.jpg` …; with `history`, also keep them by iteration."""
+    for kind, image in preview.pictures.items():
         suffix = "" if kind == "plain" else f"_{kind}"
         data = _jpeg(image)
         atomic_write(_made(folder) / f"last{suffix}.jpg", data, durable=False)
@@ -65,20 +60,20 @@ def write_preview(folder: Path, preview: Preview, *, iteration: int, history: bo
 
 
 def write_page(folder: Path) -> Path:
-    """Write the page that shows the latest preview, reloading it by itself; return its path."""
+    """Write the page that shows the latest preview and reloads itself; return its path."""
     page = _made(folder) / "index.html"
     atomic_write(page, _PAGE, durable=False)
     return page
 
 
 def write_curve(path: Path, losses: NDArray[np.float32], names: Sequence[str]) -> None:
-    """Write the loss curve as PNG: losses (n, columns) and the columns' names."""
+    """Write the loss curve as PNG: losses (n, columns) and the names of the columns."""
     bgr = cv2.cvtColor(draw_curve(losses, names), cv2.COLOR_RGB2BGR)
     atomic_write(path, cv2.imencode(".png", bgr)[1].tobytes(), durable=False)
 
 
 def last_kept(folder: Path) -> int:
-    """The iteration of the newest preview in the history; 0 when there is none."""
+    """The iteration of the newest preview in the history; 0 if there is none."""
     kept = [int(file.stem) for file in (folder / "plain").glob("*.jpg") if file.stem.isdigit()]
     return max(kept, default=0)
 

@@ -1,11 +1,11 @@
-"""What spoils a mask model's training pictures: light, colour, blur, lost detail, compression.
+"""Effects that degrade a mask model's training pictures: light, colour, blur, lost detail.
 
-The effects of docs/internals/xseg.md, each for a whole batch with its own strength for every
-sample. Pictures are `b 3 r r` RGB float32 in [0, 1] and stay so; `r` is a side.
+Each works on a whole batch with its own strength per sample. Pictures are `b 3 r r` RGB float32 in
+[0, 1], before and after; `r` is the side.
 
 Blurs and rescalings are linear and separable, so each is a pair of products with an `r r` matrix:
-what OpenCV makes of the identity. The host builds the matrices, the device multiplies, and a
-sample's kernel size is no shape that a graph would have to be built for.
+what OpenCV makes of the identity. The host builds the matrices and the device multiplies, so a
+sample's kernel size is not a shape for which a graph would be compiled.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ MOTION_TAPS = 5
 
 def blur_matrix(kind: Blur, size_px: int, side: int) -> Tensor:
     """`side side`: a blur of `size_px` (odd) pixels along one axis, the picture mirrored at its
-    edge; a Gaussian's σ is what OpenCV takes for its size."""
+    edge; the σ of a Gaussian is OpenCV's for this size."""
     identity = np.eye(side, dtype=np.float32)
     if kind == "box":
         return torch.from_numpy(np.asarray(cv2.blur(identity, (1, size_px))))
@@ -36,27 +36,27 @@ def blur_matrix(kind: Blur, size_px: int, side: int) -> Tensor:
 
 def rescale_matrix(small_px: int, side: int, *, smooth: bool) -> Tensor:
     """`side side`: shrink a line to `small_px` and restore it, linearly (`smooth`) or by nearest
-    pixels, as OpenCV does either."""
+    pixels, as OpenCV does."""
     mode = cv2.INTER_LINEAR if smooth else cv2.INTER_NEAREST
     shrunk = cv2.resize(np.eye(side, dtype=np.float32), (side, small_px), interpolation=mode)
     return torch.from_numpy(np.asarray(cv2.resize(shrunk, (side, side), interpolation=mode)))
 
 
 def filtered(image: Tensor, matrices: Tensor) -> Tensor:
-    """Each picture with its own matrix, `b r r`, applied along both axes."""
+    """Apply to each picture its own matrix of `b r r`, along both axes."""
     with torch.autocast(image.device.type, enabled=False):
         return matrices[:, None] @ image @ matrices.mT[:, None]
 
 
 def sharpened(image: Tensor, matrices: Tensor, amounts: Tensor) -> Tensor:
-    """What the blur by `matrices` takes away, added `amounts` (`b`) times: −1 is the blur itself,
-    0 changes nothing, more sharpens."""
+    """Add `amounts` (`b`) times what the blur by `matrices` removes: −1 is the blur itself, and
+    positive values sharpen."""
     gain = amounts[:, None, None, None]
     return (image + gain * (image - filtered(image, matrices))).clamp(0, 1)
 
 
 def motion_kernel(size_px: int, angle_deg: float) -> Tensor:
-    """`5 5`, summing to 1: a line of `size_px` (1 to 5) pixels turned by `angle_deg`."""
+    """`5 5`, summing to 1: a line of `size_px` (1 to 5) pixels rotated by `angle_deg`."""
     line = np.zeros((size_px, size_px), np.float32)
     line[(size_px - 1) // 2] = 1
     centre = ((size_px - 1) / 2, (size_px - 1) / 2)
@@ -69,7 +69,7 @@ def motion_kernel(size_px: int, angle_deg: float) -> Tensor:
 
 
 def motion_blurred(image: Tensor, kernels: Tensor) -> Tensor:
-    """Each picture with its own kernel, `b 5 5`; mirrored at its edge."""
+    """Convolve each picture, mirrored at its edge, with its own kernel of `b 5 5`."""
     b, c, h, w = image.shape
     reach = MOTION_TAPS // 2
     padded = F.pad(image, (reach,) * 4, "reflect")
@@ -79,20 +79,22 @@ def motion_blurred(image: Tensor, kernels: Tensor) -> Tensor:
 
 
 def levelled(image: Tensor, levels: Tensor) -> Tensor:
-    """RGB levels, `b 3 5` for each channel: black and white point before, gamma, black and white
-    point after: y = clip((x − ib)/(iw − ib))^(1/γ)·(ow − ob) + ob."""
+    """Apply levels, `b 3 5` per channel: input black and white, gamma, output black and white.
+
+    y = clip((x − ib)/(iw − ib))^(1/γ)·(ow − ob) + ob.
+    """
     black, white, gamma, low, high = levels[..., None, None].unbind(2)
     spread = ((image - black) / (white - black)).clamp(0, 1)
     return spread.pow(1 / gamma) * (high - low) + low
 
 
 def flared(image: Tensor, part: Tensor, matrices: Tensor) -> Tensor:
-    """A blur of the picture inside `part` (`b 1 r r`) added to all of it: light that spills."""
+    """Add a blur of the picture inside `part` (`b 1 r r`) to all of it, like spilled light."""
     return (image + filtered(image * part, matrices)).clamp(0, 1)
 
 
 def soft_circles(circles: Tensor, side: int) -> Tensor:
-    """`b 1 r r` weights of circles `b 4`, in pixels: centre x and y, the radius up to which the
+    """`b 1 r r` weights of circles `b 4`, in pixels: centre x and y, the radius inside which the
     weight is 1, and the width over which it then fades to 0."""
     x, y, radius, fade = circles[:, :, None, None].unbind(1)
     axis = torch.arange(side, device=circles.device, dtype=circles.dtype)
@@ -106,5 +108,5 @@ def blended(image: Tensor, changed: Tensor, weight: Tensor) -> Tensor:
 
 
 def stacked(matrices: Sequence[Tensor], device: torch.device) -> Tensor:
-    """Matrices of the host as one tensor on `device`."""
+    """Matrices on the host as one tensor on `device`."""
     return torch.stack(list(matrices)).to(device, non_blocking=True)
