@@ -29,7 +29,6 @@ from faceloom.settings.models import AmpSettings as AmpSettings
 from faceloom.settings.models import Quick96Settings as Quick96Settings
 from faceloom.settings.models import SaehdSettings as SaehdSettings
 from faceloom.settings.models import XsegSettings as XsegSettings
-from faceloom.settings.training import Plateau
 from faceloom.stages.config import DoctorConfig as DoctorConfig
 from faceloom.stages.config import EncodeConfig as EncodeConfig
 from faceloom.stages.config import FramesConfig as FramesConfig
@@ -133,6 +132,7 @@ from faceloom.stages.weights import AddedWeight as AddedWeight
 from faceloom.stages.weights import FetchedWeights as FetchedWeights
 from faceloom.stages.weights import WeightsList as WeightsList
 from faceloom.workspace.layout import Workspace as Workspace
+from faceloom.settings.training import Plateau
 
 _Path = str | Path
 
@@ -160,6 +160,7 @@ def cluster(
     progress: Progress | None = None,
     cancel: Cancel | None = None,
 ) -> ClusterResult: ...
+
 @overload
 def coverage(
     config: CoverageConfig, *, progress: Progress | None = None, cancel: Cancel | None = None
@@ -186,6 +187,7 @@ def coverage(
     progress: Progress | None = None,
     cancel: Cancel | None = None,
 ) -> CoverageResult: ...
+
 @overload
 def dedupe(
     config: DedupeConfig, *, progress: Progress | None = None, cancel: Cancel | None = None
@@ -205,6 +207,7 @@ def dedupe(
     progress: Progress | None = None,
     cancel: Cancel | None = None,
 ) -> DedupeResult: ...
+
 @overload
 def demo(
     config: DemoConfig, *, progress: Progress | None = None, cancel: Cancel | None = None
@@ -223,6 +226,7 @@ def demo(
     progress: Progress | None = None,
     cancel: Cancel | None = None,
 ) -> DemoResult: ...
+
 @overload
 def doctor(
     config: DoctorConfig, *, progress: Progress | None = None, cancel: Cancel | None = None
@@ -236,6 +240,7 @@ def doctor(
     progress: Progress | None = None,
     cancel: Cancel | None = None,
 ) -> DoctorResult: ...
+
 @overload
 def encode(
     config: EncodeConfig, *, progress: Progress | None = None, cancel: Cancel | None = None
@@ -248,25 +253,15 @@ def encode(
     threads: int = ...,
     workspace: _Path = ...,
     output: _Path | None = ...,
-    codec: Literal["h264", "h265", "prores", "ffv1", "h264-lossless"] | None = ...,
+    codec: Literal['h264', 'h265', 'prores', 'ffv1', 'h264-lossless'] | None = ...,
     crf: float | None = ...,
     bitrate: int | None = ...,
-    preset: Literal[
-        "ultrafast",
-        "superfast",
-        "veryfast",
-        "faster",
-        "fast",
-        "medium",
-        "slow",
-        "slower",
-        "veryslow",
-        "placebo",
-    ] = ...,
+    preset: Literal['ultrafast', 'superfast', 'veryfast', 'faster', 'fast', 'medium', 'slow', 'slower', 'veryslow', 'placebo'] = ...,
     masks: bool = ...,
     progress: Progress | None = None,
     cancel: Cancel | None = None,
 ) -> EncodeResult: ...
+
 @overload
 def export_dfm(
     config: ExportDfmConfig, *, progress: Progress | None = None, cancel: Cancel | None = None
@@ -278,13 +273,14 @@ def export_dfm(
     *,
     workspace: _Path = ...,
     name: str | None = ...,
-    class_name: Literal["SAEHD", "AMP"] | None = ...,
+    class_name: Literal['SAEHD', 'AMP'] | None = ...,
     quantized: bool = ...,
-    weights: Literal["auto", "trained", "mean"] = ...,
+    weights: Literal['auto', 'trained', 'mean'] = ...,
     output: str | None = ...,
     progress: Progress | None = None,
     cancel: Cancel | None = None,
 ) -> ExportFileResult: ...
+
 @overload
 def export_xseg(
     config: ExportXsegConfig, *, progress: Progress | None = None, cancel: Cancel | None = None
@@ -296,11 +292,12 @@ def export_xseg(
     *,
     workspace: _Path = ...,
     name: str | None = ...,
-    weights: Literal["auto", "trained", "mean"] = ...,
+    weights: Literal['auto', 'trained', 'mean'] = ...,
     output: str | None = ...,
     progress: Progress | None = None,
     cancel: Cancel | None = None,
 ) -> ExportFileResult: ...
+
 @overload
 def extract(
     config: ExtractConfig, *, progress: Progress | None = None, cancel: Cancel | None = None
@@ -313,39 +310,29 @@ def extract(
     device: str = ...,
     threads: int = ...,
     workspace: _Path = ...,
-    side: Literal["src", "dst"],
-    face_type: Literal[
-        "half_face",
-        "midfull_face",
-        "full_face",
-        "full_face_no_align",
-        "whole_face",
-        "head",
-        "head_no_align",
-        "mark_only",
-    ] = ...,
-    image_size: int | Literal["estimated"] | None = ...,
-    format: Literal["jpg", "png"] = ...,
+    side: Literal['src', 'dst'],
+    face_type: Literal['half_face', 'midfull_face', 'full_face', 'full_face_no_align', 'whole_face', 'head', 'head_no_align', 'mark_only'] = ...,
+    image_size: int | Literal['estimated'] | None = ...,
+    format: Literal['jpg', 'png'] = ...,
     jpeg_quality: int = ...,
     max_faces: int = ...,
     min_face_px: int = ...,
     detector: str = ...,
-    landmarker: Literal["mesh-478", "2dfan", "3dfan"] = ...,
+    landmarker: Literal['mesh-478', '2dfan', '3dfan'] = ...,
     detector_size: int | None = ...,
     manual_file: _Path | None = ...,
-    turns: Literal["auto"]
-    | tuple[Literal[0, 90, 180, 270], ...]
-    | list[Literal[0, 90, 180, 270]] = ...,
-    tracking: Literal["auto", "on", "off"] = ...,
+    turns: Literal['auto'] | tuple[Literal[0, 90, 180, 270], ...] | list[Literal[0, 90, 180, 270]] = ...,
+    tracking: Literal['auto', 'on', 'off'] = ...,
     smooth: float = ...,
     join: bool = ...,
     who: str | None = ...,
     debug: bool = ...,
-    redo: Literal["debug", "faces", "empty"] | None = ...,
+    redo: Literal['debug', 'faces', 'empty'] | None = ...,
     restart: bool = ...,
     progress: Progress | None = None,
     cancel: Cancel | None = None,
 ) -> ExtractResult: ...
+
 @overload
 def faceset_debug(
     config: DebugConfig, *, progress: Progress | None = None, cancel: Cancel | None = None
@@ -363,6 +350,7 @@ def faceset_debug(
     progress: Progress | None = None,
     cancel: Cancel | None = None,
 ) -> DebugResult: ...
+
 @overload
 def faceset_enhance(
     config: EnhanceConfig, *, progress: Progress | None = None, cancel: Cancel | None = None
@@ -378,13 +366,14 @@ def faceset_enhance(
     faceset: str,
     strength: float = ...,
     scale: Literal[1, 2, 4] = ...,
-    detail: Literal["frame", "picture"] = ...,
+    detail: Literal['frame', 'picture'] = ...,
     jpeg_quality: int = ...,
     again: bool = ...,
-    precision: Literal["auto", "fp32", "bf16"] = ...,
+    precision: Literal['auto', 'fp32', 'bf16'] = ...,
     progress: Progress | None = None,
     cancel: Cancel | None = None,
 ) -> EnhanceResult: ...
+
 @overload
 def faceset_export(
     config: ExportFacesConfig, *, progress: Progress | None = None, cancel: Cancel | None = None
@@ -402,6 +391,7 @@ def faceset_export(
     progress: Progress | None = None,
     cancel: Cancel | None = None,
 ) -> TransferResult: ...
+
 @overload
 def faceset_import(
     config: ImportFacesConfig, *, progress: Progress | None = None, cancel: Cancel | None = None
@@ -417,6 +407,7 @@ def faceset_import(
     progress: Progress | None = None,
     cancel: Cancel | None = None,
 ) -> TransferResult: ...
+
 @overload
 def faceset_list(
     config: ListConfig, *, progress: Progress | None = None, cancel: Cancel | None = None
@@ -431,6 +422,7 @@ def faceset_list(
     progress: Progress | None = None,
     cancel: Cancel | None = None,
 ) -> ListResult: ...
+
 @overload
 def faceset_masks(
     config: MasksConfig, *, progress: Progress | None = None, cancel: Cancel | None = None
@@ -443,14 +435,15 @@ def faceset_masks(
     threads: int = ...,
     workspace: _Path = ...,
     faceset: str,
-    source: Literal["auto", "xseg", "polygons", "hull"] = ...,
-    place: Literal["folder", "beside_faces"] = ...,
-    format: Literal["png", "jpg"] | None = ...,
+    source: Literal['auto', 'xseg', 'polygons', 'hull'] = ...,
+    place: Literal['folder', 'beside_faces'] = ...,
+    format: Literal['png', 'jpg'] | None = ...,
     soft: bool = ...,
     again: bool = ...,
     progress: Progress | None = None,
     cancel: Cancel | None = None,
 ) -> MasksResult: ...
+
 @overload
 def faceset_metadata_restore(
     config: RestoreMetadataConfig, *, progress: Progress | None = None, cancel: Cancel | None = None
@@ -467,6 +460,7 @@ def faceset_metadata_restore(
     progress: Progress | None = None,
     cancel: Cancel | None = None,
 ) -> RestoreResult: ...
+
 @overload
 def faceset_metadata_save(
     config: SaveMetadataConfig, *, progress: Progress | None = None, cancel: Cancel | None = None
@@ -478,10 +472,11 @@ def faceset_metadata_save(
     *,
     workspace: _Path = ...,
     faceset: str,
-    format: Literal["both", "faceloom", "dfl"] = ...,
+    format: Literal['both', 'faceloom', 'dfl'] = ...,
     progress: Progress | None = None,
     cancel: Cancel | None = None,
 ) -> SaveResult: ...
+
 @overload
 def faceset_pack(
     config: PackConfig, *, progress: Progress | None = None, cancel: Cancel | None = None
@@ -493,12 +488,13 @@ def faceset_pack(
     *,
     workspace: _Path = ...,
     faceset: str,
-    format: Literal["pak", "zip"] = ...,
+    format: Literal['pak', 'zip'] = ...,
     persons: bool = ...,
     remove: bool = ...,
     progress: Progress | None = None,
     cancel: Cancel | None = None,
 ) -> PackResult: ...
+
 @overload
 def faceset_people_add(
     config: AddPersonConfig, *, progress: Progress | None = None, cancel: Cancel | None = None
@@ -514,6 +510,7 @@ def faceset_people_add(
     progress: Progress | None = None,
     cancel: Cancel | None = None,
 ) -> PeopleResult: ...
+
 @overload
 def faceset_people_forget(
     config: ForgetPersonConfig, *, progress: Progress | None = None, cancel: Cancel | None = None
@@ -528,6 +525,7 @@ def faceset_people_forget(
     progress: Progress | None = None,
     cancel: Cancel | None = None,
 ) -> PeopleResult: ...
+
 @overload
 def faceset_people_list(
     config: ListPeopleConfig, *, progress: Progress | None = None, cancel: Cancel | None = None
@@ -541,6 +539,7 @@ def faceset_people_list(
     progress: Progress | None = None,
     cancel: Cancel | None = None,
 ) -> PeopleResult: ...
+
 @overload
 def faceset_rename(
     config: RenameConfig, *, progress: Progress | None = None, cancel: Cancel | None = None
@@ -556,6 +555,7 @@ def faceset_rename(
     progress: Progress | None = None,
     cancel: Cancel | None = None,
 ) -> RenameResult: ...
+
 @overload
 def faceset_resize(
     config: ResizeConfig, *, progress: Progress | None = None, cancel: Cancel | None = None
@@ -568,19 +568,9 @@ def faceset_resize(
     threads: int = ...,
     workspace: _Path = ...,
     faceset: str,
-    size: int | Literal["estimated", "same"] = ...,
-    face_type: Literal[
-        "half_face",
-        "midfull_face",
-        "full_face",
-        "full_face_no_align",
-        "whole_face",
-        "head",
-        "head_no_align",
-        "mark_only",
-    ]
-    | Literal["same"] = ...,
-    source: Literal["face", "footage"] = ...,
+    size: int | Literal['estimated', 'same'] = ...,
+    face_type: Literal['half_face', 'midfull_face', 'full_face', 'full_face_no_align', 'whole_face', 'head', 'head_no_align', 'mark_only'] | Literal['same'] = ...,
+    source: Literal['face', 'footage'] = ...,
     footage: _Path | None = ...,
     allow_borders: bool = ...,
     output: _Path | None = ...,
@@ -588,6 +578,7 @@ def faceset_resize(
     progress: Progress | None = None,
     cancel: Cancel | None = None,
 ) -> ResizeResult: ...
+
 @overload
 def faceset_tracks(
     config: TracksConfig, *, progress: Progress | None = None, cancel: Cancel | None = None
@@ -606,6 +597,7 @@ def faceset_tracks(
     progress: Progress | None = None,
     cancel: Cancel | None = None,
 ) -> TracksResult: ...
+
 @overload
 def faceset_undo(
     config: UndoConfig, *, progress: Progress | None = None, cancel: Cancel | None = None
@@ -621,6 +613,7 @@ def faceset_undo(
     progress: Progress | None = None,
     cancel: Cancel | None = None,
 ) -> UndoResult: ...
+
 @overload
 def faceset_unpack(
     config: UnpackConfig, *, progress: Progress | None = None, cancel: Cancel | None = None
@@ -637,6 +630,7 @@ def faceset_unpack(
     progress: Progress | None = None,
     cancel: Cancel | None = None,
 ) -> UnpackResult: ...
+
 @overload
 def frames(
     config: FramesConfig, *, progress: Progress | None = None, cancel: Cancel | None = None
@@ -648,8 +642,8 @@ def frames(
     *,
     threads: int = ...,
     workspace: _Path = ...,
-    side: Literal["src", "dst"],
-    format: Literal["png", "jpg"] = ...,
+    side: Literal['src', 'dst'],
+    format: Literal['png', 'jpg'] = ...,
     jpeg_quality: int = ...,
     fps: float = ...,
     deep: bool = ...,
@@ -658,6 +652,7 @@ def frames(
     progress: Progress | None = None,
     cancel: Cancel | None = None,
 ) -> FramesResult: ...
+
 @overload
 def inspect(
     config: InspectConfig, *, progress: Progress | None = None, cancel: Cancel | None = None
@@ -672,6 +667,7 @@ def inspect(
     progress: Progress | None = None,
     cancel: Cancel | None = None,
 ) -> InspectResult: ...
+
 @overload
 def list_settings(
     config: SettingsConfig, *, progress: Progress | None = None, cancel: Cancel | None = None
@@ -685,6 +681,7 @@ def list_settings(
     progress: Progress | None = None,
     cancel: Cancel | None = None,
 ) -> SettingsResult: ...
+
 @overload
 def merge(
     config: MergeConfig, *, progress: Progress | None = None, cancel: Cancel | None = None
@@ -694,38 +691,32 @@ def merge(
 @overload
 def merge(
     *,
-    mode: Literal["overlay"] = ...,
-    mask_mode: Literal[
-        "full",
-        "dst",
-        "learned-prd",
-        "learned-dst",
-        "learned-prd*learned-dst",
-        "learned-prd+learned-dst",
-    ] = ...,
+    mode: Literal['overlay'] = ...,
+    mask_mode: Literal['full', 'dst', 'learned-prd', 'learned-dst', 'learned-prd*learned-dst', 'learned-prd+learned-dst'] = ...,
     morph_factor: float = ...,
     erode: int = ...,
     blur: int = ...,
     face_scale: int = ...,
-    color_transfer: Literal["none", "rct", "lct", "mkl", "idt", "sot"] = ...,
-    color_statistics: Literal["black", "inside"] = ...,
+    color_transfer: Literal['none', 'rct', 'lct', 'mkl', 'idt', 'sot'] = ...,
+    color_statistics: Literal['black', 'inside'] = ...,
     device: str = ...,
     threads: int = ...,
     workspace: _Path = ...,
-    model: Literal["SAEHD", "AMP", "Quick96"] | None = ...,
+    model: Literal['SAEHD', 'AMP', 'Quick96'] | None = ...,
     name: str | None = ...,
-    weights: Literal["auto", "trained", "mean"] = ...,
+    weights: Literal['auto', 'trained', 'mean'] = ...,
     to_video: bool = ...,
     output: _Path | None = ...,
-    codec: Literal["h264", "h265", "prores", "ffv1", "h264-lossless"] | None = ...,
+    codec: Literal['h264', 'h265', 'prores', 'ffv1', 'h264-lossless'] | None = ...,
     crf: float | None = ...,
     bitrate: int | None = ...,
-    precision: Literal["auto", "fp32", "bf16"] = ...,
+    precision: Literal['auto', 'fp32', 'bf16'] = ...,
     batch_size: int = ...,
     redo: bool = ...,
     progress: Progress | None = None,
     cancel: Cancel | None = None,
 ) -> MergeResult: ...
+
 @overload
 def model_backup(
     config: BackupConfig, *, progress: Progress | None = None, cancel: Cancel | None = None
@@ -737,10 +728,11 @@ def model_backup(
     *,
     workspace: _Path = ...,
     name: str | None = ...,
-    class_name: Literal["SAEHD", "AMP", "Quick96", "XSeg"] | None = ...,
+    class_name: Literal['SAEHD', 'AMP', 'Quick96', 'XSeg'] | None = ...,
     progress: Progress | None = None,
     cancel: Cancel | None = None,
 ) -> BackupResult: ...
+
 @overload
 def model_backups(
     config: BackupsConfig, *, progress: Progress | None = None, cancel: Cancel | None = None
@@ -752,10 +744,11 @@ def model_backups(
     *,
     workspace: _Path = ...,
     name: str | None = ...,
-    class_name: Literal["SAEHD", "AMP", "Quick96", "XSeg"] | None = ...,
+    class_name: Literal['SAEHD', 'AMP', 'Quick96', 'XSeg'] | None = ...,
     progress: Progress | None = None,
     cancel: Cancel | None = None,
 ) -> KeptList: ...
+
 @overload
 def model_copy(
     config: CopyConfig, *, progress: Progress | None = None, cancel: Cancel | None = None
@@ -767,11 +760,12 @@ def model_copy(
     *,
     workspace: _Path = ...,
     name: str | None = ...,
-    class_name: Literal["SAEHD", "AMP", "Quick96", "XSeg"] | None = ...,
+    class_name: Literal['SAEHD', 'AMP', 'Quick96', 'XSeg'] | None = ...,
     new_name: str,
     progress: Progress | None = None,
     cancel: Cancel | None = None,
 ) -> CopyResult: ...
+
 @overload
 def model_delete(
     config: DeleteConfig, *, progress: Progress | None = None, cancel: Cancel | None = None
@@ -783,11 +777,12 @@ def model_delete(
     *,
     workspace: _Path = ...,
     name: str,
-    class_name: Literal["SAEHD", "AMP", "Quick96", "XSeg"] | None = ...,
+    class_name: Literal['SAEHD', 'AMP', 'Quick96', 'XSeg'] | None = ...,
     yes: bool = ...,
     progress: Progress | None = None,
     cancel: Cancel | None = None,
 ) -> DeleteResult: ...
+
 @overload
 def model_export(
     config: ExportConfig, *, progress: Progress | None = None, cancel: Cancel | None = None
@@ -799,14 +794,15 @@ def model_export(
     *,
     workspace: _Path = ...,
     name: str | None = ...,
-    class_name: Literal["SAEHD", "AMP", "Quick96", "XSeg"] | None = ...,
+    class_name: Literal['SAEHD', 'AMP', 'Quick96', 'XSeg'] | None = ...,
     output: _Path | None = ...,
-    format: Literal["dfl"] = ...,
+    format: Literal['dfl'] = ...,
     new_name: str | None = ...,
     overwrite: bool = ...,
     progress: Progress | None = None,
     cancel: Cancel | None = None,
 ) -> ExportResult: ...
+
 @overload
 def model_forget(
     config: ForgetConfig, *, progress: Progress | None = None, cancel: Cancel | None = None
@@ -818,11 +814,12 @@ def model_forget(
     *,
     workspace: _Path = ...,
     name: str | None = ...,
-    class_name: Literal["SAEHD", "AMP", "Quick96", "XSeg"] | None = ...,
+    class_name: Literal['SAEHD', 'AMP', 'Quick96', 'XSeg'] | None = ...,
     state: str,
     progress: Progress | None = None,
     cancel: Cancel | None = None,
 ) -> ForgetResult: ...
+
 @overload
 def model_import(
     config: ImportConfig, *, progress: Progress | None = None, cancel: Cancel | None = None
@@ -834,7 +831,7 @@ def model_import(
     *,
     workspace: _Path = ...,
     name: str | None = ...,
-    class_name: Literal["SAEHD", "AMP", "Quick96", "XSeg"] | None = ...,
+    class_name: Literal['SAEHD', 'AMP', 'Quick96', 'XSeg'] | None = ...,
     folder: _Path | None = ...,
     new_name: str | None = ...,
     allow_missing: bool = ...,
@@ -842,6 +839,7 @@ def model_import(
     progress: Progress | None = None,
     cancel: Cancel | None = None,
 ) -> ImportResult: ...
+
 @overload
 def model_list(
     config: ModelListConfig, *, progress: Progress | None = None, cancel: Cancel | None = None
@@ -855,6 +853,7 @@ def model_list(
     progress: Progress | None = None,
     cancel: Cancel | None = None,
 ) -> ModelList: ...
+
 @overload
 def model_rename(
     config: RenameModelConfig, *, progress: Progress | None = None, cancel: Cancel | None = None
@@ -866,11 +865,12 @@ def model_rename(
     *,
     workspace: _Path = ...,
     name: str | None = ...,
-    class_name: Literal["SAEHD", "AMP", "Quick96", "XSeg"] | None = ...,
+    class_name: Literal['SAEHD', 'AMP', 'Quick96', 'XSeg'] | None = ...,
     new_name: str,
     progress: Progress | None = None,
     cancel: Cancel | None = None,
 ) -> RenameModelResult: ...
+
 @overload
 def model_reset(
     config: ResetConfig, *, progress: Progress | None = None, cancel: Cancel | None = None
@@ -882,11 +882,12 @@ def model_reset(
     *,
     workspace: _Path = ...,
     name: str | None = ...,
-    class_name: Literal["SAEHD", "AMP", "Quick96", "XSeg"] | None = ...,
+    class_name: Literal['SAEHD', 'AMP', 'Quick96', 'XSeg'] | None = ...,
     networks: tuple[str, ...] | list[str] = ...,
     progress: Progress | None = None,
     cancel: Cancel | None = None,
 ) -> ResetResult: ...
+
 @overload
 def model_restore(
     config: RestoreConfig, *, progress: Progress | None = None, cancel: Cancel | None = None
@@ -898,11 +899,12 @@ def model_restore(
     *,
     workspace: _Path = ...,
     name: str | None = ...,
-    class_name: Literal["SAEHD", "AMP", "Quick96", "XSeg"] | None = ...,
+    class_name: Literal['SAEHD', 'AMP', 'Quick96', 'XSeg'] | None = ...,
     state: str,
     progress: Progress | None = None,
     cancel: Cancel | None = None,
 ) -> RestoreModelResult: ...
+
 @overload
 def model_snapshot(
     config: SnapshotConfig, *, progress: Progress | None = None, cancel: Cancel | None = None
@@ -914,11 +916,12 @@ def model_snapshot(
     *,
     workspace: _Path = ...,
     name: str | None = ...,
-    class_name: Literal["SAEHD", "AMP", "Quick96", "XSeg"] | None = ...,
+    class_name: Literal['SAEHD', 'AMP', 'Quick96', 'XSeg'] | None = ...,
     label: str,
     progress: Progress | None = None,
     cancel: Cancel | None = None,
 ) -> SnapshotResult: ...
+
 @overload
 def model_snapshots(
     config: SnapshotsConfig, *, progress: Progress | None = None, cancel: Cancel | None = None
@@ -930,10 +933,11 @@ def model_snapshots(
     *,
     workspace: _Path = ...,
     name: str | None = ...,
-    class_name: Literal["SAEHD", "AMP", "Quick96", "XSeg"] | None = ...,
+    class_name: Literal['SAEHD', 'AMP', 'Quick96', 'XSeg'] | None = ...,
     progress: Progress | None = None,
     cancel: Cancel | None = None,
 ) -> KeptList: ...
+
 @overload
 def model_summary(
     config: SummaryConfig, *, progress: Progress | None = None, cancel: Cancel | None = None
@@ -945,10 +949,11 @@ def model_summary(
     *,
     workspace: _Path = ...,
     name: str | None = ...,
-    class_name: Literal["SAEHD", "AMP", "Quick96", "XSeg"] | None = ...,
+    class_name: Literal['SAEHD', 'AMP', 'Quick96', 'XSeg'] | None = ...,
     progress: Progress | None = None,
     cancel: Cancel | None = None,
 ) -> ModelSummary: ...
+
 @overload
 def model_timelapse(
     config: TimelapseConfig, *, progress: Progress | None = None, cancel: Cancel | None = None
@@ -960,13 +965,14 @@ def model_timelapse(
     *,
     workspace: _Path = ...,
     name: str | None = ...,
-    class_name: Literal["SAEHD", "AMP", "Quick96", "XSeg"] | None = ...,
-    preview: Literal["plain", "masked", "morph"] = ...,
+    class_name: Literal['SAEHD', 'AMP', 'Quick96', 'XSeg'] | None = ...,
+    preview: Literal['plain', 'masked', 'morph'] = ...,
     output: str | None = ...,
     fps: int = ...,
     progress: Progress | None = None,
     cancel: Cancel | None = None,
 ) -> TimelapseResult: ...
+
 @overload
 def new(
     config: NewConfig, *, progress: Progress | None = None, cancel: Cancel | None = None
@@ -979,8 +985,8 @@ def new(
     workspace: _Path,
     src: _Path | None = ...,
     dst: _Path | None = ...,
-    src_rights: Literal["own", "consent", "licence", "public-domain", "synthetic"],
-    dst_rights: Literal["own", "consent", "licence", "public-domain", "synthetic"],
+    src_rights: Literal['own', 'consent', 'licence', 'public-domain', 'synthetic'],
+    dst_rights: Literal['own', 'consent', 'licence', 'public-domain', 'synthetic'],
     src_name: str = ...,
     dst_name: str = ...,
     note: str = ...,
@@ -989,6 +995,7 @@ def new(
     progress: Progress | None = None,
     cancel: Cancel | None = None,
 ) -> NewResult: ...
+
 @overload
 def plan(
     config: PlanConfig, *, progress: Progress | None = None, cancel: Cancel | None = None
@@ -1001,19 +1008,20 @@ def plan(
     threads: int = ...,
     device: str = ...,
     workspace: _Path = ...,
-    model: Literal["SAEHD", "AMP", "Quick96", "XSeg"] | None = ...,
+    model: Literal['SAEHD', 'AMP', 'Quick96', 'XSeg'] | None = ...,
     name: str | None = ...,
     iterations: int | None = ...,
     recipe: str | None = ...,
     recipe_scale: float = ...,
-    batch: Literal["auto"] | int | None = ...,
+    batch: Literal['auto'] | int | None = ...,
     settings: dict[str, Any] = ...,
     changes: tuple[str, ...] | list[str] = ...,
-    precision: Literal["auto", "fp32", "bf16"] = ...,
+    precision: Literal['auto', 'fp32', 'bf16'] = ...,
     card: str | None = ...,
     progress: Progress | None = None,
     cancel: Cancel | None = None,
 ) -> PlanResult: ...
+
 @overload
 def run(
     config: RunConfig, *, progress: Progress | None = None, cancel: Cancel | None = None
@@ -1024,7 +1032,7 @@ def run(
 def run(
     *,
     workspace: _Path = ...,
-    model: Literal["SAEHD", "AMP", "Quick96"] | None = ...,
+    model: Literal['SAEHD', 'AMP', 'Quick96'] | None = ...,
     name: str | None = ...,
     iterations: int | None = ...,
     device: str | None = ...,
@@ -1033,6 +1041,7 @@ def run(
     progress: Progress | None = None,
     cancel: Cancel | None = None,
 ) -> RunResult: ...
+
 @overload
 def sort(
     config: SortConfig, *, progress: Progress | None = None, cancel: Cancel | None = None
@@ -1059,6 +1068,7 @@ def sort(
     progress: Progress | None = None,
     cancel: Cancel | None = None,
 ) -> SortResult | MethodList: ...
+
 @overload
 def train(
     config: TrainConfig, *, progress: Progress | None = None, cancel: Cancel | None = None
@@ -1071,15 +1081,15 @@ def train(
     threads: int = ...,
     device: str = ...,
     workspace: _Path = ...,
-    model: Literal["SAEHD", "AMP", "Quick96", "XSeg"] | None = ...,
+    model: Literal['SAEHD', 'AMP', 'Quick96', 'XSeg'] | None = ...,
     name: str | None = ...,
     iterations: int | None = ...,
     recipe: str | None = ...,
     recipe_scale: float = ...,
-    batch: Literal["auto"] | int | None = ...,
+    batch: Literal['auto'] | int | None = ...,
     settings: dict[str, Any] = ...,
     changes: tuple[str, ...] | list[str] = ...,
-    precision: Literal["auto", "fp32", "bf16"] = ...,
+    precision: Literal['auto', 'fp32', 'bf16'] = ...,
     src_src: bool = ...,
     pretrain_faces: _Path | None = ...,
     preview_src: tuple[str, ...] | list[str] = ...,
@@ -1093,12 +1103,13 @@ def train(
     collapse_factor: float = ...,
     max_rollbacks: int = ...,
     plateau: Plateau = ...,
-    compile: Literal["auto", "on", "off"] = ...,
+    compile: Literal['auto', 'on', 'off'] = ...,
     seed: int = ...,
     tensorboard: bool = ...,
     progress: Progress | None = None,
     cancel: Cancel | None = None,
 ) -> TrainResult: ...
+
 @overload
 def weights_add(
     config: WeightsAddConfig, *, progress: Progress | None = None, cancel: Cancel | None = None
@@ -1109,11 +1120,12 @@ def weights_add(
 def weights_add(
     *,
     file: str,
-    network: Literal["s3fd", "2dfan", "3dfan"] | None = ...,
+    network: Literal['s3fd', '2dfan', '3dfan'] | None = ...,
     sha256: str | None = ...,
     progress: Progress | None = None,
     cancel: Cancel | None = None,
 ) -> AddedWeight: ...
+
 @overload
 def weights_fetch(
     config: WeightsFetchConfig, *, progress: Progress | None = None, cancel: Cancel | None = None
@@ -1128,6 +1140,7 @@ def weights_fetch(
     progress: Progress | None = None,
     cancel: Cancel | None = None,
 ) -> FetchedWeights: ...
+
 @overload
 def weights_list(
     config: WeightsListConfig, *, progress: Progress | None = None, cancel: Cancel | None = None
