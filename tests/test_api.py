@@ -74,6 +74,13 @@ def test_every_typed_name_is_there(api_stub) -> None:
         assert getattr(faceloom, name).__name__ == name
 
 
+def test_the_page_names_all_functions_and_what_is_no_configuration_or_result(api_stub) -> None:
+    page = (Path(__file__).resolve().parent.parent / "docs" / "api.md").read_text("utf-8")
+    made = {kind.__name__ for stage in STAGES for kind in (stage.settings(), *stage.results())}
+    shown = set(dir(faceloom)) - made - {"__version__"}
+    assert not {name for name in shown if f"`{name}`" not in page and f" {name}" not in page}
+
+
 def test_signatures_say_what_may_be_given() -> None:
     """The same fields, in the same order, with the same defaults as the configuration."""
     for stage in STAGES:

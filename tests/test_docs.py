@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import re
 import shlex
@@ -9,7 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from faceloom.cli.main import OWN_COMMANDS as OWN
 from faceloom.cli.main import build_app, command_words
+from faceloom.stages.catalog import find_stage
 from faceloom.stages.config import EncodeConfig, RunConfig
 from faceloom.stages.extract.run import ExtractConfig
 from faceloom.stages.merge.config import MergeConfig
@@ -48,15 +51,32 @@ def test_the_command_page_has_every_command_and_option(reference):
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_examples_are_command_lines_that_parse(page):
-    for block in re.findall(r"```(?:bash|sh|console)\n(.*?)```", page.read_text("utf-8"), re.S):
-        for line in block.replace("\\\n", " ").splitlines():
-            words = shlex.split(line, comments=True)
-            if words[:1] == ["faceloom"]:
-                command = command_words(words[1:])
-                assert command, line
-                # Raises where an option, a choice or a number of arguments does not exist.
-                build_app(command).parse_args(words[1:], print_error=False, exit_on_error=False)
+def test_examples_are_command_lines_with_valid_settings(page, tmp_path, monkeypatch):
+    """Every example up to the point where its stage would start."""
+    configured = []
+    for module in ("stage", *(place.split(":")[0].split(".")[-1] for place in OWN.values())):
+        module = importlib.import_module(f"faceloom.cli.{module}")
+        if hasattr(module, "run_stage"):
+            monkeypatch.setattr(module, "run_stage", lambda run, *_, **__: configured.append(run))
+    monkeypatch.chdir(tmp_path)
+    for line in command_lines(page.read_text("utf-8")):
+        words = shlex.split(line, comments=True)[1:]
+        command = " ".join(command_words(words))
+        assert command, line
+        # Raises where an option, a value or a number of arguments is wrong.
+        app = build_app(command.split())
+        if (find_stage(command) is None or "--json" in words) or "--preview" in words:
+            app.parse_args(words, print_error=False, exit_on_error=False)
+        else:
+            configured.clear()
+            app(words)
+            assert configured or "--help" in words, line
+
+
+def command_lines(text):
+    for block in re.findall(r"```(?:bash|sh|console)\n(.*?)```", text, re.S):
+        lines = block.replace("\\\n", " ").splitlines()
+        yield from (line for line in lines if line.split()[:1] == ["faceloom"])
 
 
 def test_examples_of_the_settings_file_are_valid(tmp_path):

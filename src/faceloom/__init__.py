@@ -21,22 +21,24 @@ from typing import Any
 
 from faceloom.stages.catalog import STAGES, Stage
 
-HOMES = {
-    "Cancel": "faceloom.core.events",
-    "CancelledError": "faceloom.core.errors",
-    "FaceloomError": "faceloom.core.errors",
-    "FormatError": "faceloom.core.errors",
-    "InputError": "faceloom.core.errors",
-    "MediaError": "faceloom.core.errors",
-    "ModelError": "faceloom.core.errors",
-    "NullProgress": "faceloom.core.events",
-    "Progress": "faceloom.core.events",
-    "Result": "faceloom.core.result",
-    "RightsError": "faceloom.core.errors",
-    "UsageError": "faceloom.core.errors",
-    "WeightsError": "faceloom.core.errors",
-    "Workspace": "faceloom.workspace.layout",
+_MODULES = {
+    "core.errors": (
+        *("CancelledError", "FaceloomError", "FormatError", "InputError", "MediaError"),
+        *("ModelError", "RightsError", "UsageError", "WeightsError"),
+    ),
+    "core.events": ("Cancel", "NullProgress", "Progress"),
+    "core.result": ("Result",),
+    "workspace.layout": ("Workspace",),
+    "settings.models": ("AmpSettings", "Quick96Settings", "SaehdSettings", "XsegSettings"),
+    "models.base": ("FaceModel", "MaskModel", "Prediction"),
+    "nn.batch": ("MaskBatch", "SampleBatch"),
+    "models.build": ("build_model",),
+    "checkpoints.folder": ("find_model",),
+    "checkpoints.state": ("load_model",),
+    "export.dfm": ("make_dfm",),
+    "export.xseg_onnx": ("make_xseg_onnx",),
 }
+HOMES = {name: f"faceloom.{module}" for module, names in _MODULES.items() for name in names}
 _FUNCTIONS = {stage.python_name: stage for stage in STAGES}
 _CONFIGS = {stage.config.partition(":")[2]: stage for stage in STAGES}
 

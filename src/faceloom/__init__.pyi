@@ -2,6 +2,8 @@
 from pathlib import Path
 from typing import Any, Literal, overload
 
+from faceloom.checkpoints.folder import find_model as find_model
+from faceloom.checkpoints.state import load_model as load_model
 from faceloom.core.errors import CancelledError as CancelledError
 from faceloom.core.errors import FaceloomError as FaceloomError
 from faceloom.core.errors import FormatError as FormatError
@@ -15,6 +17,18 @@ from faceloom.core.events import Cancel as Cancel
 from faceloom.core.events import NullProgress as NullProgress
 from faceloom.core.events import Progress as Progress
 from faceloom.core.result import Result as Result
+from faceloom.export.dfm import make_dfm as make_dfm
+from faceloom.export.xseg_onnx import make_xseg_onnx as make_xseg_onnx
+from faceloom.models.base import FaceModel as FaceModel
+from faceloom.models.base import MaskModel as MaskModel
+from faceloom.models.base import Prediction as Prediction
+from faceloom.models.build import build_model as build_model
+from faceloom.nn.batch import MaskBatch as MaskBatch
+from faceloom.nn.batch import SampleBatch as SampleBatch
+from faceloom.settings.models import AmpSettings as AmpSettings
+from faceloom.settings.models import Quick96Settings as Quick96Settings
+from faceloom.settings.models import SaehdSettings as SaehdSettings
+from faceloom.settings.models import XsegSettings as XsegSettings
 from faceloom.stages.config import DoctorConfig as DoctorConfig
 from faceloom.stages.config import EncodeConfig as EncodeConfig
 from faceloom.stages.config import FramesConfig as FramesConfig

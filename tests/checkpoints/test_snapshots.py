@@ -126,7 +126,7 @@ def test_the_replaced_state_is_kept_even_when_damaged(tmp_path: Path) -> None:
     assert kept.name.startswith("damaged-")
     assert kept.state is None
     assert (kept.path / broken.name / "decoder_src.safetensors").read_bytes() == decoder
-    with pytest.raises(ModelError, match="missing or not of"):
+    with pytest.raises(ModelError, match="is missing or does not have"):
         restore(folder, kept.path)
     assert read_state(folder).iteration == 3
     folder.state_file.write_text("{")
@@ -176,12 +176,12 @@ def _saved_at(folder: ModelFolder, at: str) -> None:
 def test_names(tmp_path: Path) -> None:
     folder = save_small(tmp_path / "x_SAEHD", 3)
     for name in ("", ".", "..", "a/b", "a\\b", " a", "c:d"):
-        with pytest.raises(InputError, match="snapshot name"):
+        with pytest.raises(InputError, match="snapshot label"):
             snapshot(folder, name)
     target = snapshot(folder, "warp done")
     assert snapshot(folder, "warp done") == target, "the same state again is no trouble"
     save_small(folder.path, 4)
-    with pytest.raises(InputError, match=r"already, of iteration 3; choose another name"):
+    with pytest.raises(InputError, match=r"of iteration 3; choose another label"):
         snapshot(folder, "warp done")
     assert snapshot(folder, "warp done", replace=True) == target
     assert [(kept.name, kept.iteration) for kept in list_snapshots(folder)] == [("warp done", 4)]
@@ -189,13 +189,13 @@ def test_names(tmp_path: Path) -> None:
 
 def test_finding_and_forgetting(tmp_path: Path) -> None:
     folder = save_small(tmp_path / "x_SAEHD", 3)
-    with pytest.raises(InputError, match="there are none"):
+    with pytest.raises(InputError, match="it has none"):
         find_kept(folder, "3")
     backup(folder)
     snapshot(folder, "a")
     assert find_kept(folder, "3").kind == find_kept(folder, "00000003").kind == "backup"
     assert find_kept(folder, "a").kind == "snapshot"
-    with pytest.raises(InputError, match=r"no snapshot or backup '4'; there are 'a', 00000003"):
+    with pytest.raises(InputError, match=r"no snapshot or backup '4'; it has 'a', 00000003"):
         find_kept(folder, "4")
     forget(find_kept(folder, "a"))
     assert list_snapshots(folder) == []

@@ -144,7 +144,7 @@ def test_damage_is_told_not_trained_over(tmp_path: Path) -> None:
     file = folder.path / state.folder / "inter.safetensors"
     whole = file.read_bytes()
     file.write_bytes(whole[:-1])
-    with pytest.raises(ModelError, match=r"inter\.safetensors: missing or not of"):
+    with pytest.raises(ModelError, match=r"inter\.safetensors is missing or does not have"):
         load_model(folder, device=CPU)
     file.write_bytes(b"\0" * len(whole))
     with pytest.raises(ModelError, match="cannot be read"):

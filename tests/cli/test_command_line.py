@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -144,8 +145,10 @@ def test_help_shows_no_defaults_that_say_nothing(
     for name in [*COMMANDS, "weights fetch", "weights list", "weights add"]:
         assert run_command([*name.split(), "--help"]) == 0
     shown = capsys.readouterr().out
-    for nothing in ("()", "False", '""'):
+    for nothing in ("()", "False", '""', "None", "."):
         assert f"[default: {nothing}]" not in shown
+    # Not eaten as Markdown's emphasis.
+    assert "[default: learned-prd*learned-dst]" in " ".join(shown.replace("│", " ").split())
 
 
 def fake_command(monkeypatch: pytest.MonkeyPatch, outcome: BaseException | int | None) -> None:
@@ -357,3 +360,39 @@ def test_settings_of_the_workspace_in_the_current_folder(
     monkeypatch.chdir(tmp_path)
     assert run_command(["encode"]) == 1
     assert "crf" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish", "powershell"])
+def test_completion_knows_commands_options_and_words(
+    shell: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run_command(["completion", shell]) == 0
+    script = capsys.readouterr().out
+    # Of a group in a group, of a command with its own module, of a stage's choices.
+    for word in ("metadata", "restore", "face-type", "whole_face", "mask-mode", "learned-prd"):
+        assert word in script
+    assert run_command(["completion", "tcsh"]) == 2
+
+
+@pytest.mark.skipif(shutil.which("bash") is None, reason="needs bash")
+def test_bash_completes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """What bash itself offers after a part of a command line."""
+    assert run_command(["completion", "bash"]) == 0
+    script = tmp_path / "faceloom.bash"
+    script.write_text(capsys.readouterr().out)
+
+    def offered(*words: str) -> set[str]:
+        line = " ".join(["faceloom", *words])
+        code = (
+            f"source {script}; COMP_WORDS=(faceloom {' '.join(repr(word) for word in words)}); "
+            f"COMP_CWORD={len(words)}; COMP_LINE={line!r}; COMP_POINT={len(line)}; "
+            "$(complete -p faceloom | sed 's/.*-F \\([^ ]*\\).*/\\1/'); "
+            "printf '%s\\n' \"${COMPREPLY[@]}\""
+        )
+        shown = subprocess.run(["bash", "-c", code], capture_output=True, text=True, timeout=60)
+        return set(shown.stdout.split())
+
+    assert offered("ext") == {"extract"}
+    assert "whole_face" in offered("extract", "src", "--face-type", "who")
+    assert "--redo" in offered("extract", "src", "--re")
+    assert offered("faceset", "metadata", "sa") == {"save"}

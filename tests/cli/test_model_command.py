@@ -62,7 +62,7 @@ def test_a_life(workspace: Path, capsys: pytest.CaptureFixture[str]) -> None:
         (["restore", "7"], 1, "no snapshot or backup '7'"),
         (["reset", "inter_AB"], 1, "no network 'inter_AB'; its networks: encoder, inter"),
         (["reset"], 1, "names of the networks"),
-        (["snapshot", "--label", "a/b"], 1, "snapshot name 'a/b'"),
+        (["snapshot", "--label", "a/b"], 1, "snapshot label 'a/b'"),
         (["summary", "main", "--class", "H64"], 2, "--class: must be SAEHD, AMP, Quick96 or XSeg"),
         (["timelapse"], 1, "no rights record"),
         (["timelapse", "--preview", "both"], 2, "--preview: must be plain, masked or morph"),

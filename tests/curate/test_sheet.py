@@ -80,5 +80,5 @@ def test_what_cannot_be_shown_is_refused(images, captions, message):
 
 
 def test_a_sheet_that_no_file_could_hold_is_refused():
-    with pytest.raises(InputError, match="65000 a side"):
+    with pytest.raises(InputError, match="65000 per side"):
         contact_sheet([plain((1, 2, 3))] * 600, columns=1, cell_px=128)

@@ -65,7 +65,7 @@ def test_sources_in_one_folder_are_other_tracks():
     assert [track.label for track in tracks] == ["rest:none", "anna:0", "take2:0"]
     assert [len(track.rows) for track in tracks] == [1, 3, 2]
     assert chosen_tracks(tracks, ["anna:0", "none"]) == [tracks[1], tracks[0]]
-    with pytest.raises(InputError, match="several tracks are called so; known: anna:0, take2:0"):
+    with pytest.raises(InputError, match="several tracks have this name; known: anna:0, take2:0"):
         chosen_tracks(tracks, ["0"])
     with pytest.raises(InputError, match="no such track; known: rest:none"):
         chosen_tracks(tracks, ["7"])

@@ -240,7 +240,7 @@ def test_models_of_a_folder(tmp_path: Path) -> None:
         find_dfl_model(tmp_path, name="b")
     with pytest.raises(InputError, match="no such model"):
         find_dfl_model(tmp_path, name="c")
-    with pytest.raises(InputError, match="no model of DeepFaceLab"):
+    with pytest.raises(InputError, match="no DeepFaceLab 2 model"):
         find_dfl_model(tmp_path / "m_SAEHD_autobackups")
 
 

@@ -1,4 +1,4 @@
-"""The mirror permutation, the 98-point scheme and the point tables."""
+"""The mirror permutation, the parts and the point tables."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from faceloom.geometry import (
     PARTS,
     TEMPLATE_POINTS,
     mirror_landmarks,
-    wflw_98_to_68,
 )
 
 
@@ -38,20 +37,6 @@ def test_mirror_landmarks_moves_pixels_as_an_image_flip_does():
         picture[int(points[i, 1]), int(points[i, 0])] = 1
         x, y = flipped[MIRROR[i]]
         assert picture[:, ::-1][int(y), int(x)] == 1
-
-
-def test_98_to_68_takes_the_points_the_reference_names():
-    points = np.arange(98.0)[:, None] * (1, 2)
-    mapped = wflw_98_to_68(points)
-    # Along a straight line the smoothed jaw point is the point itself.
-    expected = [*range(0, 33, 2), 33, 37.5, 37.5, 37.5, 37.5, 46, 46, 46, 46, 46]
-    expected += [*range(51, 60), 60, 61, 63, 64, 65, 67, 68, 69, 71, 72, 73, 75, *range(76, 96)]
-    assert mapped[:, 0] == pytest.approx(expected)
-    assert mapped[:, 1] == pytest.approx(np.array(expected) * 2)
-    assert wflw_98_to_68(np.zeros((3, 98, 2), np.float32)).shape == (3, 68, 2)
-    bent = points.copy()
-    bent[3] += 8  # neighbour of jaw point 4: a quarter of it arrives
-    assert wflw_98_to_68(bent)[2, 0] == pytest.approx(4 + 2)
 
 
 def test_parts_cover_every_point_once():

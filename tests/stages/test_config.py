@@ -10,7 +10,7 @@ from typing import get_args
 import pytest
 
 from faceloom.core import InputError, UsageError
-from faceloom.core.vocabulary import Ground, SwapClass, WeightsChoice
+from faceloom.core.vocabulary import Ground, SwapClass
 from faceloom.stages.config import (
     EncodeConfig,
     FramesConfig,
@@ -33,14 +33,12 @@ def test_they_load_nothing_heavy(module: str) -> None:
 
 
 def test_their_words_are_those_of_the_engine() -> None:
-    from faceloom.checkpoints import Weights
     from faceloom.color import TRANSFERS
     from faceloom.media.codecs import CONTAINERS
     from faceloom.models import MODELS
     from faceloom.provenance import GROUNDS
 
     assert set(get_args(SwapClass)) == set(MODELS) - {"XSeg"}
-    assert set(get_args(WeightsChoice)) == set(get_args(Weights))
     assert set(get_args(Ground)) == set(GROUNDS)
     words = {name: MergeConfig.model_fields[name].annotation for name in ("color_transfer",)}
     assert set(get_args(words["color_transfer"])) == {"none", *TRANSFERS}

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from faceloom.core import FormatError, NullProgress, WeightsError
-from faceloom.weights import add_owned, have_owned, owned, owned_path, owned_status
+from faceloom.weights import add_owned, have_owned, owned, owned_path, owned_status, sources
 
 CONTENT = b"somebody's network " * 1000
 DIGEST = hashlib.sha256(CONTENT).hexdigest()
@@ -55,13 +55,13 @@ def test_an_altered_file_is_noticed(cache: Path, file: Path) -> None:
     add_owned(file, "2dfan")
     owned_path("2dfan").write_bytes(CONTENT[::-1])
     assert not have_owned("2dfan")
-    with pytest.raises(WeightsError, match="not as it was added") as caught:
+    with pytest.raises(WeightsError, match="altered since it was added") as caught:
         owned_path("2dfan")
     assert "--as 2dfan" in str(caught.value)
     owned_note = cache / "weights" / "owned" / "2dfan.json"
     for note in (b"", b"[1]", json.dumps({"file": "../../x", "name": "", "sha256": ""}).encode()):
         owned_note.write_bytes(note)
-        with pytest.raises(WeightsError, match="cannot be fetched"):
+        with pytest.raises(WeightsError, match="cannot be downloaded"):
             owned_path("2dfan")
 
 
@@ -101,7 +101,7 @@ def answer(monkeypatch, content: bytes, announced: int | None = None) -> list[st
         asked.append(url)
         return Reply(content, announced)
 
-    monkeypatch.setattr(owned, "_open", reply)
+    monkeypatch.setattr(sources, "_open", reply)
     return asked
 
 
@@ -122,13 +122,13 @@ def test_addresses_are_bounded_and_secure(cache: Path, monkeypatch) -> None:
     for url in ("http://example.org/a", "file:///etc/passwd", "ftp://example.org/a", "https://"):
         with pytest.raises(WeightsError, match="only https"):
             add_owned(url, "s3fd")
-    handler = owned._HttpsOnly()
-    with pytest.raises(WeightsError, match="only https"):
+    handler = sources._HttpsOnly()
+    with pytest.raises(sources.SourceError, match="only https"):
         handler.redirect_request(None, None, 302, "", {}, "http://example.org/a")
     monkeypatch.setattr(owned, "MAX_BYTES", 1000)
     for announced in (None, 5000):
         answer(monkeypatch, CONTENT, announced)
-        with pytest.raises(WeightsError, match="larger"):
+        with pytest.raises(WeightsError, match="limit"):
             add_owned("https://example.org/a", "s3fd")
     monkeypatch.setattr(owned, "MAX_BYTES", 1 << 20)
     answer(monkeypatch, CONTENT, len(CONTENT) + 5)
@@ -166,7 +166,7 @@ def test_a_server_that_speaks_no_http_is_one_line(cache: Path, monkeypatch) -> N
         def read(self, size: int = -1) -> bytes:
             raise http.client.IncompleteRead(b"x", 10)
 
-    monkeypatch.setattr(owned, "_open", lambda url: Broken(CONTENT, None))
+    monkeypatch.setattr(sources, "_open", lambda url: Broken(CONTENT, None))
     with pytest.raises(WeightsError, match="IncompleteRead") as caught:
         owned.add_owned("https://example.org/s3fd.npy", "s3fd")
     assert "\n" not in str(caught.value)

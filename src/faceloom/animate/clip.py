@@ -1,9 +1,8 @@
-"""A whole clip from one picture."""
+"""Animate a portrait into the frames of a clip."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,17 +12,18 @@ from faceloom.animate.motion import Pose
 from faceloom.animate.portrait import Portrait
 from faceloom.animate.render import render
 from faceloom.animate.rig import build_rig
+from faceloom.core.pool import ordered_map
 
 
 @dataclass(frozen=True)
 class AnimatedFrame:
-    """One frame and what is true about it."""
+    """One frame and its ground truth."""
 
     index: int
     image: NDArray[np.uint8]
     """h w 3, RGB."""
     landmarks: NDArray[np.float32]
-    """68×2 in iBUG order, exactly where the motion took them, in pixels of `image`."""
+    """68×2 in iBUG order, exact, in pixels of `image`."""
     pose: Pose
 
 
@@ -34,10 +34,10 @@ def animate(
     *,
     threads: int = 2,
 ) -> Iterator[AnimatedFrame]:
-    """Draw `portrait` in each pose, in order.
+    """Render `portrait` in each pose, in order.
 
-    `to_68` turns 478×3 mesh points into the 68 landmarks. Frames are drawn in `threads` threads a
-    few ahead of the reader; the result does not depend on their number.
+    `to_68` converts 478×3 mesh points to the 68 landmarks. Frames are rendered in `threads`
+    threads, slightly ahead of the reader; the result does not depend on their number.
     """
     rig = build_rig(portrait)
 
@@ -47,7 +47,4 @@ def animate(
         landmarks = np.asarray(to_68(mesh.astype(np.float32)), np.float32)
         return AnimatedFrame(index, image, landmarks[:, :2], pose)
 
-    numbered = list(enumerate(poses))
-    with ThreadPoolExecutor(threads) as pool:
-        for start in range(0, len(numbered), 4 * threads):
-            yield from pool.map(draw, numbered[start : start + 4 * threads])
+    return ordered_map(draw, enumerate(poses), workers=threads)

@@ -1,4 +1,4 @@
-"""Where each vertex goes in a pose: expression in the head's own axes, then the turn in 3-D."""
+"""Position of each vertex in a pose: expression in the axes of the head, then rotation in 3-D."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from faceloom.animate.motion import Pose
 from faceloom.animate.rig import Frame3D, Rig
 from faceloom.animate.topology import BROWS, EYES, MESH_POINTS
 
+# How far chin and lower lip move down and back at `jaw` 1, in face widths.
 JAW_DROP, JAW_BACK = 0.105, 0.03
-"""How far chin and lower lip go down and back at `jaw` 1, in face widths."""
+# Distance of the camera in face widths: a portrait lens.
 VIEW_DISTANCE = 6.0
-"""Distance of the camera in face widths: a portrait lens."""
 
 _LIDS = [index for eye in EYES for index in (*eye.contour, *eye.iris)]
 
@@ -20,14 +20,14 @@ _LIDS = [index for eye in EYES for index in (*eye.contour, *eye.iris)]
 def deform(rig: Rig, pose: Pose) -> NDArray[np.float64]:
     """The vertices of `rig` in `pose`: v×3, x and y in pixels of the frame, z smaller is nearer.
 
-    The rest pose gives the rest vertices back exactly (to rounding).
+    The rest pose returns the rest vertices (up to rounding).
     """
     points = _express(_unproject(rig.rest, rig.head), rig, pose)
     return _place(rig.head, points, rig.sliding, pose)
 
 
 def rigid(rig: Rig, pose: Pose) -> NDArray[np.float64]:
-    """The 478 mesh points turned with the skull, without expression: for eyeballs and teeth."""
+    """The 478 mesh points rotated with the skull, without expression: for eyeballs and teeth."""
     points = _unproject(rig.rest[:MESH_POINTS], rig.head)
     return _place(rig.head, points, rig.sliding[:MESH_POINTS], pose)
 
@@ -47,11 +47,11 @@ def rotation(pose: Pose) -> NDArray[np.float64]:
 def _place(
     head: Frame3D, points: NDArray[np.float64], sliding: NDArray[np.float64], pose: Pose
 ) -> NDArray[np.float64]:
-    """Turn, shift and project unprojected points."""
+    """Rotate, shift and project unprojected points."""
     centred = points - head.pivot
     turned = centred @ rotation(pose).T
-    # The outline of a round skull stays where it is while the skull turns underneath: its
-    # vertices only lean with the roll.
+    # The outline of a round skull does not move while the skull turns: its vertices only follow
+    # the roll.
     leaning = centred @ rotation(Pose(roll_deg=pose.roll_deg)).T
     moved = turned + sliding[:, None] * (leaning - turned)
     moved[:, 0] += pose.shift_x * head.width_px
@@ -60,7 +60,7 @@ def _place(
 
 
 def _scale(z: NDArray[np.float64], head: Frame3D) -> NDArray[np.float64]:
-    """How much larger than in the pivot's plane a point at depth `z` appears."""
+    """Magnification of a point at depth `z` relative to the plane of the pivot."""
     distance = VIEW_DISTANCE * head.width_px
     return distance / (distance + z - head.pivot[2])
 
@@ -86,7 +86,7 @@ def _express(points: NDArray[np.float64], rig: Rig, pose: Pose) -> NDArray[np.fl
     head = rig.head
     moved = points.copy()
     right3, down3 = np.append(head.right, 0.0), np.append(head.down, 0.0)
-    # The hinges are far behind and the angles small: the jaw's turn is a straight drop.
+    # The hinges are far behind and the angles small, so the jaw moves straight down.
     drop = head.width_px * (JAW_DROP * down3 + np.array([0.0, 0.0, JAW_BACK]))
     moved += (pose.jaw * rig.jaw)[:, None] * drop
     if pose.wide:
@@ -121,7 +121,7 @@ def _close(
     fold: tuple[int, ...],
     amount: float,
 ) -> None:
-    """Bring the upper lid down to the lower one, and a part of the fold above with it."""
+    """Move the upper lid down to the lower one, and part of the fold above with it."""
     gap = points[list(lower)] - points[list(upper)]
     moved[list(upper)] += 0.94 * amount * gap
     moved[list(lower)] -= 0.05 * amount * gap

@@ -1,4 +1,4 @@
-"""How a portrait moves: one pose a frame, smooth, and the same for the same seed."""
+"""Motion of a portrait: one pose per frame, smooth, and reproducible by seed."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True)
 class Pose:
-    """What a head does in one frame; all zero is the picture as it was taken.
+    """Pose and expression of a head in one frame; all zero is the original picture.
 
-    Angles in degrees. Positive yaw turns the nose to the picture's right, positive pitch lowers
-    it, positive roll leans the head clockwise on the screen. Shifts are in parts of the face's
-    width. `jaw`, `blink`, `brow` run from 0 (rest) to 1; `wide`, `gaze_x`, `gaze_y` from -1 to 1.
+    Angles in degrees. Positive yaw turns the nose to the right of the picture, positive pitch
+    lowers it, positive roll leans the head clockwise on the screen. Shifts are in face widths.
+    `jaw`, `blink`, `brow` range from 0 (rest) to 1; `wide`, `gaze_x`, `gaze_y` from -1 to 1.
     """
 
     yaw_deg: float = 0.0
@@ -29,16 +29,16 @@ class Pose:
     gaze_x: float = 0.0
     gaze_y: float = 0.0
     light_deg: float = 0.0
-    """Where the moving light comes from: -90 the picture's left, 90 its right."""
+    """Direction of the moving light: -90 from the left of the picture, 90 from the right."""
     light: float = 0.0
-    """How strong it is; 0 leaves the picture's own light."""
+    """Strength of the moving light; 0: the original light."""
     gain: float = 1.0
     """Brightness of the whole picture."""
 
 
 @dataclass(frozen=True)
 class MotionRange:
-    """How far a motion goes."""
+    """Limits of a motion."""
 
     yaw_deg: float = 18.0
     pitch_deg: float = 8.0
@@ -50,7 +50,7 @@ class MotionRange:
 def talking_head(
     frames: int, *, fps: float, seed: int, extent: MotionRange | None = None
 ) -> list[Pose]:
-    """A person who looks about, speaks and blinks, for `frames` frames; deterministic in `seed`.
+    """Poses of a person who looks around, speaks and blinks; deterministic in `seed`.
 
     Begins and ends near the rest pose. Every angle stays within `extent`.
     """
@@ -105,7 +105,7 @@ def _wander(
 
 
 def _speech(time: NDArray[np.float64], generator: np.random.Generator) -> NDArray[np.float64]:
-    """The jaw of someone talking: syllables of unequal size within phrases with pauses, 0 to 1."""
+    """Jaw opening of a speaker: syllables of different size in phrases with pauses, 0 to 1."""
     opening = np.zeros_like(time)
     now = generator.uniform(0.2, 0.6)
     end = float(time[-1]) if len(time) else 0.0
@@ -121,7 +121,7 @@ def _speech(time: NDArray[np.float64], generator: np.random.Generator) -> NDArra
 
 
 def _blinks(time: NDArray[np.float64], generator: np.random.Generator) -> NDArray[np.float64]:
-    """Quick to close, slower to open, every two seconds or so; 0 to 1."""
+    """Blinks about every two seconds, closing faster than opening; 0 to 1."""
     closed = np.zeros_like(time)
     now = generator.uniform(0.6, 1.4)
     end = float(time[-1]) if len(time) else 0.0

@@ -1,7 +1,7 @@
-"""The two built-in portraits: how each is cropped, and where head and neck are in it.
+"""The two built-in portraits: crop, and outline of the head.
 
-The face itself comes from the 478-point mesh; what no mesh knows (hair, cap, ears, neck) is a
-hand-drawn outline of each picture, in pixels of the original.
+The face comes from the 478-point mesh; the parts that the mesh does not cover (hair, cap, ears,
+neck) come from a hand-drawn outline, in pixels of the original picture.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class PortraitPlan:
     """The head's silhouette with hair or cap, from the left jaw below the ear over the top to the
     right jaw. Chin and jaw come from the mesh."""
     saturation: float = 1.0
-    """How much of the picture's colour is kept: old prints and scans run to red."""
+    """Factor for the saturation: old prints and scans tend to red."""
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ HOPPER = PortraitPlan(
 
 
 def crop_portrait(image: NDArray[np.uint8], plan: PortraitPlan) -> NDArray[np.uint8]:
-    """Cut and enlarge the original RGB picture to the frame that will move; h w 3 uint8."""
+    """Crop and enlarge the original RGB picture to the size of the frames; h w 3 uint8."""
     left, top, right, bottom = plan.crop
     if image.shape[0] < bottom or image.shape[1] < right:
         raise InputError(
@@ -90,7 +90,7 @@ def crop_portrait(image: NDArray[np.uint8], plan: PortraitPlan) -> NDArray[np.ui
         )
     h, w = plan.size
     large = cv2.resize(image[top:bottom, left:right], (w, h), interpolation=cv2.INTER_LANCZOS4)
-    # Enlarging softens, by how much depends on its factor; an unsharp mask gives that back.
+    # Enlarging softens the picture, depending on the factor; an unsharp mask compensates.
     factor = min(w / (right - left), h / (bottom - top))
     strength = float(np.clip(0.4 * (factor - 1), 0, 0.5))
     soft = cv2.GaussianBlur(large, (0, 0), 0.7 * max(factor, 1))
@@ -105,17 +105,17 @@ def crop_portrait(image: NDArray[np.uint8], plan: PortraitPlan) -> NDArray[np.ui
 def make_portrait(
     frame: NDArray[np.uint8], mesh: NDArray[np.floating], plan: PortraitPlan
 ) -> Portrait:
-    """Join a cropped frame (`crop_portrait`) with the mesh found in it.
+    """Combine a cropped frame (`crop_portrait`) with the mesh found in it.
 
     `mesh` is 478×3 in pixels of `frame`. Raises `InputError` for another number of points.
     """
     if mesh.shape != (MESH_POINTS, 3):
         raise InputError(
-            f"{plan.weight}: a mesh of {MESH_POINTS} points is needed, not {mesh.shape}"
+            f"{plan.weight}: expected a mesh of {MESH_POINTS} points, got {mesh.shape}"
         )
     left, top, right, bottom = plan.crop
     scale = np.array([frame.shape[1] / (right - left), frame.shape[0] / (bottom - top)])
-    # Pixel centres are at whole coordinates: scaling keeps the corner at -0.5, not at 0.
+    # Pixel centres are at integer coordinates: scaling keeps the corner at -0.5, not at 0.
     offset = np.array([left, top]) - 0.5
     outline = (np.array(plan.outline) - offset) * scale - 0.5
     return Portrait(frame, mesh.astype(np.float32), outline.astype(np.float32))

@@ -1,4 +1,4 @@
-"""One frame of a moving portrait: triangles painted far to near, then one smooth resampling."""
+"""Render one frame: paint triangles far to near, then resample smoothly once."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from faceloom.animate.rig import Rig
 from faceloom.animate.topology import EYES, INNER_LOWER_LIP, INNER_UPPER_LIP, MESH_POINTS
 
 OVERSAMPLE = 2
-"""Frames are painted this much finer and averaged, so that lids and lips have soft edges."""
+"""Supersampling factor, for soft edges of lids and lips."""
 _SHIFT = 4
 MOUTH_DARK = (48.0, 17.0, 15.0)
 TEETH = (230.0, 205.0, 176.0)
@@ -23,14 +23,14 @@ TONGUE = (112.0, 46.0, 42.0)
 
 @dataclass(frozen=True)
 class Layer:
-    """Triangles of the picture and where they go: both t×3×2, in painting order."""
+    """Triangles of the picture and their targets: both t×3×2, in painting order."""
 
     source: NDArray[np.float64]
     target: NDArray[np.float64]
 
 
 def render(rig: Rig, pose: Pose) -> tuple[NDArray[np.uint8], NDArray[np.float64]]:
-    """Draw `rig` in `pose`.
+    """Render `rig` in `pose`.
 
     Returns the frame (h w 3, RGB) and the 478 moved mesh points (478×3 in its pixels).
     """
@@ -47,7 +47,7 @@ def render(rig: Rig, pose: Pose) -> tuple[NDArray[np.uint8], NDArray[np.float64]
 
 
 def _box(points: NDArray[np.float64], size: tuple[int, ...]) -> tuple[int, int, int, int]:
-    """The part of the frame that the head can touch: left, top, right, bottom."""
+    """The part of the frame that the head can cover: left, top, right, bottom."""
     low = np.floor(points[:, :2].min(axis=0)).astype(int) - 12
     high = np.ceil(points[:, :2].max(axis=0)).astype(int) + 13
     return (
@@ -59,7 +59,7 @@ def _box(points: NDArray[np.float64], size: tuple[int, ...]) -> tuple[int, int, 
 
 
 def _layers(rig: Rig, vertices: NDArray[np.float64], pose: Pose) -> list[Layer]:
-    """Upper teeth and eyeballs turn with the skull and lie under the skin."""
+    """Upper teeth and eyeballs, which rotate with the skull and are painted below the skin."""
     rest = rig.rest[:, :2]
     skull = rigid(rig, pose)[:, :2]
     layers = [Layer(rest[rig.teeth], skull[rig.teeth])]
@@ -110,10 +110,10 @@ def _paint(
 def _maps(
     owner: NDArray[np.int32], layers: list[Layer]
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Where in the picture each pixel's colour comes from: x and y, both h w.
+    """Source position of each pixel in the picture: x and y, both h w.
 
-    Writes into `owner` (h w) which triangle a pixel belongs to: 0 none, 1 the open mouth (what
-    is there already), from 2 on the triangles in painting order.
+    Writes the triangle of each pixel into `owner` (h w): 0 none, 1 the open mouth (set before),
+    from 2 on the triangles in painting order.
     """
     affines = [np.zeros((2, 2, 3), np.float32)]
     number = 2
@@ -132,12 +132,12 @@ def _maps(
 
 
 def _fixed(points: NDArray[np.float64]) -> NDArray[np.int32]:
-    """Coordinates as OpenCV's drawing takes them with a shift."""
+    """Fixed-point coordinates for OpenCV's drawing functions."""
     return np.round(points * (1 << _SHIFT)).astype(np.int32)
 
 
 def _affines(target: NDArray[np.float64], source: NDArray[np.float64]) -> NDArray[np.float32]:
-    """The 2×3 maps that take each triangle of `target` to its `source`: t×3×2 → t×2×3."""
+    """The 2×3 maps from each triangle of `target` to its `source`: t×3×2 → t×2×3."""
     system = np.concatenate([target, np.ones((*target.shape[:2], 1))], axis=2)
     area = np.abs(np.linalg.det(system))
     system[area < 1e-6] += np.diag([1e-3, 1e-3, 1e-3])
@@ -147,10 +147,10 @@ def _affines(target: NDArray[np.float64], source: NDArray[np.float64]) -> NDArra
 def _mouth_colours(
     inside: NDArray[np.bool_], opening: NDArray[np.float64], teeth_px: float
 ) -> NDArray[np.float32]:
-    """Colours of the open mouth where the picture shows none: upper teeth, then the dark.
+    """Colours of the open mouth, which the picture does not show: upper teeth, then dark.
 
-    `opening` is the inner line of the lips, `teeth_px` the length of a tooth, both in the pixels
-    of `inside`.
+    `opening` is the inner line of the lips, `teeth_px` the length of a tooth, both in pixels of
+    `inside`.
     """
     rows, columns = np.nonzero(inside)
     upper = opening[: len(INNER_UPPER_LIP)]
@@ -159,7 +159,7 @@ def _mouth_colours(
     depth = (rows - edge) / teeth_px
     middle, half = float(upper[:, 0].mean()), float(np.ptp(upper[:, 0])) / 2 + 1e-6
     side = np.clip(np.abs(columns - middle) / half, 0, 1)
-    # A row of teeth curves away from the viewer: its ends are shorter and in shadow.
+    # Teeth curve away from the viewer: the outer ones are shorter and in shadow.
     teeth = np.clip((1 - side**3 - depth) * 4, 0, 1)
     light = (0.72 + 0.28 * np.clip(depth, 0, 1)) * (1 - 0.75 * side**2)
     lower = np.clip((depth - 1.6) / 2.0, 0, 1)[:, None]
@@ -175,7 +175,7 @@ def _light_direction(pose: Pose) -> NDArray[np.float64]:
 
 
 def _front_light(pose: Pose) -> float:
-    """What the moving light does to a surface that faces the camera."""
+    """Effect of the moving light on a surface that faces the camera."""
     return 1 + pose.light * (max(float(-_light_direction(pose)[2]), 0.0) - 0.7)
 
 

@@ -1,4 +1,4 @@
-"""From a still portrait to something that can move: vertices, weights, triangles, layers."""
+"""Rig of a portrait: vertices, weights, triangles, layers."""
 
 from __future__ import annotations
 
@@ -25,19 +25,19 @@ from faceloom.animate.topology import (
 )
 
 DOME_STEPS = (0.35, 0.7)
-"""Where between the face's oval and the silhouette the points of the skull's dome lie."""
+"""Positions of the skull's points between the oval of the face and the silhouette."""
 SIDE_DEPTH = 0.5
-"""How much of the depth of the sides of the face is kept."""
+"""Factor for the depth of the sides of the face."""
 SKIRT_PX = 9.0
-"""How far the triangles reach beyond the head's edge."""
+"""How far the triangles extend beyond the edge of the head."""
 JAW_MARGIN_PX = 2.0
-"""The mesh runs a little inside the visible edge of the jaw."""
+"""The mesh is slightly inside the visible edge of the jaw."""
 MATTE_SOFTNESS_PX = 1.2
 
 
 @dataclass(frozen=True)
 class Frame3D:
-    """The head's own axes and size at rest."""
+    """Axes and size of the head at rest."""
 
     pivot: NDArray[np.float64]
     """x, y, z of the joint of head and neck."""
@@ -51,26 +51,26 @@ class Frame3D:
 
 @dataclass(frozen=True)
 class Rig:
-    """Everything that stays the same from frame to frame; points in pixels of the portrait."""
+    """What is the same in every frame; points in pixels of the portrait."""
 
     portrait: Portrait
     head: Frame3D
     rest: NDArray[np.float64]
     """v×3: the mesh first, then dome, silhouette and the skirt below the jaw."""
     sliding: NDArray[np.float64]
-    """v: 1 for silhouette vertices, whose place on the skull changes as it turns, else 0."""
+    """v: 1 for silhouette vertices, whose position on the skull changes as it turns, else 0."""
     jaw: NDArray[np.float64]
-    """v: how far a vertex goes along with the lower jaw."""
+    """v: how much a vertex follows the lower jaw."""
     skin: NDArray[np.int32]
-    """t×3 triangles without the eyes' and the mouth's openings."""
+    """t×3 triangles without the openings of eyes and mouth."""
     eyes: tuple[NDArray[np.int32], ...]
-    """Triangles of each eyeball, to be painted under the lids."""
+    """Triangles of each eyeball, painted below the lids."""
     teeth: NDArray[np.int32]
-    """Triangles of what the picture shows between the lips."""
+    """Triangles between the lips."""
     matte: NDArray[np.uint8]
-    """h w: 255 where the picture belongs to the head."""
+    """h w: 255 inside the head."""
     plate: NDArray[np.uint8]
-    """h w 3: the picture without the head: background, neck and shoulders continued behind it."""
+    """h w 3: the picture without the head: background, neck and shoulders extended behind it."""
 
 
 def build_rig(portrait: Portrait) -> Rig:
@@ -97,10 +97,10 @@ def build_rig(portrait: Portrait) -> Rig:
 
 
 def _soften_depth(mesh: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Depths with the sides of the face brought forward and its edge made even; 478.
+    """Depths with the sides of the face moved forward and its edge smoothed; 478.
 
-    A frontal picture shows the cheek before the ear as a few pixels; turned by its full depth it
-    would be smeared over many, and each unevenness of depth along the edge would become a dent.
+    A frontal picture shows the cheek in front of the ear as a few pixels. Rotated with its full
+    depth it would be smeared over many, and depth variations along the edge would become dents.
     """
     depth = mesh[:, 2]
     front = float(np.quantile(depth, 0.6))
@@ -111,7 +111,7 @@ def _soften_depth(mesh: NDArray[np.float64]) -> NDArray[np.float64]:
     kernel = np.exp(-0.5 * (apart / 2.5) ** 2)
     kernel /= kernel.sum()
     even = np.real(np.fft.ifft(np.fft.fft(depth[loop]) * np.fft.fft(kernel)))
-    # What the edge gains or loses, its neighbours share.
+    # Neighbours of the edge change with it.
     sigma = 0.07 * float(np.ptp(mesh[:, 0]))
     distance = np.linalg.norm(mesh[:, None, :2] - mesh[None, loop, :2], axis=2)
     near = np.exp(-0.5 * (distance / sigma) ** 2)
@@ -124,10 +124,10 @@ def _soften_depth(mesh: NDArray[np.float64]) -> NDArray[np.float64]:
 def _depth_at_edge(
     mesh: NDArray[np.float64], matte: NDArray[np.uint8], head: Frame3D
 ) -> NDArray[np.float64]:
-    """Depths where points close to the visible edge of the head lie as deep as the oval; 478.
+    """Depths where points near the visible edge of the head are as deep as the oval; 478.
 
-    The mesh may put a point of the cheek where the picture shows the edge already: turned by the
-    cheek's depth it would pull the background in.
+    The mesh may have a point of the cheek where the picture shows the edge: rotated with the depth
+    of the cheek, it would pull in the background.
     """
     inside = cv2.distanceTransform((matte > 127).astype(np.uint8), cv2.DIST_L2, 5)
     column = np.clip(np.round(mesh[:, 0]).astype(int), 0, matte.shape[1] - 1)
@@ -148,10 +148,10 @@ def _outward(
 def _silhouette(
     portrait: Portrait, mesh: NDArray[np.float64], head: Frame3D
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """The outline and a second one just outside, which carries the matte's soft edge.
+    """The outline and a second one just outside, for the soft edge of the matte.
 
-    Returns the points (n×3) and how far each slides (n). Where the outline runs into the jaw it
-    takes the jaw's depth and turns like it, so that the edge of the face does not tear.
+    Returns the points (n×3) and how far each slides (n). Near the jaw the outline has the depth of
+    the jaw and rotates with it, so that the edge of the face does not tear.
     """
     inner = portrait.outline.astype(np.float64)
     outer = _outward(inner, inner.mean(axis=0), SKIRT_PX)
@@ -186,7 +186,7 @@ def _lower_oval(mesh: NDArray[np.float64], head: Frame3D) -> list[int]:
 
 
 def _head_frame(mesh: NDArray[np.float64]) -> Frame3D:
-    """Axes from the eyes' corners; the pivot lies between the ears at the height of the mouth."""
+    """Axes from the corners of the eyes; the pivot is between the ears at mouth height."""
     across = mesh[263, :2] - mesh[33, :2]
     right = across / np.linalg.norm(across)
     down = np.array([-right[1], right[0]])
@@ -242,7 +242,7 @@ def _smoothstep(value: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _jaw_weights(mesh: NDArray[np.float64], head: Frame3D) -> NDArray[np.float64]:
-    """478 weights: 1 on chin and lower lip, 0 above the mouth, between them smooth."""
+    """478 weights: 1 on chin and lower lip, 0 above the mouth, smooth in between."""
     down = mesh[:, :2] @ head.down
     across = mesh[:, :2] @ head.right
     level = float(down[[61, 291]].mean())
@@ -285,7 +285,7 @@ def _within(
     contour: tuple[int, ...],
     layout: NDArray[np.float64],
 ) -> NDArray[np.bool_]:
-    """Which triangles have all corners among `members` and their middle inside `contour`."""
+    """Which triangles have all corners in `members` and their middle inside `contour`."""
     polygon = layout[list(contour)].astype(np.float32)
     found = np.asarray(np.isin(triangles, members).all(axis=1), np.bool_)
     for index in np.flatnonzero(found):
@@ -295,7 +295,7 @@ def _within(
 
 
 def _matte(portrait: Portrait, mesh: NDArray[np.float64], below: list[int]) -> NDArray[np.uint8]:
-    """Silhouette and jaw filled, with the soft edge that a lens gives; h w uint8."""
+    """Silhouette and jaw filled, with a soft edge as from a lens; h w uint8."""
     h, w = portrait.image.shape[:2]
     jaw = _outward(mesh[below, :2], mesh[list(OVAL), :2].mean(axis=0), JAW_MARGIN_PX)
     mask = np.zeros((h, w), np.uint8)
@@ -305,7 +305,7 @@ def _matte(portrait: Portrait, mesh: NDArray[np.float64], below: list[int]) -> N
 
 
 def _plate(portrait: Portrait, matte: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """What is seen where the head moves away, drawn inwards from its edge at half resolution."""
+    """The background behind the head, extended inwards from its edge at half resolution."""
     h, w = matte.shape
     small = (w // 2, h // 2)
     hole = cv2.dilate(matte, np.ones((13, 13), np.uint8))

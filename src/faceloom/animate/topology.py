@@ -1,4 +1,4 @@
-"""Which of the 478 mesh points are what, and how a set of points becomes triangles.
+"""Parts of the 478-point mesh, and triangulation.
 
 The indices are those of MediaPipe's face mesh (478 points with irises), image-left eye first.
 """
@@ -47,7 +47,7 @@ class Eye(NamedTuple):
     corners: tuple[int, int]
     upper: tuple[int, ...]
     lower: tuple[int, ...]
-    """`lower[i]` is what `upper[i]` meets when the eye closes."""
+    """`lower[i]` meets `upper[i]` when the eye closes."""
     fold: tuple[int, ...]
     iris: tuple[int, ...]
 
@@ -78,7 +78,7 @@ EYES = (
 def delaunay(points: NDArray[np.floating]) -> NDArray[np.int32]:
     """Delaunay triangles of 2-D points: `points` n×2 → m×3 indices, counter-clockwise in x, y.
 
-    Points that coincide (to 1/64 px) count once: the first of them is used.
+    Of points that coincide (within 1/64 px) the first is used.
     """
     grid = np.round(np.asarray(points, np.float64) * 64) / 64
     index_of: dict[tuple[float, float], int] = {}

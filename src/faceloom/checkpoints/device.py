@@ -1,4 +1,4 @@
-"""Where and how exactly training computes."""
+"""Device, precision and threads of training."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ CompileChoice = Literal["auto", "on", "off"]
 
 
 def choose_device(name: str = "auto") -> torch.device:
-    """The device called `auto`, `cpu`, `cuda`, `cuda:n` or `mps`.
+    """The device named `auto`, `cpu`, `cuda`, `cuda:n` or `mps`.
 
-    `auto` takes CUDA, else Apple's GPU, else the CPU. Raises `InputError` for a device that this
+    `auto` prefers CUDA, then an Apple GPU, then the CPU. Raises `InputError` for a device that this
     machine or this build of PyTorch does not have.
     """
     if name == "auto":
@@ -33,7 +33,7 @@ def choose_device(name: str = "auto") -> torch.device:
     if device.type == "cuda":
         count = torch.cuda.device_count() if torch.cuda.is_available() else 0
         if (device.index or 0) >= count:
-            raise InputError(f"device {name!r}: there are {count} CUDA devices here; try auto")
+            raise InputError(f"device {name!r}: this machine has {count} CUDA devices; try auto")
         return torch.device("cuda", device.index or 0)
     if device.type == "mps" and not torch.backends.mps.is_available():
         raise InputError(f"device {name!r}: this machine has no Apple GPU; try auto")
@@ -43,25 +43,28 @@ def choose_device(name: str = "auto") -> torch.device:
 
 
 def choose_precision(choice: PrecisionChoice, device: torch.device) -> Precision:
-    """`choice`, or for `auto` bf16 where the device computes it in hardware."""
+    """`choice`; for `auto`, bf16 where the device supports it in hardware."""
     return preferred_precision(device) if choice == "auto" else choice
 
 
 def choose_compiled(choice: CompileChoice, device: torch.device) -> bool:
-    """Whether to compile the training step: `auto` does on CUDA (NVIDIA, and AMD by ROCm), where
-    it pays; on a CPU the compiled step is slower (stack.md), on Apple's GPU it is unproven."""
+    """Whether to compile the training step.
+
+    `auto` does so on CUDA (NVIDIA, and AMD with ROCm) only: on a CPU the compiled step was measured
+    to be slower, on Apple's GPU it is untested.
+    """
     return device.type == "cuda" if choice == "auto" else choice == "on"
 
 
 @contextlib.contextmanager
 def computing(*, device: torch.device, precision: Precision, threads: int) -> Generator[None]:
-    """Set PyTorch's thread count and cuDNN's choice of kernels for a run, and put them back.
+    """Set PyTorch's thread count and cuDNN's choice of kernels for a run, and restore them.
 
-    In fp32 cuDNN is held to deterministic kernels and to true float32 (no TF32), so that a resumed
-    run gives the losses of an uninterrupted one. In bf16 it may use TF32 for what is left, and
-    tries kernels. The losses' matrix products are true float32 always: PyTorch's default, which
-    structural similarity needs. `threads` 0 leaves PyTorch's own choice. On a CPU, freed memory
-    stays with the process meanwhile.
+    In fp32, cuDNN is limited to deterministic kernels and true float32 (no TF32), so that a resumed
+    run gives the same losses as an uninterrupted one. In bf16 it may use TF32 for the remaining
+    float32 work, and benchmarks kernels. The matrix products of the losses are always true float32,
+    PyTorch's default, which structural similarity needs. `threads` 0 keeps PyTorch's choice. On a
+    CPU, freed memory stays in the process during the run.
     """
     cudnn = torch.backends.cudnn
     before = torch.get_num_threads(), cudnn.benchmark, cudnn.deterministic, cudnn.allow_tf32

@@ -1,4 +1,4 @@
-"""What happened to a model: one JSON line an event, appended to and never rewritten."""
+"""A model's event log: one JSON line per event, only ever appended to."""
 
 from __future__ import annotations
 
@@ -38,26 +38,26 @@ class Event(Settings):
     """One line of a model's log."""
 
     at: str
-    """When, in UTC."""
+    """Time in UTC."""
     iteration: int
-    """Iterations done then."""
+    """Iterations done at that time."""
     kind: EventKind
     """What happened."""
     message: str
-    """The same for people, in one line."""
+    """A description for people, in one line."""
     details: dict[str, Any] = Field(default_factory=dict)
-    """Figures and names that belong to it."""
+    """Numbers and names that belong to the event."""
 
 
 class EventLog:
-    """Writes a model's log; a full disk never stops what is being logged."""
+    """Writes a model's event log; a full disk never stops the logged operation."""
 
-    def __init__(self, path: Path, tell: Callable[[str], None] | None = None) -> None:
+    def __init__(self, path: Path, listener: Callable[[str], None] | None = None) -> None:
         self._path = path
-        self._tell = tell
+        self._listener = listener
 
     def write(self, kind: EventKind, iteration: int, message: str, **details: Any) -> Event:
-        """Append an event, and tell it to whoever listens."""
+        """Append an event and pass it on to the listener."""
         event = Event(
             at=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
             iteration=iteration,
@@ -72,15 +72,15 @@ class EventLog:
                 file.flush()
                 os.fsync(file.fileno())
         except OSError as error:
-            if self._tell:
-                self._tell(f"{self._path}: {error.strerror}; not logged")
-        if self._tell:
-            self._tell(f"iteration {iteration}: {message}")
+            if self._listener:
+                self._listener(f"{self._path}: {error.strerror}; not logged")
+        if self._listener:
+            self._listener(f"iteration {iteration}: {message}")
         return event
 
 
 def read_events(path: Path) -> list[Event]:
-    """Every event of a log, oldest first; lines that a kill cut short are left out."""
+    """Every event of a log, oldest first; lines that a kill cut short are skipped."""
     events: list[Event] = []
     if not path.exists():
         return events

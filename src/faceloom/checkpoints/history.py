@@ -1,4 +1,4 @@
-"""The losses of every iteration: 4 bytes each, appended to at each save."""
+"""The losses of every iteration: 4 bytes each, appended at each save."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _VALUE = np.dtype("<f4")
 
 
 class LossHistory:
-    """Losses by iteration, float32, a column each (src and dst); rows that were lost are NaN."""
+    """Losses by iteration, float32, one column per loss (src and dst); lost rows are NaN."""
 
     def __init__(self, values: ArrayLike = (), *, columns: int = 2) -> None:
         rows = np.asarray(values, _VALUE).reshape(-1, columns)
@@ -24,16 +24,16 @@ class LossHistory:
 
     @property
     def columns(self) -> int:
-        """How many losses an iteration has."""
+        """Losses per iteration."""
         return self._rows.shape[1]
 
     @property
     def values(self) -> NDArray[np.float32]:
-        """(n, columns): the losses of iterations 1 … n."""
+        """The losses of iterations 1 … n, (n, columns)."""
         return self._rows[: self._length]
 
     def recent(self, count: int) -> NDArray[np.float64]:
-        """Means of those of the last `count` losses that are known, by column; NaN if none is."""
+        """Mean of each column over the known ones of the last `count` losses; NaN without any."""
         last = self.values[-count:].astype(np.float64)
         known = last[np.isfinite(last).all(1)]
         return known.mean(0) if len(known) else np.full(self.columns, np.nan)
@@ -50,15 +50,15 @@ class LossHistory:
         self._length = wanted
 
     def write(self, path: Path) -> None:
-        """Bring the file up to this history, writing only what it lacks.
+        """Update the file to this history, writing only what is missing.
 
-        Rows once written never change, and whoever reads knows how many rows count. So a kill on
-        the way leaves at most rows too many, which the next write replaces.
+        Written rows never change, and the reader knows how many rows are valid. A kill during the
+        write therefore leaves at most extra rows, which the next write replaces.
         """
         row_bytes = self.columns * _VALUE.itemsize
         present = path.stat().st_size // row_bytes if path.exists() else 0
         first = min(present, self._length)
-        # The last rows may stem from a run that was killed before its state was saved.
+        # The last rows may come from a run that was killed before its state was saved.
         with path.open("r+b" if path.exists() else "w+b") as file:
             first = _common(file.read(first * row_bytes), self.values[:first])
             file.seek(first * row_bytes)
@@ -79,7 +79,7 @@ def read_history(path: Path, length: int, *, columns: int = 2) -> LossHistory:
 
 
 def _common(data: bytes, rows: NDArray[np.float32]) -> int:
-    """How many leading rows the file shares with `rows`."""
+    """How many leading rows the file has in common with `rows`."""
     stored = np.frombuffer(data, _VALUE).reshape(rows.shape)
     differ = (stored.view("<u4") != rows.view("<u4")).any(1)
     return int(differ.argmax()) if differ.any() else len(stored)

@@ -1,11 +1,11 @@
-"""Older states of a model, kept on purpose: backups by iteration, snapshots by name.
+"""Older states of a model that are kept: backups by iteration, snapshots by label.
 
-backups/00012000/           kept by the hour or on demand, the oldest dropped when there are many
-snapshots/before gan/       kept until somebody deletes it
+backups/00012000/           made hourly or on request; the oldest are deleted when there are many
+snapshots/before gan/       kept until the user deletes it
   state.json, state-…/, history.f32, preview.jpg
 
-Files are linked, not copied, where the file system can: a save replaces them by new ones and never
-writes into them.
+Files are hard links, not copies, where the file system allows: a save replaces them with new files
+and never writes into them.
 """
 
 from __future__ import annotations
@@ -35,13 +35,13 @@ Kind = Literal["backup", "snapshot"]
 
 @dataclass(frozen=True)
 class Kept:
-    """A state that was kept."""
+    """A kept state."""
 
     kind: Kind
     name: str
     path: Path
     state: ModelState | None
-    """What it holds; None when it is damaged."""
+    """Its content; None when it is damaged."""
 
     @property
     def iteration(self) -> int | None:
@@ -49,15 +49,15 @@ class Kept:
 
 
 def snapshots_folder(folder: ModelFolder) -> Path:
-    """Where a model's snapshots are."""
+    """The folder of a model's snapshots."""
     return folder.path / "snapshots"
 
 
 def backup(folder: ModelFolder, *, keep: int = 24) -> Path:
-    """Keep the saved state under `backups/<iteration>`, and the latest saved `keep` of these.
+    """Keep the saved state as `backups/<iteration>`, and delete all but the latest `keep`.
 
-    A state that is kept already is not kept twice; another one of the same iteration (after a
-    restore or a reset) gets its token behind the number. The model may be in training.
+    A state that is already kept is not kept again; a different one of the same iteration (after a
+    restore or reset) gets a token after the number. The model may be in training.
     """
     with _keeping(folder):
         target = _back_up(folder)
@@ -71,7 +71,8 @@ def backup(folder: ModelFolder, *, keep: int = 24) -> Path:
 def snapshot(folder: ModelFolder, name: str, *, replace: bool = False) -> Path:
     """Keep the saved state as `snapshots/<name>`. The model may be in training.
 
-    Raises `InputError` for an unfit name, and for one that another state has, unless `replace`.
+    Raises `InputError` for a name that is not allowed, and unless `replace` for one that another
+    state has.
     """
     check_snapshot_name(name)
     target = snapshots_folder(folder) / name
@@ -82,8 +83,8 @@ def snapshot(folder: ModelFolder, name: str, *, replace: bool = False) -> Path:
             return target
         if there is not None and not replace:
             raise InputError(
-                f"{folder.path.name}: there is a snapshot {name!r} already, of iteration "
-                f"{there.iteration}; choose another name, or delete it first"
+                f"{folder.path.name} already has a snapshot {name!r}, of iteration "
+                f"{there.iteration}; choose another label or delete it first"
             )
         unfinished = _copied_with_preview(folder, target.parent)
         if there is not None:
@@ -97,9 +98,9 @@ def snapshot(folder: ModelFolder, name: str, *, replace: bool = False) -> Path:
 
 
 def check_snapshot_name(name: str) -> None:
-    """`InputError` for a name that cannot be a folder's on every system."""
+    """`InputError` for a name that some system does not allow for a folder."""
     if not name or name.startswith(".") or name != name.strip() or _FORBIDDEN & set(name):
-        raise InputError(f"snapshot name {name!r}: use letters, digits, spaces, - and _")
+        raise InputError(f"snapshot label {name!r}: use letters, digits, spaces, - and _")
 
 
 def list_backups(folder: ModelFolder) -> list[Kept]:
@@ -113,8 +114,10 @@ def list_snapshots(folder: ModelFolder) -> list[Kept]:
 
 
 def find_kept(folder: ModelFolder, wanted: str) -> Kept:
-    """The snapshot of that name, or else the backup of that name or iteration, the latest if
-    several have it. Raises `InputError` naming what there is."""
+    """The snapshot of that name, or else the backup of that name or (the latest) iteration.
+
+    Raises `InputError` with a list of what exists.
+    """
     snapshots, backups = list_snapshots(folder), list_backups(folder)
     fitting = [entry for entry in snapshots if entry.name == wanted]
     fitting += [entry for entry in backups if entry.name == wanted]
@@ -123,24 +126,24 @@ def find_kept(folder: ModelFolder, wanted: str) -> Kept:
     if fitting:
         return fitting[0]
     known = [repr(entry.name) for entry in snapshots] + [entry.name for entry in backups]
-    there = f"there are {', '.join(known)}" if known else "there are none"
-    raise InputError(f"{folder.path.name}: no snapshot or backup {wanted!r}; {there}")
+    there = f"it has {', '.join(known)}" if known else "it has none"
+    raise InputError(f"{folder.path.name} has no snapshot or backup {wanted!r}; {there}")
 
 
 def forget(entry: Kept) -> None:
-    """Delete a snapshot or backup; a kill on the way leaves nothing that looks whole."""
+    """Delete a snapshot or backup; a kill never leaves a part that looks complete."""
     doomed = entry.path.with_name(f"{_UNFINISHED_PREFIX}{uuid.uuid4().hex[:8]}")
     entry.path.rename(doomed)
     shutil.rmtree(doomed, ignore_errors=True)
 
 
 def restore(folder: ModelFolder, source: Path) -> ModelState:
-    """Make a kept state, a folder of `backups` or `snapshots`, the model's own again.
+    """Restore a kept state, a folder of `backups` or `snapshots`.
 
-    The present state is kept as a backup first, even a damaged one, as far as it goes. A kill at
-    any instant leaves the model at the old state or at the restored one; only the losses of an old
-    state that was of another branch may then be those of the restored one. Hold the model by
-    `locked` meanwhile. Raises `ModelError` when the source is damaged.
+    The current state is kept as a backup first, even a damaged one, as far as possible. A kill at
+    any time leaves the model at the old or the restored state; only the losses of an old state from
+    another branch may then be those of the restored one. The caller must hold `locked`. Raises
+    `ModelError` when the source is damaged.
     """
     kept = ModelFolder(source)
     state = read_state(kept)
@@ -164,9 +167,9 @@ def install_state(
     *,
     history_from: Path | None = None,
 ) -> ModelState:
-    """Make `state`, with the files that `fill` puts into an empty folder, the model's own.
+    """Make `state`, with the files that `fill` puts into an empty folder, the current state.
 
-    `state.json`, renamed last, decides; the state before is then deleted.
+    Renaming `state.json`, the last step, makes it current; the previous state is then deleted.
     """
     token = uuid.uuid4().hex[:8]
     unfinished = folder.path / f"{_UNFINISHED_PREFIX}{token}"
@@ -192,7 +195,7 @@ def install_state(
 
 @contextlib.contextmanager
 def _keeping(folder: ModelFolder) -> Generator[None]:
-    """One process at a time keeps states of a model: the trainer and a command may both want to."""
+    """One process at a time keeps states of a model: trainer and commands may compete."""
     if not folder.path.is_dir():
         raise ModelError(f"{folder.path}: no trained model here")
     with file_lock(folder.path / ".keeping", wait=True):
@@ -203,7 +206,7 @@ def _keeping(folder: ModelFolder) -> Generator[None]:
 
 
 def _back_up(folder: ModelFolder) -> Path:
-    """Keep the saved state in `backups` unless it is there; return where."""
+    """Keep the saved state in `backups` unless it is already there; return its folder."""
     state = read_state(folder)
     plain = folder.backups / f"{state.iteration:08d}"
     for target in (plain, plain.with_name(f"{plain.name}-{_token(state)}")):
@@ -216,8 +219,8 @@ def _back_up(folder: ModelFolder) -> Path:
 
 
 def _same(folder: ModelFolder, state: ModelState, kept: Kept) -> bool:
-    """Whether a kept state has the very files of the present one: a restored state has a name of
-    its own, and a reset one has some files of the state before."""
+    """Whether a kept state has the same files as the current one: a restored state has a new name,
+    and after a reset some files are those of the state before."""
     if kept.state is None or kept.state.files != state.files:
         return False
     if kept.state.folder == state.folder:
@@ -227,7 +230,7 @@ def _same(folder: ModelFolder, state: ModelState, kept: Kept) -> bool:
 
 
 def _copied_with_preview(folder: ModelFolder, parent: Path) -> Path:
-    """`copied_state`, with the latest preview to tell by what it is."""
+    """`copied_state` with the latest preview, which shows what it is."""
     unfinished = copied_state(folder, parent)
     with contextlib.suppress(FileNotFoundError):
         link_file(folder.previews / "last.jpg", unfinished / PREVIEW_FILE)
@@ -244,10 +247,10 @@ def copied_state(folder: ModelFolder, parent: Path) -> Path:
             return unfinished
         except BaseException as error:
             shutil.rmtree(unfinished, ignore_errors=True)
-            # A training in another process may have replaced the state meanwhile.
+            # Training in another process may have replaced the state in the meantime.
             if not isinstance(error, FileNotFoundError):
                 raise
-    raise ModelError(f"{folder.path}: is being saved all the time; try again")
+    raise ModelError(f"{folder.path}: is being saved constantly; try again")
 
 
 def _copy_state(folder: ModelFolder, state: ModelState, target: Path) -> None:
@@ -263,7 +266,7 @@ def _copy_state(folder: ModelFolder, state: ModelState, target: Path) -> None:
 
 
 def _keep_damaged(folder: ModelFolder) -> None:
-    """Keep what there is of a damaged state, which somebody may still make use of."""
+    """Keep what is left of a damaged state, which may still be useful."""
     states = [entry for entry in folder.path.glob(f"{_STATE_PREFIX}*") if entry.is_dir()]
     present = [*states, *(file for file in (folder.state_file,) if file.exists())]
     if not present:
@@ -289,8 +292,8 @@ def _publish(unfinished: Path, target: Path) -> Path:
 
 
 def _merge_history(path: Path, source: Path) -> None:
-    """Replace the losses by the source's, but keep those of later iterations: until `state.json`
-    is renamed they still count, and afterwards nobody reads them."""
+    """Replace the losses with the source's, but keep those of later iterations, which are valid
+    until `state.json` is renamed and not read afterwards."""
     theirs = source.read_bytes() if source.exists() else b""
     ours = path.read_bytes() if path.exists() else b""
     if not ours.startswith(theirs):
@@ -327,7 +330,7 @@ def _token(state: ModelState) -> str:
 
 
 def link_file(source: Path | str, target: Path | str) -> None:
-    """Make `target` a second name of the file `source`, or a copy where that cannot be."""
+    """Make `target` a hard link to the file `source`, or a copy where links are not possible."""
     try:
         Path(target).hardlink_to(source)
     except FileNotFoundError:

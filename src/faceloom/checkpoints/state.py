@@ -1,8 +1,8 @@
-"""Saving and resuming a model, whole or not at all.
+"""Saving and loading a model atomically.
 
-A save writes a new state folder, then the history, and last renames `state.json`, which names the
-folder that counts. A kill at any instant leaves either the old state or the new one; what the other
-left behind is swept when training starts again.
+A save writes a new state folder, then the history, and finally renames `state.json`, which names
+the current folder. A kill at any time leaves either the old state or the new one; leftovers are
+deleted when training starts again.
 """
 
 from __future__ import annotations
@@ -59,9 +59,9 @@ class ModelState(Settings):
     iteration: int = Field(ge=0)
     """Iterations done."""
     seed: int
-    """Where all randomness comes from."""
+    """Seed of all randomness."""
     trained_s: float = 0.0
-    """Seconds spent training, all sessions together."""
+    """Seconds spent training, over all sessions."""
     folder: str
     """Name of the state folder."""
     files: dict[str, int]
@@ -91,22 +91,24 @@ def read_state(folder: ModelFolder) -> ModelState:
         trouble = _trouble(folder, state)
         if trouble is None:
             return state
-        # Another process may be training it, and have replaced the state while it was looked at.
+        # Another process may be training the model, and have replaced the state meanwhile.
         before, state = state, _parse_state(folder.state_file)
         if state.folder == before.folder:
             raise ModelError(trouble)
-    raise ModelError(f"{folder.path}: is being saved all the time; try again")
+    raise ModelError(f"{folder.path}: is being saved constantly; try again")
 
 
 def _parse_state(where: Path) -> ModelState:
     try:
         return ModelState.model_validate_json(where.read_bytes())
     except FileNotFoundError:
-        raise ModelError(f"{where.parent}: no trained model here") from None
+        raise ModelError(f"no trained model in {where.parent}") from None
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"])
-        raise ModelError(f"{where}: damaged or of a newer Faceloom: {key} {first['msg']}") from None
+        raise ModelError(
+            f"{where}: damaged, or written by a newer Faceloom: {key} {first['msg']}"
+        ) from None
 
 
 def _trouble(folder: ModelFolder, state: ModelState) -> str | None:
@@ -120,8 +122,8 @@ def _trouble(folder: ModelFolder, state: ModelState) -> str | None:
             intact = False
         if not intact:
             return (
-                f"{file}: missing or not of {size} bytes; put it back, or go back to a backup by "
-                f"`faceloom model restore` (see `faceloom model backups`)"
+                f"{file} is missing or does not have {size} bytes; put it back, or restore a backup"
+                f" with `faceloom model restore` (list: `faceloom model backups`)"
             )
     return None
 
@@ -137,11 +139,11 @@ def save_state(
     ema: Mapping[str, Tensor] | None = None,
     **run: Any,
 ) -> ModelState:
-    """Save a model after `len(history)` iterations; then delete the state before.
+    """Save a model after `len(history)` iterations, then delete the previous state.
 
-    `ema`: running means of its weights. `run`: fields of `ModelState` to set otherwise, such as
-    device, precision, ranks, risk, recipe; or the settings, where a lowered risk alters those that
-    the model was built with.
+    `ema`: running means of its weights. `run`: other fields of `ModelState` to set, such as device,
+    precision, ranks, risk or recipe; or the settings, where a lowered risk changed those that the
+    model was built with.
     """
     iteration = len(history)
     token = uuid.uuid4().hex[:4]
@@ -178,7 +180,7 @@ def save_state(
 
 
 def update_state(folder: ModelFolder, **fields: Any) -> ModelState:
-    """Change what `state.json` says beside the weights, such as risk or recipe; returns it."""
+    """Change fields of `state.json`, such as risk or recipe, without touching weights."""
     state = read_state(folder).model_copy(update=fields)
     atomic_write(folder.state_file, state.model_dump_json(indent=1))
     sync_folder(folder.path)
@@ -186,7 +188,7 @@ def update_state(folder: ModelFolder, **fields: Any) -> ModelState:
 
 
 def sweep(folder: ModelFolder, *, keep: str) -> None:
-    """Delete state folders other than `keep`, and what a killed process left."""
+    """Delete state folders other than `keep`, and leftovers of killed processes."""
     for entry in folder.path.iterdir():
         stale = entry.name.startswith(_STATE_PREFIX) and entry.name != keep
         if entry.is_dir() and (stale or entry.name.startswith(_UNFINISHED_PREFIX)):
@@ -207,10 +209,10 @@ def load_model(
 ) -> tuple[Any, ModelState]:
     """Build the saved model and load its weights; with `training`, its optimizers as well.
 
-    `settings` replaces the saved ones where they may differ; see `changed_settings`. A network
-    that may start afresh (`optional_networks`) and has no saved weights of its shape does, and
-    `on_fresh` is told its name. Raises `ModelError` when any other file is missing, damaged or of
-    another shape: nothing is ever re-initialised silently (the original's defects 3 and 4).
+    `settings` replaces the saved ones where they may differ; see `changed_settings`. An optional
+    network (`optional_networks`) without saved weights of its shape is newly initialised, and
+    `on_fresh` is called with its name. Raises `ModelError` when any other file is missing, damaged
+    or of another shape: nothing is ever reinitialised silently, as DeepFaceLab does.
     """
     loading = _Loading(device, precision, settings, training, weights, compiled, on_fresh)
     for _ in range(_RETRIES):
@@ -218,10 +220,10 @@ def load_model(
         try:
             return _load(folder, state, loading), state
         except ModelError:
-            # A training in another process may have replaced the state meanwhile.
+            # Training in another process may have replaced the state in the meantime.
             if read_state(folder).folder == state.folder:
                 raise
-    raise ModelError(f"{folder.path}: is being saved all the time; try again")
+    raise ModelError(f"{folder.path}: is being saved constantly; try again")
 
 
 @dataclass(frozen=True)
@@ -256,8 +258,8 @@ def _load(folder: ModelFolder, state: ModelState, loading: _Loading) -> Trainabl
             load_optimizer(files, name, optimizer, model, state.optimizers.get(name), fresh)
     if loading.weights == "mean" and EMA_FILE not in state.files:
         raise InputError(
-            f"{folder.path.name}: keeps no running mean of its weights; train on with"
-            " --set ema_decay=0.999, or take those of the last step"
+            f"{folder.path.name} has no running mean of its weights; continue training with"
+            " --set ema_decay=0.999, or use --weights trained"
         )
     if loading.weights == "mean" or (loading.weights == "auto" and EMA_FILE in state.files):
         load_mean_weights(files / EMA_FILE, model)
@@ -265,7 +267,7 @@ def _load(folder: ModelFolder, state: ModelState, loading: _Loading) -> Trainabl
 
 
 def load_means(folder: ModelFolder, state: ModelState) -> dict[str, Tensor]:
-    """The saved running means of the weights; empty where there are none."""
+    """The saved running means of the weights; empty if there are none."""
     if EMA_FILE not in state.files:
         return {}
     return read_tensors(folder.path / state.folder / EMA_FILE)

@@ -1,4 +1,4 @@
-"""A model's tensors on disk: networks, optimizers and running means, a safetensors file each."""
+"""A model's tensors on disk: a safetensors file for each network, optimizer and running mean."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ EMA_FILE = "ema.safetensors"
 
 
 class OptimizerState(Settings):
-    """What an optimizer keeps beside its tensors."""
+    """What an optimizer stores besides its tensors."""
 
     kind: str
-    """Its class; another class starts afresh."""
+    """Its class; the state of another class is not loaded."""
     groups: list[dict[str, Any]]
-    """Its parameter groups' numbers."""
+    """The numbers of its parameter groups."""
 
 
 def write_tensors(
     target: Path, model: TrainableModel, ema: Mapping[str, Tensor] | None
 ) -> dict[str, int]:
-    """Write networks and optimizers, a file each; return names and sizes."""
+    """Write a file for each network and optimizer; return names and sizes."""
     tensors: dict[str, Mapping[str, Tensor]] = {
         name: network.state_dict() for name, network in model.networks().items()
     }
@@ -104,7 +104,7 @@ def _load_network(file: Path, network: nn.Module) -> None:
 
 
 def _copy(file: Path, key: str, stored: Tensor, target: Tensor) -> None:
-    """Copy into the place, so that memory format and device stay the model's."""
+    """Copy in place, so that memory format and device stay the model's."""
     if stored.shape != target.shape:
         raise ModelError(
             f"{file}: {key} has shape {tuple(stored.shape)}, the model needs {tuple(target.shape)}"
@@ -121,10 +121,11 @@ def load_optimizer(
     saved: OptimizerState | None,
     fresh: Collection[str],
 ) -> None:
-    """Restore moments and step counts. Learning rate and the like are those of the settings.
+    """Restore moments and step counts. Learning rate and the like come from the settings.
 
-    An optimizer of another kind than the saved one starts afresh: its moments mean something else.
-    So does one whose network does, and what it keeps for a network that rested until now.
+    An optimizer of another kind than the saved one is not restored, since its moments mean
+    something else. Neither is one whose network is newly initialised, nor the moments of a network
+    that was not trained until now.
     """
     names = parameter_names(model)
     networks = {names[id(param)].partition(".")[0] for param in optimizer.state}
@@ -151,7 +152,8 @@ def load_networks(
 ) -> list[str]:
     """Load every network from the state folder `files`, whose file names are `saved`.
 
-    Returns the names of those that start afresh; without `training` such are not looked at.
+    Returns the names of optional networks that are newly initialised; without `training`, optional
+    networks are skipped.
     """
     fresh: list[str] = []
     for name, network in model.networks().items():
@@ -173,7 +175,7 @@ def _fits(file: Path, network: nn.Module) -> bool:
 
 @torch.no_grad()
 def load_mean_weights(file: Path, model: TrainableModel) -> None:
-    """Put the running means of the weights in their place."""
+    """Replace the weights with their running means."""
     means = read_tensors(file)
     for name, network in model.networks().items():
         for key, value in network.state_dict().items():
@@ -182,7 +184,7 @@ def load_mean_weights(file: Path, model: TrainableModel) -> None:
 
 
 def _system_error(error: SafetensorError, file: Path) -> OSError:
-    """What the system said, which safetensors wraps: a full disk must be known as one."""
+    """The system's error inside safetensors' own, so that a full disk is recognised."""
     number = re.search(r"os error (\d+)", str(error))
     code = int(number[1]) if number else errno.EIO
     return OSError(code, os.strerror(code), str(file))

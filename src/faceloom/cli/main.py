@@ -10,10 +10,10 @@ import os
 import sys
 import time
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 from faceloom.core.errors import CancelledError, FaceloomError, UsageError
 from faceloom.core.threads import wait_briefly
@@ -144,13 +144,9 @@ def _add_commands(app: App, group: str, words: Sequence[str], whole: bool) -> No
         elif name in OWN_COMMANDS:
             module, _, function = OWN_COMMANDS[name].partition(":")
             command = getattr(import_module(module), function)
-            if whole and hasattr(command, "settings"):
-                from faceloom.cli.stage import with_signature
-
-                command = with_signature(
-                    command, command.settings, extra=command.extra, completing=True
-                )
-            app.command(command, name=word, sort_key=order)
+            if whole and hasattr(command, "completing"):
+                command = command.completing()
+            app.command(command, name=word, usage=_usage(name, command), sort_key=order)
         elif name in GROUPS:
             part = App(name=word, help=GROUPS[name].help, sort_key=order)
             _add_commands(part, name, words[1:], whole)
@@ -158,7 +154,16 @@ def _add_commands(app: App, group: str, words: Sequence[str], whole: bool) -> No
         elif stage := find_stage(name):
             from faceloom.cli.stage import stage_command
 
-            app.command(stage_command(stage, completing=whole), name=word, sort_key=order)
+            command = stage_command(stage, completing=whole)
+            app.command(command, name=word, usage=_usage(name, command), sort_key=order)
+
+
+def _usage(name: str, command: Callable[..., Any]) -> str | None:
+    """The usage line of a stage's command; None leaves it to cyclopts."""
+    arguments = getattr(command, "arguments", None)
+    if arguments is None:
+        return None
+    return " ".join(["Usage: faceloom", name, *arguments.split(), "[OPTIONS]"])
 
 
 _ORDER = (

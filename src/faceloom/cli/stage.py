@@ -83,6 +83,7 @@ def with_signature(
     """Give `command`, which takes keywords, the signature and help that `kind` declares.
 
     `extra` are further keyword parameters. Positional ones reach `command` as keywords, too.
+    `completing` is for a shell's completion; its `completing()` makes that of a finished command.
     """
     fields = {
         name: field for name, field in kind.model_fields.items() if not option_of(field).hidden
@@ -116,8 +117,23 @@ def with_signature(
     call.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     call.__annotations__ = {one.name: one.annotation for one in parameters}
     call.__doc__ = kind.__doc__
-    call.settings, call.extra = kind, extra  # type: ignore[attr-defined]
+    call.arguments = " ".join(  # type: ignore[attr-defined]
+        _argument(name, fields[name]) for name in placed
+    )
+    if not completing:
+        call.completing = lambda: with_signature(  # type: ignore[attr-defined]
+            command, kind, extra=extra, completing=True
+        )
     return call
+
+
+def _argument(name: str, field: FieldInfo) -> str:
+    """How the usage line shows an argument: `SIDE`, `[NAME]`, `[NETWORKS...]`."""
+    metavar = option_of(field).metavar
+    if metavar is not None:
+        return metavar
+    shown = f"{name.upper()}..." if _is_list(field.annotation) else name.upper()
+    return shown if field.is_required() else f"[{shown}]"
 
 
 def _by_place(kind: type[Settings], names: list[str], places: Sequence[Any]) -> dict[str, Any]:
@@ -220,17 +236,23 @@ def _as_given(hint: Any, tokens: Sequence[Token]) -> Any:
 
 
 def _help(field: FieldInfo, *, either: str = "") -> str:
-    """The docstring, then the flag that does as well, the words that may be given and the default,
-    unless it names them."""
+    """The docstring, then the alternative flag, the words that may be given unless the docstring
+    has them all, and the default."""
     text = " ".join((field.description or "").split())
     parts = [text, f"[or {either}]"] if either else [text]
     words = list(choices(field.annotation))
     if any(not re.search(rf"(?<![\w-]){re.escape(word)}(?![\w-])", text) for word in words):
-        parts.append(f"[choices: {', '.join(words)}]")
+        parts.append(_literally(f"[choices: {', '.join(words)}]"))
     default = field.default
     if not field.is_required() and default not in (None, False, "", (), Path()):
-        parts.append(f"[default: {str(default).lower() if default is True else default}]")
+        shown = str(default).lower() if default is True else default
+        parts.append(_literally(f"[default: {shown}]"))
     return " ".join(parts)
+
+
+def _literally(text: str) -> str:
+    """`text` for Markdown, to which the `*` of `learned-prd*learned-dst` would be emphasis."""
+    return text.replace("*", r"\*")
 
 
 def _kinds(annotation: Any) -> list[Any]:

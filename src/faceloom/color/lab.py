@@ -1,11 +1,10 @@
-"""CIE L*a*b* of sRGB pictures in torch, batched; the D65 constants are OpenCV's.
+"""CIE L*a*b* of sRGB pictures in torch, batched; the D65 constants are those of OpenCV.
 
-The formulas are computed as they stand. OpenCV's own float Lab goes through tables on the way
-there and is up to half a unit off.
+The formulas are computed exactly. OpenCV's float Lab uses tables and is up to half a unit off.
 
 Each curve is a line up to its knee and a power beyond: f(max(x, knee)) + slope (min(x, knee) -
-knee). On a CPU that is several times as fast as a choice for each pixel, and `exp(log)` as `pow`.
-Constant terms and factors are moved into the linear map that follows.
+knee). On a CPU this is several times faster than a choice per pixel, as is `exp(log)` compared with
+`pow`. Constant terms and factors are moved into the linear map that follows.
 """
 
 from __future__ import annotations
@@ -30,7 +29,7 @@ _LAB_KNEE: Final = 0.008856
 _LAB_SLOPE: Final = 7.787
 _ROOT_KNEE: Final = _LAB_KNEE ** (1 / 3)
 
-# From what each curve gives to what the next one takes: matrix and offset.
+# From the output of each curve to the input of the next one: matrix and offset.
 _TO_XYZ: Final = _RGB_TO_XYZ / _WHITE[:, None]
 _LINEAR_TO_XYZ: Final = (
     _TO_XYZ / _SRGB_SCALE,
@@ -61,7 +60,7 @@ def rgb_to_lab(image: Tensor) -> Tensor:
 
 @torch.no_grad()
 def lab_to_rgb(lab: Tensor) -> Tensor:
-    """RGB of L*a*b*, cut to [0, 1]: `b 3 h w`."""
+    """RGB of L*a*b*, clipped to [0, 1]: `b 3 h w`."""
     roots = _mapped(_TO_ROOTS, lab)
     scratch = torch.clamp(roots, max=_ROOT_KNEE)
     ratio = roots.clamp_(min=_ROOT_KNEE).pow_(3).add_(scratch, alpha=1 / _LAB_SLOPE)
@@ -86,7 +85,7 @@ def map_colors(
     or b 3 1); written to `out`, if given, which must not be `image`."""
     pixels = image.flatten(2)
     shape = pixels.shape
-    # Not matmul: it would give a transposed layout, on which all that follows is slow.
+    # Not matmul: its transposed layout would slow down everything that follows.
     mapped = torch.baddbmm(
         offset.expand(shape),
         matrix.expand(shape[0], 3, 3),
@@ -97,7 +96,7 @@ def map_colors(
 
 
 def constant(values: ArrayLike, like: Tensor) -> Tensor:
-    """Small constants where `like` is and as it is. `tensor(device=…)` would wait for a GPU."""
+    """Small constants with device and dtype of `like`. `tensor(device=…)` would wait for a GPU."""
     made = torch.from_numpy(np.array(values)).to(like.dtype)
     return made.to(like.device, non_blocking=True)
 

@@ -1,4 +1,4 @@
-"""Merging: swapped faces composited onto frames, touching only each face's region."""
+"""Composite swapped faces onto frames, changing only the region of each face."""
 
 from faceloom.compositing.composite import Composite, composite, paste_faces
 from faceloom.compositing.crop import (

@@ -1,16 +1,16 @@
-"""Compositing: the predicted face laid on its frame (reference: pipeline.md 6.4).
+"""Composite the predicted face onto its frame (docs/internals/merging.md).
 
-Where this departs from DFL, on purpose:
+Intended differences from DFL:
 
-* Results are rounded, not truncated; a pixel whose mask is 0 keeps its exact value.
-* Mask and face sit on one grid. DFL maps its 4n mask by corners but makes it by `resize`, which
-  leaves the mask 3/8 of a model pixel up and to the left of the face.
-* Beyond the crop's border the face repeats its edge, so that a `full` mask has no dark rim.
-* Pictures much larger than their place are averaged before they are sampled.
-* A positive face scale enlarges, as its name and its users say. By the reference's formula the
-  square, and the face in it, would shrink.
-* Several faces are laid over one another, the largest last, each once by its mask; DFL weighs
-  the second and later ones by their squared masks, in order of file names.
+* Results are rounded, not truncated; a pixel with mask 0 keeps its exact value.
+* Mask and face share one grid. DFL maps its 4n mask by corners but makes it with `resize`, which
+  shifts the mask by 3/8 of a model pixel up and left of the face.
+* Beyond the border of the crop the edge of the face is repeated, so that a `full` mask has no dark
+  rim.
+* Pictures much larger than their target are averaged before sampling.
+* A positive face scale enlarges, as users expect; with DFL's formula it would shrink.
+* Several faces are composited in order of size, the largest last, each weighted once by its mask.
+  DFL weights the second and later ones by their squared masks, in order of file names.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ from faceloom.faces import FaceRecord
 from faceloom.geometry import frame_to_face, invert_affine, transform_points
 from faceloom.settings.merge import MergeSettings
 
-# A face whose mask is narrower than this many pixels is not worth pasting, nor safe to filter.
+# Faces with narrower masks are not pasted; filters need this many pixels.
 _LEAST_EXTENT_PX = 4
 
 
@@ -60,9 +60,9 @@ class Composite:
     image: NDArray[Any]
     """`h w 3` RGB, of the frame's dtype."""
     mask: NDArray[np.uint8]
-    """`h w`: how much of each pixel was replaced; where it is 0, `image` is the frame."""
+    """`h w`: how much of each pixel was replaced; where it is 0, `image` equals the frame."""
     faces: int
-    """How many faces were pasted."""
+    """Number of pasted faces."""
 
 
 def composite(
@@ -75,8 +75,8 @@ def composite(
 ) -> Composite:
     """Swap all `faces` of one frame (`h w 3` RGB, uint8 or uint16 full-scale code values).
 
-    `geometry` is what `predictor`'s model expects; `transform` (HDR footage) maps code values to
-    the standard range and back. Raises `InputError` when the landmarks of a face are degenerate.
+    `geometry` is what the model of `predictor` expects; `transform` (HDR footage) maps code values
+    to the standard range and back. Raises `InputError` if the landmarks of a face are degenerate.
     """
     crops = cut_faces(frame, faces, geometry, transform)
     swapped = predictor(np.stack([crop.image for crop in crops])) if crops else []
@@ -90,7 +90,7 @@ def paste_faces(
     settings: MergeSettings,
     transform: WorkingTransform | None = None,
 ) -> Composite:
-    """Lay the swapped faces on their frame, in the order given. The frame itself is not changed."""
+    """Composite the swapped faces onto a copy of their frame, in the given order."""
     if len(crops) != len(swapped):
         raise InputError(f"{len(crops)} face crops, but {len(swapped)} swapped faces")
     h, w = frame.shape[:2]
@@ -110,7 +110,7 @@ def _paste(
     settings: MergeSettings,
     transform: WorkingTransform | None,
 ) -> bool:
-    """Lay one face on `image` and add it to `mask`, both in place; False when it is too small."""
+    """Composite one face onto `image` and `mask` in place; False if it is too small."""
     face_mask = _face_mask(crop, face, settings, (image.shape[0], image.shape[1]))
     to_output = _output_matrix(crop, settings)
     region, weight = _frame_mask(face_mask, to_output, (image.shape[0], image.shape[1]))
@@ -120,7 +120,7 @@ def _paste(
     laid = unit_range(place(swapped, to_output, region, replicate=True))
     if transform is not None:
         laid = transform.from_working(laid)
-    # Blending happens in the frame's own code values: what the mask leaves needs no round trip.
+    # Blend in the code values of the frame: pixels outside the mask need no conversion and back.
     under = as_float(image[region.slices])
     mixed = as_pixels(under + (laid - under) * weight[..., None], image.dtype)
     inside = weight > 0
@@ -134,17 +134,14 @@ def _paste(
 def _face_mask(
     crop: FaceCrop, face: SwappedFace, settings: MergeSettings, frame_size: tuple[int, int]
 ) -> Mask:
-    """Steps 6 to 8: the finished mask, `4n 4n`."""
+    """The finished mask, `4n 4n`."""
     hull = hull_of(crop, frame_size) if settings.mask_mode == "dst" else face.mask_dst
     combined = combine_masks(settings.mask_mode, face.mask_prd, face.mask_dst, hull)
     return finish_mask(combined, erode=settings.erode, blur=settings.blur)
 
 
 def _output_matrix(crop: FaceCrop, settings: MergeSettings) -> Matrix:
-    """Frame to face pixels for pasting, with the face's scale.
-
-    `frame_to_face` shrinks its square by `scale`, and what is pasted into it with it.
-    """
+    """Frame to face pixels for pasting, scaled by `face_scale`."""
     if settings.face_scale == 0:
         return crop.frame_to_face
     return frame_to_face(
@@ -159,7 +156,7 @@ def _output_matrix(crop: FaceCrop, settings: MergeSettings) -> Matrix:
 def _frame_mask(
     face_mask: Mask, to_output: Matrix, frame_size: tuple[int, int]
 ) -> tuple[Region, Mask]:
-    """Step 9: the mask on the frame, as the region it covers and its values there."""
+    """The mask on the frame: the region it covers and its values there."""
     left, top, width, height = cv2.boundingRect((face_mask >= LEAST).astype(np.uint8))
     if width == 0:
         return Region(0, 0, 0, 0), np.zeros((0, 0), np.float32)
@@ -183,7 +180,7 @@ def _too_small(weight: Mask) -> bool:
 
 
 def _recolour(crop: FaceCrop, face: SwappedFace, face_mask: Mask, settings: MergeSettings) -> Image:
-    """Step 11: the swapped face in the colours of the frame's, measured where the mask is."""
+    """The swapped face in the colours of the frame's face, measured inside the mask."""
     if settings.color_transfer == "none":
         return face.image
     n = crop.geometry.size_px

@@ -1,4 +1,4 @@
-"""Between a frame and a face's crop, touching only the face's region of the frame."""
+"""Convert between a frame and the crop of a face, reading only the region of the face."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ Image = NDArray[np.float32]
 Mask = NDArray[np.float32]
 Matrix = NDArray[np.float64]
 
-# Neighbours that a cubic kernel looks at beyond the crop's corners.
+# Pixels that a cubic kernel reads beyond the corners of the crop.
 _MARGIN_PX = 4
 
 
 class WorkingTransform(Protocol):
-    """From a footage's code values to the standard range that models see, and back (media)."""
+    """Converts code values of the footage to the standard range of models, and back (media)."""
 
     def to_working(self, image: NDArray[np.float32], /) -> NDArray[np.float32]: ...
 
@@ -39,16 +39,16 @@ class WorkingTransform(Protocol):
 
 @dataclass(frozen=True)
 class FaceGeometry:
-    """What a model expects of a crop."""
+    """The crop that a model expects."""
 
     size_px: int
-    """Side n of the model's picture."""
+    """Side n of the crop."""
     face_type: FaceType
 
 
 @dataclass(frozen=True)
 class FaceCrop:
-    """A face of one frame as the model wants to see it."""
+    """A face of one frame, cropped for the model."""
 
     landmarks: NDArray[np.float32]
     """68x2, in frame pixels."""
@@ -61,13 +61,13 @@ class FaceCrop:
 
     @property
     def area(self) -> float:
-        """The crop's area in frame pixels, by which faces in front are told."""
+        """Area of the crop in frame pixels; larger faces are in front."""
         return crop_area(self.frame_to_face, self.geometry.size_px)
 
 
 @dataclass(frozen=True)
 class Region:
-    """A rectangle of whole frame pixels: left and top inside, right and bottom outside."""
+    """A rectangle of whole frame pixels; left and top are inclusive, right and bottom exclusive."""
 
     left: int
     top: int
@@ -87,14 +87,14 @@ class Region:
         return slice(self.top, self.bottom), slice(self.left, self.right)
 
     def localise(self, matrix: Matrix) -> Matrix:
-        """A matrix from frame pixels, made to start from this region's pixels."""
+        """A matrix from frame pixels, adapted to the pixels of this region."""
         moved = matrix.copy()
         moved[:, 2] += matrix[:, :2] @ (self.left, self.top)
         return moved
 
 
 def region_of(points: ArrayLike, frame_size: tuple[int, int], margin_px: int) -> Region:
-    """The part of a frame (h, w) that holds `points` (n x 2) and `margin_px` around them."""
+    """The part of a frame (h, w) with `points` (n x 2) and `margin_px` around them."""
     corners = np.asarray(points, np.float64)
     h, w = frame_size
     left, top = np.clip(np.floor(corners.min(axis=0)) - margin_px, 0, (w, h))
@@ -103,7 +103,7 @@ def region_of(points: ArrayLike, frame_size: tuple[int, int], margin_px: int) ->
 
 
 def as_float(pixels: NDArray[Any]) -> Image:
-    """uint8 or uint16 full-scale code values → float32 in [0, 1]; float32 passes."""
+    """uint8 or uint16 full-scale code values → float32 in [0, 1]; float32 stays unchanged."""
     if pixels.dtype == np.uint8:
         return pixels.astype(np.float32) * np.float32(1 / 255)
     if pixels.dtype == np.uint16:
@@ -125,7 +125,7 @@ def unit_range(values: NDArray[Any]) -> NDArray[np.float32]:
 
 
 def pixel_aspect_of(record: FaceRecord) -> float:
-    """The pixel aspect a face was aligned with; 1 in facesets of other tools, which ignore it."""
+    """The pixel aspect used for alignment; 1 in facesets of other tools, which ignore it."""
     return record.own.pixel_aspect if record.own is not None else 1.0
 
 
@@ -137,8 +137,8 @@ def cut_faces(
 ) -> list[FaceCrop]:
     """The crops of `faces` in a frame (`h w 3` RGB, uint8 or uint16), smallest face first.
 
-    That is the order of compositing: where faces overlap, the larger one is in front. A face
-    whose crop lies wholly outside of the frame is left out.
+    This is the order of compositing: where faces overlap, the larger one is in front. Faces whose
+    crop is completely outside the frame are skipped.
     """
     crops = [
         crop
@@ -171,7 +171,7 @@ def _cut(
 
 
 def hull_of(crop: FaceCrop, frame_size: tuple[int, int]) -> Mask:
-    """The hull of the frame's landmarks, drawn in whole frame pixels as DFL does: `n n`."""
+    """The hull of the landmarks, drawn in whole frame pixels as in DFL: `n n`."""
     n = crop.geometry.size_px
     region = region_of(crop_corners(crop.frame_to_face, n), frame_size, _MARGIN_PX)
     if region.empty:
@@ -184,9 +184,9 @@ def hull_of(crop: FaceCrop, frame_size: tuple[int, int]) -> Mask:
 
 
 def resized_matrix(matrix: Matrix, factor: float) -> Matrix:
-    """The matrix to a picture that `resize` made `factor` times as large.
+    """The matrix to a picture that was resized by `factor`.
 
-    Resizing keeps the pictures' outer edges in place, not the first pixels' centres.
+    Resizing keeps the outer edges of a picture in place, not the centres of the first pixels.
     """
     shift = (factor - 1) / 2
     return np.column_stack([matrix[:, :2] * factor, matrix[:, 2] * factor + shift])
@@ -202,9 +202,9 @@ def place(
 ) -> Any:
     """`face` (`m m` or `m m 3` float32) as seen in `region` of the frame, cubic, unclipped.
 
-    Outside of the picture there is 0, or its edge when `replicate`. A picture whose details (of
-    `detail_px` of its pixels) are finer than the frame's is averaged down first; sampling alone
-    would make its edges flicker.
+    Outside the picture there is 0, or its edge if `replicate`. A picture with details (of
+    `detail_px` of its pixels) finer than frame pixels is averaged down first; sampling alone would
+    make its edges flicker.
     """
     matrix = region.localise(frame_to_picture)
     shrink = int(np.sqrt(abs(np.linalg.det(matrix[:, :2]))) / detail_px)
@@ -222,14 +222,14 @@ def _size(frame: NDArray[Any]) -> tuple[int, int]:
 
 @dataclass(frozen=True)
 class SwappedFace:
-    """What a model makes of one crop: RGB and masks in [0, 1], all float32."""
+    """Prediction for one crop: RGB and masks in [0, 1], all float32."""
 
     image: Image
     """`n n 3`, the face to paste."""
     mask_prd: Mask
     """`n n`, the mask of the predicted face."""
     mask_dst: Mask
-    """`n n`, the mask of the frame's own face."""
+    """`n n`, the mask of the face in the frame."""
 
 
 Predictor = Callable[[Image], Sequence[SwappedFace]]

@@ -1,7 +1,7 @@
-"""The mask in face space: combined from what the model gives, eroded, blurred.
+"""The mask in face space: combined from predicted masks, eroded, blurred.
 
-Sizes are those of DFL: a model of n pixels has masks of 4n, and `erode` and `blur` count in
-those (reference: pipeline.md 6.4, steps 6 to 8).
+Sizes are as in DFL: a model of n pixels has masks of 4n pixels, which are the unit of `erode` and
+`blur` (docs/internals/merging.md).
 """
 
 from __future__ import annotations
@@ -16,23 +16,22 @@ from faceloom.settings.merge import MaskMode
 
 Mask = NDArray[np.float32]
 
+# Mask pixels per model pixel, along each side.
 SUPERSAMPLING = 4
-"""Mask pixels a model pixel, along each side."""
-
+# Smaller mask values are 0: an 8-bit frame could not show them.
 LEAST = 1.0 / 255.0
-"""Mask values below this are 0: an 8-bit frame could not show them."""
 
-# Fixed point for erosion: 14 bits after the point, and room for what cubic resizing overshoots.
+# Fixed point for erosion: 14 fractional bits, and room for the overshoot of cubic resizing.
 _FIXED = 1 << 14
-# Above this diameter a disc's cost (it grows with its area) is felt, and its edge is far smoother
-# than the model's own pixels: then it works on a smaller mask.
+# Larger discs are applied to a smaller mask: their cost grows with their area, and their edge is
+# much smoother than model pixels.
 _LARGE_DISC = 64
-# A Gaussian of at least this many pixels' sigma loses less than 1/500 on a halved picture.
+# A Gaussian with at least this sigma in pixels loses less than 1/500 on a halved picture.
 _SMOOTH_SIGMA = 4.0
 
 
 def combine_masks(mode: MaskMode, learned_prd: Mask, learned_dst: Mask, hull: Mask) -> Mask:
-    """The area to replace, `n n` float32 in [0, 1], of three masks of that size."""
+    """The area to replace, `n n` float32 in [0, 1], from three masks of that size."""
     if mode == "full":
         mask = np.ones_like(learned_prd)
     elif mode == "dst":
@@ -50,10 +49,10 @@ def combine_masks(mode: MaskMode, learned_prd: Mask, learned_dst: Mask, hull: Ma
 
 
 def finish_mask(mask: Mask, *, erode: int, blur: int) -> Mask:
-    """Erode, keep off the border and blur: `n n` → `4n 4n` float32 in [0, 1].
+    """Erode, clear the border and blur: `n n` → `4n 4n` float32 in [0, 1].
 
-    DFL pads the mask with n zeros on each side and cuts them off at the end. Here the filters see
-    zeros beyond the border instead, which gives the same mask.
+    DFL pads the mask with n zeros on each side and crops it at the end. Here the filters assume
+    zeros beyond the border, which gives the same mask.
     """
     size = mask.shape[0] * SUPERSAMPLING
     large = _resized(mask, size, cv2.INTER_CUBIC)
@@ -77,7 +76,7 @@ def _resized(mask: NDArray[Any], size: int, interpolation: int) -> NDArray[Any]:
 
 
 def _erode(mask: Mask, diameter: int) -> Mask:
-    """Shrink by an elliptic kernel of `diameter` pixels; grow when it is negative."""
+    """Erode by an elliptic kernel of `diameter` pixels; dilate if it is negative."""
     size, across, factor = mask.shape[0], abs(diameter), 1
     while across // factor > _LARGE_DISC and factor < SUPERSAMPLING:
         factor *= 2
@@ -93,16 +92,16 @@ def _erode(mask: Mask, diameter: int) -> Mask:
 
 
 def _blur(mask: Mask, width: int) -> Mask:
-    """Gaussian blur by an odd `width`, sigma as OpenCV derives it, zeros beyond the border.
+    """Gaussian blur with an odd `width`, OpenCV's default sigma, and zeros beyond the border.
 
-    A wide one runs on a smaller mask: it leaves nothing that the small one could not show.
+    A wide blur runs on a smaller mask, since it leaves no detail that would be lost there.
     """
     sigma = 0.3 * ((width - 1) * 0.5 - 1) + 0.8
     size, factor = mask.shape[0], 1
     while sigma / (2 * factor) >= _SMOOTH_SIGMA and size % (2 * factor) == 0:
         factor *= 2
     work = _resized(mask, size // factor, cv2.INTER_AREA)
-    # Averaging over `factor` pixels has blurred already, by a box of that width.
+    # Averaging over `factor` pixels was already a blur, by a box of that width.
     rest = float(np.sqrt(sigma**2 - (factor**2 - 1) / 12)) / factor
     reach = 2 * int(np.ceil((width // 2) / factor)) + 1
     done = cv2.GaussianBlur(work, (reach, reach), rest, borderType=cv2.BORDER_CONSTANT)

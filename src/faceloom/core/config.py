@@ -170,6 +170,8 @@ def combine(kind: type[S], sources: Iterable[Source]) -> S:
         path, reason = _reason(kind, error)
     blamed = path[:1] or [key for key in origins if re.search(rf"\b{key}\b", reason)]
     given = [origins[key] for key in blamed if key in origins]
+    if not given and path and (flags := next((one for one in sources if one.label), None)):
+        raise flags.error(f"{flags.name(path[0])} {reason}")
     if not given:
         # A setting is missing, or the reason names none.
         given = [(source, "") for source in sources[-1:]]

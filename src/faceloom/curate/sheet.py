@@ -1,4 +1,4 @@
-"""Contact sheets: many small pictures with captions in one, to look a faceset over at a glance."""
+"""Contact sheets: many small captioned pictures in one, to review a faceset at a glance."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ _TITLE_PX = 18
 _TITLE_HEIGHT_PX = 30
 _BACK = 24
 _TEXT = (225, 225, 225)
+# JPEG's limit, which a larger sheet would exceed.
 _MAX_SIDE_PX = 65_000
-"""What JPEG can hold in a side; a larger sheet could not be stored."""
 
 
 def check_sheet_name(path: Path | None) -> None:
-    """`UsageError` for a sheet that no picture can be, before a tool has spent time on it."""
+    """`UsageError` for a sheet that is not a .png or .jpg, before any time is spent on it."""
     if path is not None and path.suffix.lower() not in (".png", ".jpg", ".jpeg"):
-        raise UsageError(f"{path}: a sheet is written as .png or .jpg")
+        raise UsageError(f"{path}: the sheet must be a .png or .jpg file")
 
 
 def contact_sheet(
@@ -39,14 +39,14 @@ def contact_sheet(
 ) -> NDArray[np.uint8]:
     """Lay pictures out row by row and return the sheet, h w 3 RGB.
 
-    images: n pictures, h w 3 RGB uint8 of any size; each is fitted whole into a square of `cell_px`
-    and centred there.
-    captions: none, or n texts for below the pictures; line breaks are kept, and what is wider
-    than the cell is cut with an ellipsis.
-    columns: pictures a row; fewer pictures make a narrower sheet.
+    images: n pictures, h w 3 RGB uint8 of any size; each is fitted into a square of `cell_px` and
+    centred.
+    captions: none, or n texts below the pictures; line breaks are kept, and lines wider than the
+    cell are truncated with an ellipsis.
+    columns: pictures per row; fewer pictures make a narrower sheet.
 
-    Raises `InputError` for no pictures, pictures that are no h w 3 uint8, a wrong number of
-    captions, and a sheet beyond 65,000 pixels a side.
+    Raises `InputError` for no pictures, pictures that are not h w 3 uint8, a wrong number of
+    captions, and a sheet larger than 65,000 pixels on a side.
     """
     _check(images, captions, columns, cell_px)
     across = min(columns, len(images))
@@ -58,8 +58,8 @@ def contact_sheet(
     height, width = top + rows * pitch_y, _GAP_PX + across * pitch_x
     if max(height, width) > _MAX_SIDE_PX:
         raise InputError(
-            f"a contact sheet of {len(images)} pictures would be {width} x {height} pixels; "
-            f"{_MAX_SIDE_PX} a side is the most: fewer pictures, or smaller ones"
+            f"a contact sheet of {len(images)} pictures would be {width} x {height} pixels, above "
+            f"the limit of {_MAX_SIDE_PX} per side"
         )
     sheet = np.full((height, width, 3), _BACK, np.uint8)
     if title:
@@ -81,10 +81,10 @@ def _check(
     if captions and len(captions) != len(images):
         raise InputError(f"a contact sheet of {len(images)} pictures got {len(captions)} captions")
     if columns < 1 or cell_px < 8:
-        raise InputError("a contact sheet needs one column and 8 pixels a picture, or more")
+        raise InputError("a contact sheet needs at least one column and 8 pixels per picture")
     for number, image in enumerate(images):
         if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or not image.size:
-            raise InputError(f"contact sheet: picture {number} is no h w 3 uint8 picture")
+            raise InputError(f"contact sheet: picture {number} is not h w 3 uint8")
 
 
 def _place(sheet: NDArray[np.uint8], image: NDArray[np.uint8], x: int, y: int, side: int) -> None:
@@ -103,9 +103,9 @@ def _place(sheet: NDArray[np.uint8], image: NDArray[np.uint8], x: int, y: int, s
 
 
 def _write(sheet: NDArray[np.uint8], text: str, x: int, y: int, size: int, room: int) -> None:
-    """Text with its base line at y, cut where it is wider than `room` pixels.
+    """Write text with its baseline at y, truncated to `room` pixels.
 
-    OpenCV's own variable font has the letters of Europe; what it lacks becomes a question mark.
+    OpenCV's built-in font has the letters of European languages; others become question marks.
     """
     font = cast("Any", cv2).FontFace("sans")
     whole = (sheet.shape[1], sheet.shape[0])

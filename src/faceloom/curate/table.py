@@ -1,4 +1,4 @@
-"""A faceset as columns: one row a face, one array a measure."""
+"""A faceset as a table: a row per face, an array per measure."""
 
 from __future__ import annotations
 
@@ -22,22 +22,22 @@ class FaceTable:
     paths: tuple[Path, ...]
     """(n) the faces' files."""
     records: tuple[FaceRecord, ...]
-    """(n) what the files say."""
+    """(n) the metadata in the files."""
     columns: Mapping[str, NDArray[Any]]
-    """Measure → n, or n x d, numbers. A face without a value has NaN, or zeros in whole numbers."""
+    """Measure → n, or n x d. A face without a value has NaN, or zeros in whole numbers."""
     strangers: tuple[Path, ...] = ()
-    """Pictures in the folder that are no faces."""
+    """Pictures in the folder without face metadata."""
 
     def __len__(self) -> int:
         return len(self.paths)
 
     def column(self, name: str) -> NDArray[Any]:
-        """A measure by name; `InputError` when it was not taken."""
+        """A measure by name; `InputError` if the table does not have it."""
         try:
             return self.columns[name]
         except KeyError:
             known = ", ".join(sorted(self.columns))
-            raise InputError(f"the measure {name!r} was not taken; there are: {known}") from None
+            raise InputError(f"the faces were not measured by {name!r}; known: {known}") from None
 
     def take(self, rows: Sequence[int] | NDArray[np.integer[Any]]) -> FaceTable:
         """The table of some rows, in the order given."""

@@ -1,7 +1,7 @@
-"""The tracks of a faceset: whose faces belong together from frame to frame, and how good they are.
+"""The tracks of a faceset: faces that were followed from frame to frame, and their quality.
 
-A face carries the number that its track had when it was extracted. Facesets get mixed, so the
-number alone says little: faces of other sources, and two faces of one frame, are other tracks.
+A face stores the number its track had when it was extracted. When facesets are mixed, numbers
+repeat, so faces of different sources, and two faces of one frame, are separate tracks.
 """
 
 from __future__ import annotations
@@ -18,21 +18,21 @@ from numpy.typing import NDArray
 from faceloom.core import InputError
 from faceloom.curate.table import FaceTable
 
+# The measures that `list_tracks` needs.
 TRACK_COLUMNS = ("source_size", "sharpness", "presence")
-"""The measures that `list_tracks` needs."""
 NO_TRACK = "none"
 
 
 @dataclass(frozen=True, eq=False)
 class Track:
-    """Faces that were followed through a clip, or all of a source that were not."""
+    """Faces that were followed through a clip, or all faces of a source that were not."""
 
     label: str
-    """What it is called: the number, with the source before it where there are several."""
+    """Its name: the number, after the source if there are several sources."""
     source: str
-    """What its frames' or faces' names begin with; "" in a faceset of one clip."""
+    """The beginning of its frames' or faces' names; "" in a faceset of one clip."""
     number: int | None
-    """Its number at the extraction; None: faces without one."""
+    """Its number in the extraction; None: faces without one."""
     rows: NDArray[np.intp]
     """Its faces in the order of their frames."""
     first_frame: str
@@ -41,9 +41,9 @@ class Track:
     first_time_s: float | None
     last_time_s: float | None
     size_px: float
-    """Mean side of the faces' crops in their frames."""
+    """Mean side of the faces' crops in the frames."""
     sharpness: float
-    """Mean of the measure."""
+    """Mean of the measure `sharpness`."""
     presence: float
     """Mean of the landmarker's presence, a logit."""
     shown: tuple[int, int, int, int] = field(default=(0, 0, 0, 0))
@@ -51,7 +51,7 @@ class Track:
 
 
 def list_tracks(table: FaceTable) -> list[Track]:
-    """The tracks of a faceset, by source and number. `InputError` when a measure is missing."""
+    """The tracks of a faceset by source and number; `InputError` when a measure is missing."""
     groups: dict[tuple[str, int | None], list[int]] = defaultdict(list)
     for row, (path, record) in enumerate(zip(table.paths, table.records, strict=True)):
         number = None if record.own is None else record.own.track
@@ -71,15 +71,14 @@ def list_tracks(table: FaceTable) -> list[Track]:
 
 
 def chosen_tracks(tracks: Sequence[Track], words: Sequence[str]) -> list[Track]:
-    """The tracks that `words` name, each once; `InputError` for a name that none, or several,
-    have."""
+    """The tracks that `words` name, each once; `InputError` for an unknown or ambiguous name."""
     chosen: list[Track] = []
     for word in words:
         found = [track for track in tracks if track.label == word]
         found = found or [track for track in tracks if track.label.split(":")[-1] == word]
         if len(found) != 1:
             known = ", ".join(track.label for track in (found or tracks)[:20])
-            what = "several tracks are called so" if found else "there is no such track"
+            what = "several tracks have this name" if found else "no such track"
             raise InputError(f"track {word!r}: {what}; known: {known}")
         if found[0] not in chosen:
             chosen.append(found[0])
@@ -90,8 +89,8 @@ _NUMBERED = re.compile(r"(.*?)\d+")
 
 
 def _source(face_stem: str, frame_stem: str) -> str:
-    """What tells a face's source: the words before the number in its frame's name, or those that
-    its own name has before the frame's."""
+    """A face's source: the text before the number in its frame's name, or before the frame's name
+    in its own."""
     numbered = _NUMBERED.fullmatch(frame_stem)
     before = numbered[1] if numbered else ""
     if before or not frame_stem:
@@ -111,8 +110,8 @@ def _frame(table: FaceTable, row: int) -> tuple[int, str]:
 
 
 def _apart(table: FaceTable, rows: NDArray[np.intp]) -> list[NDArray[np.intp]]:
-    """Tracks that share a number taken apart: none has two faces of one frame, and a face goes
-    on the track whose last face lies nearest."""
+    """Split tracks that share a number: no track has two faces of one frame, and a face continues
+    the track whose last face is nearest."""
     chains: list[list[int]] = []
     for row in rows.tolist():
         frame = _frame(table, row)

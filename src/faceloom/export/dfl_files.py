@@ -1,7 +1,8 @@
-"""DFL's files on disk: tensors in `.npy` pickles, and `data.dat` (training.md 1.13 and 2.11).
+"""DeepFaceLab's model files: tensors in `.npy` pickles, and `data.dat`.
 
-A `.npy` file of DFL's is not NumPy's format but a pickle of {tensor name: array}. These files come
-from strangers, so they are read by `faces.pickle_safe`, which runs nothing.
+DFL's `.npy` is not NumPy's format but a pickle of {tensor name: array}. These files come from
+strangers, so `faceloom.pickles` reads them, which never runs code. The format is described in
+docs/internals/formats.md.
 """
 
 from __future__ import annotations
@@ -23,45 +24,47 @@ from faceloom.pickles.writer import dump_arrays, dumps
 Array = NDArray[Any]
 Tensors = dict[str, Array]
 
+# Twice the optimizer of the largest model that DFL's options allow on a card of 80 GB.
 MAX_BYTES = 32 << 30
-"""Twice the optimizer of the largest model that DFL's options allow on a card of 80 GB."""
+# `data.dat` contains the losses of every iteration, and preview samples of up to half a gigabyte.
 MAX_DATA_BYTES = 2 << 30
-"""`data.dat` holds the losses of every iteration, and preview samples of up to half a gigabyte."""
 MAX_TENSORS = 2_000
+# More steps of the pickle language than any tensor takes.
 _OPERATIONS_EACH = 100
-"""Steps of the pickle language that one tensor takes, and then some."""
 _DTYPES = frozenset({"float32", "float16", "int64"})
 
 
 def read_tensors(path: Path) -> Tensors:
-    """The tensors in one of DFL's `.npy` files, by name, as they lie in the file.
+    """The tensors in one of DFL's `.npy` files, by name, in the file's layout.
 
-    Large arrays are read-only views on the file, which is mapped, not read. float32, float16 and
-    int64 only. Raises `ModelError` when there is no file, `FormatError` in one line when it is
-    damaged, hostile or something else.
+    Large arrays are read-only views of the file, which is memory-mapped. Only float32, float16 and
+    int64 are accepted. Raises `ModelError` when the file is missing, `FormatError` in one line when
+    it is damaged, hostile or something else.
     """
     content = _load(path, MAX_BYTES, MAX_TENSORS * _OPERATIONS_EACH)
     if not isinstance(content, dict) or len(content) > MAX_TENSORS:
-        raise FormatError(f"{path}: not a file of DFL's tensors")
+        raise FormatError(f"{path}: not a DeepFaceLab tensor file")
     tensors: Tensors = {}
     for name, value in content.items():
         if not isinstance(name, str) or not isinstance(value, np.ndarray | np.generic):
-            raise FormatError(f"{path}: not a file of DFL's tensors: {name!r:.60} is no array")
+            raise FormatError(
+                f"{path}: not a DeepFaceLab tensor file: {name!r:.60} is not an array"
+            )
         array = np.asarray(value)
         if array.dtype.name not in _DTYPES:
-            raise FormatError(f"{path}: {name:.60} is of type {array.dtype}, not of floats")
+            raise FormatError(f"{path}: {name:.60} has type {array.dtype}, expected floats")
         tensors[name] = array
     return tensors
 
 
 def read_data(path: Path) -> dict[str, Any]:
-    """The content of a `data.dat`: iteration, options, losses and more, unchecked plain data.
+    """The content of a `data.dat`: iteration, options, losses and more, as unchecked plain data.
 
     Raises as `read_tensors`.
     """
     content = _load(path, MAX_DATA_BYTES, None)
     if not isinstance(content, dict) or any(not isinstance(key, str) for key in content):
-        raise FormatError(f"{path}: not a data.dat of DFL's")
+        raise FormatError(f"{path}: not a DeepFaceLab data.dat")
     return content
 
 
@@ -82,8 +85,8 @@ def _load(path: Path, max_bytes: int, max_operations: int | None) -> Any:
 class FileSet:
     """Files that replace older ones together: all are written first, then renamed in order.
 
-    A kill while writing changes nothing; one in the short time of the renames can mix old and new,
-    which DFL's layout does not allow to rule out.
+    A kill while writing changes nothing. A kill during the renames can mix old and new files, which
+    DFL's layout makes unavoidable.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -102,7 +105,7 @@ class FileSet:
             os.fsync(file.fileno())
 
     def add_tensors(self, name: str, items: Iterable[tuple[str, Any]]) -> None:
-        """A `.npy` file of DFL's; `items` are asked for one at a time."""
+        """A `.npy` file in DFL's format; `items` are consumed one at a time."""
         self.add(name, lambda file: dump_arrays(items, file))
 
     def add_data(self, name: str, content: Mapping[str, Any]) -> None:
@@ -110,11 +113,11 @@ class FileSet:
         self.add(name, lambda file: file.write(dumps(dict(content))))
 
     def add_text(self, name: str, text: str) -> None:
-        """A text in UTF-8."""
+        """A UTF-8 text file."""
         self.add(name, lambda file: file.write(text.encode()))
 
     def commit(self) -> list[Path]:
-        """Put all files in their places, the last added last; return these."""
+        """Move all files into place, in the order they were added; return their paths."""
         for temporary, path in self._written:
             temporary.replace(path)
         placed = [path for _, path in self._written]
@@ -122,7 +125,7 @@ class FileSet:
         return placed
 
     def discard(self) -> None:
-        """Delete what was written and not committed."""
+        """Delete what was written but not committed."""
         for temporary, _ in self._written:
             temporary.unlink(missing_ok=True)
         self._written.clear()

@@ -1,4 +1,4 @@
-"""DFL's model folder: which models are in it, and how their files are called (training.md 2.11)."""
+"""DeepFaceLab's model folder: the models in it and the names of their files."""
 
 from __future__ import annotations
 
@@ -8,44 +8,44 @@ from pathlib import Path
 from faceloom.core import InputError
 
 DFL_CLASSES = ("SAEHD", "AMP", "Quick96", "XSeg")
-"""The classes of DFL 2 that we have, too."""
+"""The model classes of DFL 2 that exist here too."""
 _DATA = "data.dat"
 _XSEG_STEM = "XSeg_256"
 
 
 @dataclass(frozen=True)
 class DflFiles:
-    """The files of one model in a folder of DFL's, there or not."""
+    """The files of one model in a DFL folder, existing or not."""
 
     folder: Path
     name: str
-    """Empty for XSeg, of which a folder holds one, without a name."""
+    """Empty for XSeg: a folder has at most one, without a name."""
     class_name: str
 
     @property
     def label(self) -> str:
-        """How people call it: `name_CLASS`, or `XSeg`."""
+        """Its usual label: `name_CLASS`, or `XSeg`."""
         return f"{self.name}_{self.class_name}" if self.class_name != "XSeg" else "XSeg"
 
     @property
     def data(self) -> str:
-        """Name of the file with options, iteration and losses."""
+        """The name of the file with options, iteration and losses."""
         return f"{self.label}_{_DATA}"
 
     @property
     def summary(self) -> str:
-        """Name of the readable table."""
+        """The name of the readable summary."""
         return f"{self.label}_summary.txt"
 
     def tensors(self, name: str) -> str:
-        """Name of the file of a network or optimizer of ours."""
+        """The name of the file of a network or optimizer, given our name of it."""
         if self.class_name == "XSeg":
             return f"{_XSEG_STEM}.npy" if name == "xseg" else f"{_XSEG_STEM}_{name}.npy"
         return f"{self.label}_{name}.npy"
 
 
 def list_dfl_models(folder: Path) -> list[DflFiles]:
-    """Every model in a folder of DFL's, by name; `InputError` when there is no such folder."""
+    """Every model in a DFL folder, by name; `InputError` when there is no such folder."""
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder")
     found: list[DflFiles] = []
@@ -63,9 +63,9 @@ def list_dfl_models(folder: Path) -> list[DflFiles]:
 def find_dfl_model(
     folder: Path, *, name: str | None = None, class_name: str | None = None
 ) -> DflFiles:
-    """The one model that fits; with nothing given, the only one there is.
+    """The one model that matches; with nothing given, the only one there is.
 
-    Raises `InputError`, listing what is there, when none or several fit.
+    Raises `InputError` with a list of the models when none or several match.
     """
     models = list_dfl_models(folder)
     found = [
@@ -78,14 +78,14 @@ def find_dfl_model(
     labels = ", ".join(model.label for model in models)
     if not models:
         raise InputError(
-            f"{folder}: no model of DeepFaceLab 2 here: no NAME_CLASS_{_DATA}, where CLASS is one"
-            f" of {', '.join(DFL_CLASSES)}"
+            f"no DeepFaceLab 2 model in {folder}: no file NAME_CLASS_{_DATA} with CLASS one of"
+            f" {', '.join(DFL_CLASSES)}"
         )
     if not found:
-        raise InputError(f"{folder}: no such model; there are: {labels}")
-    raise InputError(f"{folder}: several models ({labels}); choose one by --name and --class")
+        raise InputError(f"no such model in {folder}; it has {labels}")
+    raise InputError(f"{folder} has several models ({labels}); choose one with --name and --class")
 
 
 def dfl_file_name(name: str) -> str:
-    """A model name as DFL takes it: it ends a name at the first underscore."""
+    """A model name for DFL, where a name ends at the first underscore."""
     return name.replace("_", " ").strip()

@@ -1,7 +1,8 @@
-"""How DFL names its tensors and lays them out (reference: training.md 1.1, 1.2, 1.13, 2.11).
+"""DeepFaceLab's tensor names and layouts.
 
-Convolutions are HWIO there (transposed ones HWOI), dense weights (in, out), colours BGR. Nothing
-else differs: our upscales shuffle in DFL's order, and vectors are flattened alike.
+In DFL, convolutions are HWIO (transposed ones HWOI), dense weights (in, out), colours BGR. Nothing
+else differs: our upscales use DFL's order of channels, and vectors are flattened alike. Names and
+layouts are described in docs/internals/formats.md.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from faceloom.core import FormatError
 from faceloom.export.dfl_files import Array
 
 SLOT_NAMES = {"m": "ms", "s": "vs", "a": "acc"}
-"""Our names of what an optimizer keeps for a tensor → DFL's."""
+"""Our names of an optimizer's slots → DFL's."""
 
 _SCOPES = {("SAEHD", "GAN"): "D_src", ("SAEHD", "code_discriminator"): "dis"}
 _COLOUR_INPUTS = {
@@ -40,8 +41,8 @@ def slot_name(slot: str, network: str, key: str, class_name: str) -> str:
 
 
 def colour_axis(network: str, key: str) -> int | None:
-    """The axis of a tensor along which colours lie: at the first convolution of what sees
-    pictures, and at what makes them; None for all others."""
+    """The colour axis of a tensor: input channels of the first convolution on a picture, output
+    channels of the layers that make one; None for all others."""
     if key in _COLOUR_INPUTS.get(network, ()):
         return 1
     if network.startswith("decoder") and _IMAGE_HEAD.fullmatch(key):
@@ -50,7 +51,7 @@ def colour_axis(network: str, key: str) -> int | None:
 
 
 def to_dfl(network: str, key: str, tensor: Tensor) -> Array:
-    """A tensor of ours, float32, as DFL lays it out; a view where the layouts allow it."""
+    """One of our tensors, float32, in DFL's layout; a view where possible."""
     array = tensor.detach().to("cpu", torch.float32).numpy()
     axis = colour_axis(network, key)
     if axis is not None:
@@ -62,10 +63,10 @@ def to_dfl(network: str, key: str, tensor: Tensor) -> Array:
 
 @torch.no_grad()
 def copy_from_dfl(array: Array, target: Tensor, *, network: str, key: str, where: str) -> None:
-    """Copy a tensor of DFL's into `target`, in the place, whatever its device and strides.
+    """Copy one of DFL's tensors into `target`, in place, on any device and with any strides.
 
-    `FormatError` names `where` when the shape is another, or a number is not finite: the mark of
-    a model that collapsed.
+    Raises `FormatError` naming `where` when the shape differs, or a number is not finite, which
+    means that the model has collapsed.
     """
     ours = array
     if array.ndim == 4:
@@ -76,8 +77,8 @@ def copy_from_dfl(array: Array, target: Tensor, *, network: str, key: str, where
         ours = array.reshape(tuple(target.shape))
     if ours.shape != tuple(target.shape):
         raise FormatError(
-            f"{where}: {dfl_name(key)} has shape {array.shape}, which the model's options do not"
-            f" make: they need {to_dfl(network, key, target).shape}"
+            f"{where}: {dfl_name(key)} has shape {array.shape}, but the model's options require"
+            f" {to_dfl(network, key, target).shape}"
         )
     axis = colour_axis(network, key)
     if axis is not None:
@@ -85,6 +86,6 @@ def copy_from_dfl(array: Array, target: Tensor, *, network: str, key: str, where
     target.copy_(torch.from_numpy(np.array(ours, np.float32, order="C")))
     if not torch.isfinite(target).all():
         raise FormatError(
-            f"{where}: {dfl_name(key)} holds numbers that are not finite: the model has collapsed;"
-            " take one of its backups"
+            f"{where}: {dfl_name(key)} contains NaN or infinity: the model has collapsed; use a"
+            " backup"
         )

@@ -1,7 +1,7 @@
-"""Reading a model of DeepFaceLab's (reference: training.md 1.13, 2.11).
+"""Reading DeepFaceLab models.
 
-`read_dfl_model` tells what the model is, `build_dfl_model` makes it with its weights and optimizer
-state, ready to train on.
+`read_dfl_model` reads what the model is, `build_dfl_model` builds it with its weights and optimizer
+state, ready for further training.
 """
 
 from __future__ import annotations
@@ -30,17 +30,17 @@ _NUMBERS = (int, float, np.floating, np.integer)
 
 @dataclass(frozen=True)
 class DflModel:
-    """What a model of DFL's is; its weights are read by `build_dfl_model`."""
+    """A DFL model without its weights, which `build_dfl_model` reads."""
 
     files: DflFiles
     settings: ModelSettings
     iteration: int
     history: NDArray[np.float32]
-    """(iteration, losses): NaN where a loss is not known."""
+    """(iteration, losses); NaN where a loss is not known."""
     seed: int | None
-    """Of a model that we wrote."""
+    """Only known for a model that Faceloom exported."""
     notes: tuple[str, ...] = ()
-    """What could not be taken over as it was."""
+    """What could not be imported unchanged."""
 
 
 @dataclass
@@ -48,17 +48,17 @@ class Loaded:
     """What did not come from DFL's files."""
 
     fresh: list[str] = field(default_factory=list[str])
-    """Networks that start afresh."""
+    """Networks that start from random weights."""
     notes: list[str] = field(default_factory=list[str])
 
 
 def read_dfl_model(
     folder: Path, *, name: str | None = None, class_name: str | None = None
 ) -> DflModel:
-    """What the model `name` of a class in a folder of DFL's is; the only one, with nothing given.
+    """The model of that name and class in a DFL folder; with nothing given, the only one.
 
-    Raises `InputError` when none or several fit or its options are none of ours, `FormatError` for
-    files that are damaged, hostile or of a dead architecture.
+    Raises `InputError` when none or several match or its options are not supported, `FormatError`
+    for files that are damaged, hostile or of an abandoned architecture.
     """
     files = find_dfl_model(folder, name=name, class_name=class_name)
     path = folder / files.data
@@ -66,7 +66,7 @@ def read_dfl_model(
     options = data.get("options", {})
     iteration = _plain_int(data.get("iter", 0))
     if not isinstance(options, dict) or iteration is None or not 0 <= iteration <= MAX_ITERATION:
-        raise FormatError(f"{path}: not a data.dat of DFL's")
+        raise FormatError(f"{path}: not a DeepFaceLab data.dat")
     own = read_own_record(files.class_name, data.get(OWN_KEY), options)
     seed: int | None = None
     notes: list[str] = []
@@ -90,10 +90,10 @@ def build_dfl_model(
 ) -> tuple[TrainableModel, Loaded]:
     """The model with its weights, optimizer moments and step counts.
 
-    A discriminator or an optimizer whose file is missing starts afresh. So does any other network
-    with `allow_missing`, which is how DFL's users reset a part: by deleting its file; otherwise it
-    is a `ModelError`. Raises `FormatError` for damaged or hostile files and for tensors that are
-    not those of the model's options.
+    A discriminator or optimizer whose file is missing is newly initialised. With `allow_missing`
+    so is any other network, since DFL's users reset a part by deleting its file; otherwise that is
+    a `ModelError`. Raises `FormatError` for damaged or hostile files and for tensors that do not
+    match the model's options.
     """
     model = build_model(source.files.class_name, source.settings, device=device, seed=seed)
     return model, load_dfl_weights(source.files, model, allow_missing=allow_missing)
@@ -110,17 +110,20 @@ def load_dfl_weights(
             _load_network(path, name, network)
         elif name in model.optional_networks or allow_missing:
             loaded.fresh.append(name)
-            loaded.notes.append(f"{path.name} is missing: {name} starts afresh")
+            loaded.notes.append(f"{path.name} is missing: {name} starts from random weights")
         else:
             raise ModelError(
-                f"{path}: missing; put it back, or give --allow-missing to start {name} afresh"
+                f"{path}: missing; put it back, or use --allow-missing to start {name} from random"
+                " weights"
             )
     for name, optimizer in model.optimizers().items():
         path = files.folder / files.tensors(name)
         if path.is_file():
             loaded.notes += load_optimizer(path, optimizer, model, fresh=loaded.fresh)
         else:
-            loaded.notes.append(f"{path.name} is missing: the optimizer {name} starts afresh")
+            loaded.notes.append(
+                f"{path.name} is missing: the optimizer {name} starts without its history"
+            )
     return loaded
 
 
@@ -131,15 +134,15 @@ def _load_network(path: Path, name: str, network: nn.Module) -> None:
         odd = sorted(stored.keys() ^ own.keys())[0]
         verb = "has no" if odd in own else "has"
         raise FormatError(
-            f"{path}: does not fit the model's options: it {verb} tensor {odd:.60} of"
-            f" {len(stored)}, where {len(own)} are expected"
+            f"{path}: does not match the model's options: it {verb} tensor {odd:.60}; it has"
+            f" {len(stored)} tensors, expected {len(own)}"
         )
     for dfl, (key, param) in own.items():
         copy_from_dfl(stored[dfl], param, network=name, key=key, where=str(path))
 
 
 def _history(stored: Any, iteration: int, columns: int) -> NDArray[np.float32]:
-    """The last `iteration` rows of DFL's list of lists; what is missing or odd is NaN."""
+    """The last `iteration` rows of DFL's list of lists; missing or invalid ones are NaN."""
     history = np.full((iteration, columns), np.nan, np.float32)
     rows = stored[-iteration:] if isinstance(stored, list) and iteration else []
     first = iteration - len(rows)
@@ -155,10 +158,10 @@ def _plain_int(value: Any) -> int | None:
 
 
 def _evident(files: DflFiles) -> dict[str, Any]:
-    """Settings of ours that follow from what the optimizer's file holds.
+    """Our settings that follow from the content of the optimizer's file.
 
-    Options of DFL's from before AdaBelief do not name the optimizer; and AMP trained its inters
-    until September 2021, without an option for it.
+    Before AdaBelief, DFL had no option for the optimizer; and AMP trained its inters until
+    September 2021, without an option for it.
     """
     path = files.folder / files.tensors(_MAIN_OPTIMIZER)
     if not path.is_file():

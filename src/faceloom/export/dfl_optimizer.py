@@ -1,7 +1,6 @@
-"""DFL's optimizer files: moments by tensor and a step count (reference: training.md 2.7, 2.11).
+"""DeepFaceLab's optimizer files: moments by tensor and a step count.
 
-What an optimizer keeps for a tensor changes with its layout exactly as the tensor does, since the
-update is element by element.
+The moments of a tensor are converted exactly as the tensor is, since the update is elementwise.
 """
 
 from __future__ import annotations
@@ -26,19 +25,19 @@ _MAX_STEPS = 1 << 40
 def load_optimizer(
     path: Path, optimizer: Optimizer, model: TrainableModel, *, fresh: Collection[str]
 ) -> list[str]:
-    """Moments and step count from a file of DFL's; notes on what starts afresh.
+    """Load moments and step count from a DFL file; return notes on what could not be loaded.
 
-    An optimizer of another kind than the file's does, as its moments mean something else; so do
-    the moments of `fresh` networks and of those that the file does not know.
+    That is everything when the file is of another kind of optimizer, since its moments mean
+    something else, and the moments of `fresh` networks and of networks that are not in the file.
     """
     stored = read_tensors(path)
     networks = _networks_of(optimizer, model)
     if len(networks) == 1:
-        # The file can be only about this network, however DFL calls it inside.
+        # The file must be about this network, whatever DFL calls it inside.
         stored = {_without_scope(name): value for name, value in stored.items()}
     prefixes = tuple(f"{SLOT_NAMES[slot]}" for slot in _slots_of(optimizer))
     if not any(name.startswith(prefixes) for name in stored):
-        return [f"{path.name} is of another kind of optimizer: it starts afresh"]
+        return [f"{path.name} is of another kind of optimizer, which starts without its history"]
     unknown: list[str] = []
     for name, network in networks.items():
         if name in fresh:
@@ -53,11 +52,11 @@ def load_optimizer(
     steps = _steps(stored, path)
     for group in optimizer.param_groups:
         group["step"] = steps
-    return [f"{path.name} does not know {name}: its moments start afresh" for name in unknown]
+    return [f"{path.name} has no moments of {name}, which start at zero" for name in unknown]
 
 
 def optimizer_items(optimizer: Optimizer, model: TrainableModel) -> Iterator[tuple[str, Any]]:
-    """The content of an optimizer's file for DFL, item by item."""
+    """The content of an optimizer's DFL file, item by item."""
     yield STEPS, np.int64(optimizer.param_groups[0]["step"])
     for slot in _slots_of(optimizer):
         for name, network in _networks_of(optimizer, model).items():
@@ -75,7 +74,7 @@ def _find(
     network: nn.Module,
     alone: bool,
 ) -> Iterator[tuple[str, Tensor, Array | None]]:
-    """For each of a network's moments: its tensor's key, where it goes, and DFL's array."""
+    """For each moment of a network: its tensor's key, our tensor, and DFL's array."""
     for key, param in network.named_parameters():
         for slot in _slots_of(optimizer) if param in optimizer.state else ():
             dfl = slot_name(slot, name, key, class_name)
@@ -84,7 +83,7 @@ def _find(
 
 
 def _slots_of(optimizer: Optimizer) -> list[str]:
-    """Names of what an optimizer keeps for every tensor."""
+    """Names of the tensors that an optimizer keeps for every parameter."""
     first = next(iter(optimizer.state.values()), {})
     return [slot for slot, value in first.items() if isinstance(value, Tensor)]
 
@@ -112,5 +111,5 @@ def _steps(stored: dict[str, Array], path: Path) -> int:
     if count is None:
         return 0
     if count.size != 1 or count.dtype.kind != "i" or not 0 <= int(count.item()) <= _MAX_STEPS:
-        raise FormatError(f"{path}: {STEPS} is no count of steps")
+        raise FormatError(f"{path}: {STEPS} is not a step count")
     return int(count.item())

@@ -1,4 +1,4 @@
-"""DFL's options and our settings (reference: training.md 2.1, 3.4, 4, 5.2)."""
+"""DeepFaceLab's options and our settings."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from faceloom.core.vocabulary import SHORT
 from faceloom.models import MODELS, ModelSettings
 
 OWN_KEY = "faceloom"
-"""Where in a `data.dat` we keep our settings; DFL ignores it and drops it at its next save."""
+"""The key of our settings in a `data.dat`; DFL ignores it and drops it at its next save."""
 
 _SHORT_FACE_TYPE = {long: short for short, long in SHORT.items()}
 _RENAMED_ARCHIS = {"dfuhd": "df-u", "liaeuhd": "liae-u"}
 _DEAD_ARCHIS = frozenset({"dfhd", "liaehd", "liaech"})
 
 _OF_THE_RUN = frozenset({"autobackup_hour", "write_preview_history"})
-"""Options of DFL's that say how to run a training, not what the model is."""
+"""DFL's options of a training run, not of the model."""
 _ALIKE = (
     "target_iter",
     "random_src_flip",
@@ -53,7 +53,7 @@ _ALIKE = (
     "clipgrad",
     "pretrain",
 )
-"""What DFL and we call by the same name."""
+"""Options with the same name in DFL and here."""
 _KNOWN: Mapping[str, frozenset[str]] = {
     "SAEHD": frozenset(_ALIKE) - {"inter_dims", "morph_factor"},
     "AMP": frozenset(_ALIKE)
@@ -62,19 +62,19 @@ _KNOWN: Mapping[str, frozenset[str]] = {
     "Quick96": frozenset({"target_iter", "batch_size"}),
     "XSeg": frozenset({"face_type", "batch_size", "pretrain"}),
 }
-"""Options that a class of DFL's has, of those."""
+"""Which of these each of DFL's classes has."""
 _DFL_WAYS: Mapping[str, Any] = {"ct_statistics": "whole"}
-"""Where DFL has no option, and goes another way than our default: what it does."""
+"""DFL's behaviour where it has no option and differs from our default."""
 
 
 def settings_from_options(
     class_name: str, options: Mapping[Any, Any], evident: Mapping[str, Any], *, where: str
 ) -> tuple[ModelSettings, list[str]]:
-    """Our settings for a model with DFL's `options`, and notes on what could not be taken over.
+    """Our settings for a model with DFL's `options`, and notes on what could not be imported.
 
-    What is missing there is as `evident`, our settings that follow from the model's files, says,
-    or else has DFL's default. Raises `FormatError` for an architecture that DFL itself
-    cannot load any more, `InputError` naming `where` for values that do not fit.
+    A missing option has the value in `evident`, our settings that follow from the model's files, or
+    else DFL's default. Raises `FormatError` for an architecture that DFL itself cannot load any
+    more, `InputError` naming `where` for invalid values.
     """
     kind = MODELS[class_name].settings
     plain = {str(key): _plain(value) for key, value in options.items()}
@@ -94,7 +94,7 @@ def settings_from_options(
         values[key] = _bounded(kind, key, values[key], notes)
     foreign = plain.keys() - values.keys() - _OF_THE_RUN - {"adabelief"}
     if foreign:
-        notes.append(f"options that this program does not have: {', '.join(sorted(foreign))}")
+        notes.append(f"ignored options that Faceloom does not have: {', '.join(sorted(foreign))}")
     return validate(kind, values, where=where), notes
 
 
@@ -107,7 +107,7 @@ def options_from_settings(settings: ModelSettings, class_name: str) -> dict[str,
             options[key] = ours[key]
     if "face_type" in options:
         options["face_type"] = _SHORT_FACE_TYPE[options["face_type"]]
-    # What is unset here follows from other settings; DFL stores the number.
+    # An unset value here follows from other settings; DFL stores the number.
     for key, name in (("d_mask_dims", "mask_dims"), ("gan_patch_size", "patch_size")):
         if key in options and options[key] is None:
             options[key] = getattr(settings, name)
@@ -117,14 +117,14 @@ def options_from_settings(settings: ModelSettings, class_name: str) -> dict[str,
 
 
 def own_record(settings: ModelSettings, seed: int) -> dict[str, Any]:
-    """What DFL's options cannot hold, for `OWN_KEY`."""
+    """What DFL's options cannot express, for `OWN_KEY`."""
     return {"settings": settings.model_dump(mode="json"), "seed": seed}
 
 
 def read_own_record(
     class_name: str, record: Any, options: Mapping[Any, Any]
 ) -> tuple[ModelSettings, int] | None:
-    """Settings and seed of a model that we wrote, if DFL has not changed its options since."""
+    """Settings and seed of a model that we exported, if DFL has not changed its options since."""
     if not isinstance(record, dict) or not isinstance(record.get("settings"), dict):
         return None
     try:
@@ -138,11 +138,11 @@ def read_own_record(
 
 
 def lost_settings(settings: ModelSettings, class_name: str) -> list[str]:
-    """The settings that DFL has no option for with a value other than their default, or than DFL's
-    way where that is another."""
+    """The settings without an option in DFL whose value is not the default, or not DFL's behaviour
+    where that differs."""
     known = _KNOWN[class_name] | ({"optimizer"} if class_name == "SAEHD" else set())
     if getattr(settings, "ct_mode", "none") == "none":
-        known |= {"ct_statistics"}  # of no effect
+        known |= {"ct_statistics"}  # without effect
     return [
         key
         for key, field in type(settings).model_fields.items()
@@ -151,7 +151,7 @@ def lost_settings(settings: ModelSettings, class_name: str) -> list[str]:
 
 
 def _plain(value: Any) -> Any:
-    """A value without NumPy's types, which DFL's options may hold."""
+    """A value without NumPy's types, which DFL's options may contain."""
     if isinstance(value, np.generic):
         return value.item()
     if isinstance(value, np.ndarray):
@@ -160,26 +160,26 @@ def _plain(value: Any) -> Any:
 
 
 def _translate(values: dict[str, Any], where: str) -> None:
-    """Old spellings into today's, in the place."""
+    """Replace old spellings with current ones, in place."""
     if type(values.get("lr_dropout")) is bool:
         values["lr_dropout"] = "y" if values["lr_dropout"] else "n"
     if "archi" in values:
         archi = str(values["archi"]).lower()
         if archi in _DEAD_ARCHIS:
             raise FormatError(
-                f"{where}: archi {archi} is of DFL before June 2020, whose networks no later"
-                " DFL can load either"
+                f"{where}: archi {archi} is from before June 2020; later versions of DeepFaceLab"
+                " cannot load its networks either"
             )
         values["archi"] = _RENAMED_ARCHIS.get(archi, archi)
         if values["archi"].startswith("liae"):
-            values.pop("true_face_power", None)  # DFL does not look at it either
+            values.pop("true_face_power", None)  # DFL ignores it, too
     if not values.get("gan_power"):
-        # Asked for only with a discriminator: what stands there may not even fit the resolution.
+        # DFL asks for it only with a discriminator, so the value may not even fit the resolution.
         values.pop("gan_patch_size", None)
 
 
 def _bounded(kind: type[ModelSettings], key: str, value: Any, notes: list[str]) -> Any:
-    """A number brought into its setting's range: DFL advertises ranges, but enforces few."""
+    """A number clamped to its setting's range: DFL documents ranges, but enforces few."""
     if type(value) not in (int, float):
         return value
     for bound in kind.model_fields[key].metadata:
@@ -190,6 +190,6 @@ def _bounded(kind: type[ModelSettings], key: str, value: Any, notes: list[str]) 
         if most is not None:
             nearest = min(nearest, most)
         if nearest != value:
-            notes.append(f"{key} {value} brought to {nearest}")
+            notes.append(f"{key} {value} changed to {nearest}")
             return nearest
     return value

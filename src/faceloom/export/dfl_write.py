@@ -1,4 +1,4 @@
-"""Writing a model as DeepFaceLab keeps it (reference: training.md 2.11)."""
+"""Writing models in DeepFaceLab's format."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _PARTS = (
     *("decoder", "decoder_src", "decoder_dst", "GAN", "code_discriminator"),
     *("src_dst_opt", "GAN_opt", "D_code_opt"),
 )
-"""Networks and optimizers that some model of DFL's has."""
+"""Networks and optimizers that some DFL model has."""
 _FORBIDDEN = frozenset('/\\:*?"<>|')
 
 
@@ -36,20 +36,20 @@ def write_dfl_model(
     seed: int = 0,
     overwrite: bool = False,
 ) -> list[Path]:
-    """Write a model with its optimizers into a folder of DFL's; return the files.
+    """Write a model with its optimizers into a DFL folder; return the files.
 
-    `history`: (iterations, losses), as many rows as iterations were done. In DFL a name ends at
-    its first underscore, so that underscores become spaces. Files of other models are left alone.
-    Raises `InputError` for a name that files cannot have, and when a model of that name and class
-    is there, unless `overwrite`, which also deletes what that one had and this one has not.
+    `history`: (iterations, losses), a row for each iteration done. In DFL a name ends at its first
+    underscore, so underscores become spaces. Files of other models are not touched. Raises
+    `InputError` for a name that files cannot have, and when a model of that name and class exists,
+    unless `overwrite`; then files that only the old model has are deleted.
     """
     files = DflFiles(folder, dfl_file_name(name), model.class_name)
     if model.class_name != "XSeg":
         _check_name(files.name, name)
     if (folder / files.data).exists() and not overwrite:
         raise InputError(
-            f"{folder / files.data}: there is such a model already; give --overwrite to replace"
-            " it, or choose another folder or name"
+            f"{folder / files.data} already exists; use --overwrite to replace the model, or choose"
+            " another --output or --as"
         )
     options = options_from_settings(model.settings, model.class_name)
     written = FileSet(folder)
@@ -64,7 +64,7 @@ def write_dfl_model(
     finally:
         written.discard()
     for stale in {files.tensors(part) for part in _PARTS} - {path.name for path in placed}:
-        # DFL would load a discriminator of the model before, as soon as its option is on.
+        # DFL would load the old model's discriminator as soon as its option is on.
         (folder / stale).unlink(missing_ok=True)
     return placed
 
@@ -82,8 +82,8 @@ def _network_items(name: str, network: nn.Module) -> Iterator[tuple[str, Any]]:
 def _data(
     model: TrainableModel, history: NDArray[np.float32], options: dict[str, Any], seed: int
 ) -> dict[str, Any]:
-    """The content of `data.dat`. The preview sample of DFL's, real faces, is not in it: DFL draws
-    a new one."""
+    """The content of `data.dat`, without DFL's preview sample, which consists of real faces: DFL
+    draws a new one."""
     known = history[~np.isnan(history).any(1)]
     return {
         "iter": len(history),
@@ -96,7 +96,7 @@ def _data(
 
 
 def _summary(files: DflFiles, iteration: int, options: dict[str, Any]) -> str:
-    """The readable table, in DFL's manner."""
+    """The readable summary, as DFL writes it."""
     head = {"Model name": files.label, "Current iteration": str(iteration)}
     shown = {key: str(value) for key, value in options.items()}
     keys = max(map(len, [*head, *shown]))

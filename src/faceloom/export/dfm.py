@@ -1,7 +1,7 @@
-"""DFM files: a face swap model for DeepFaceLive (reference: training.md 8).
+"""DFM files: face swap models for DeepFaceLive.
 
 ONNX with DFL's names, order and layout: input `in_face:0` (N, R, R, 3) BGR in [0, 1], with AMP also
-`morph_value:0`; outputs dst's mask, the swapped face and its mask. Names end in `:0` really.
+`morph_value:0`; outputs dst's mask, the swapped face and its mask. The names do end in `:0`.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ IN_FACE = "in_face:0"
 MORPH_VALUE = "morph_value:0"
 OUTPUTS = ("out_face_mask:0", "out_celeb_face:0", "out_celeb_face_mask:0")
 TOLERANCE = {False: 1e-4, True: 2e-2}
-"""How far the file's pictures may be from the model's, by whether it is quantized."""
+"""The largest allowed difference from the model's pictures, by whether the file is quantized."""
 
 
 def make_dfm(
@@ -125,7 +125,7 @@ def _saehd(graph: OnnxGraph, nets: Mapping[str, Any], image: str) -> tuple[str, 
 
 
 def _amp(graph: OnnxGraph, nets: Mapping[str, Any], image: str) -> tuple[str, str, str]:
-    """dst's mask, the face as far towards src as the morph value says, its mask."""
+    """dst's mask, the face morphed towards src by the morph value, its mask."""
     encoder: AmpEncoder = nets["encoder"]
     flat = write_encoder(graph, encoder, image)
     vector = NetworkWriter(graph, "encoder", encoder).dense("dense1", flat)
@@ -133,7 +133,7 @@ def _amp(graph: OnnxGraph, nets: Mapping[str, Any], image: str) -> tuple[str, st
         _amp_inter(graph, name, nets[name], vector) for name in ("inter_src", "inter_dst")
     )
     channels: int = nets["inter_src"].out_channels
-    # Chosen and not cut: no tensor changes its shape, which every runtime can do.
+    # Selected with Where, not sliced: no tensor changes its shape, so every runtime can do it.
     bounds = [graph.weight(f"morph_{n}", floats(n)) for n in (0, 1)]
     value = graph.node("Clip", [MORPH_VALUE, *bounds])
     count = graph.node(

@@ -1,7 +1,7 @@
-"""Networks written down as ONNX, node by node (reference: training.md 1.2 to 1.5, 1.9).
+"""Writing networks as ONNX, node by node.
 
-By hand and not traced, since what other programs expect is exact: names, order, opset, a batch of
-any size. Inside, pictures are `b c h w`, in DFL's colour order.
+Not traced by torch, since other programs expect exact names, order, opset and a dynamic batch.
+Inside the graph, pictures are `b c h w` in DFL's colour order.
 """
 
 from __future__ import annotations
@@ -24,19 +24,19 @@ from faceloom.export.dfl_layout import colour_axis
 from faceloom.models.networks import Decoder, Encoder
 from faceloom.nn.blocks import SLOPE_RESIDUAL, SLOPE_SCALING, Activation
 
+# That of opset 12 and 13: runtimes of that time reject a newer one.
 IR_VERSION = 7
-"""Of opset 12 and 13: a newer one would shut out the runtimes of that time."""
+# A little less than the 2 GiB that a single ONNX file can have.
 MAX_BYTES = 2_000_000_000
-"""A little less than the 2 GiB that an ONNX file without further files can have."""
 PIXEL_NORM_EPSILON = 1e-6
 
 Array = NDArray[Any]
 
 
 class OnnxGraph:
-    """Nodes and weights so far. Values are known by their names, which the methods return.
+    """A graph under construction. Values are referred to by their names, which the methods return.
 
-    With `half`, convolutions compute and are kept in float16, all else in float32.
+    With `half`, convolutions are stored and computed in float16, everything else in float32.
     """
 
     def __init__(self, *, half: bool = False) -> None:
@@ -48,7 +48,7 @@ class OnnxGraph:
         self._count = 0
 
     def node(self, kind: str, inputs: Sequence[str], *, name: str = "", **attributes: Any) -> str:
-        """Add a node; its output is called `name`, or by a number."""
+        """Add a node; its output is called `name`, or gets a numbered name."""
         self._count += 1
         output = name or f"{kind.lower()}_{self._count}"
         self.nodes.append(
@@ -57,22 +57,20 @@ class OnnxGraph:
         return output
 
     def weight(self, name: str, array: Array) -> str:
-        """A constant; one of a name is stored once."""
+        """A constant, stored once per name."""
         if name not in self.weights:
             self.weights[name] = numpy_helper.from_array(np.asarray(array, order="C"), name)
             self.size_bytes += array.nbytes
             if self.size_bytes > MAX_BYTES:
-                raise InputError(
-                    "the model does not fit into an ONNX file of 2 GB; --quantized takes less"
-                )
+                raise InputError("the model is too large for an ONNX file (2 GB); use --quantized")
         return name
 
     def narrow(self, x: str) -> str:
-        """`x` as convolutions take it: float16 with `half`."""
+        """`x` as input of convolutions: float16 with `half`."""
         return self.node("Cast", [x], to=onnx.TensorProto.FLOAT16) if self.half else x
 
     def widen(self, x: str) -> str:
-        """`x`, that convolutions made, in float32."""
+        """`x`, the output of convolutions, in float32."""
         return self.node("Cast", [x], to=onnx.TensorProto.FLOAT) if self.half else x
 
     def to_planes(self, x: str) -> str:
@@ -95,7 +93,7 @@ class OnnxGraph:
         return self.node("DepthToSpace", [x], blocksize=2, mode="DCR")
 
     def pixel_norm(self, x: str) -> str:
-        """Of `b n`, float32: in float16 the squares may be too large (the original's defect 30)."""
+        """Of `b n`, float32: in float16, as in DFL's own export, the squares may overflow."""
         square = self.node("Mul", [x, x])
         mean = self.node("ReduceMean", [square], axes=[1], keepdims=1)
         epsilon = self.weight("pixel_norm_epsilon", floats([PIXEL_NORM_EPSILON]))
@@ -128,7 +126,7 @@ def picture_info(name: str, side: int, channels: int) -> onnx.ValueInfoProto:
 
 
 class NetworkWriter:
-    """Writes the layers of one network into a graph, by their attribute names."""
+    """Adds the layers of one network to a graph, by their attribute names."""
 
     def __init__(self, graph: OnnxGraph, name: str, network: nn.Module) -> None:
         self.graph = graph
@@ -160,7 +158,7 @@ class NetworkWriter:
         )
 
     def dense(self, key: str, x: str) -> str:
-        """Of float32 `b n`, in float32 always."""
+        """Of float32 `b n`, always in float32."""
         weight = self.layer_weight(f"{key}.weight", half=False)
         bias = self.layer_weight(f"{key}.bias", half=False)
         return self.graph.node("Gemm", [x, weight, bias], transB=1)
@@ -188,7 +186,7 @@ class NetworkWriter:
 
 
 def write_encoder(graph: OnnxGraph, encoder: Encoder, image: str) -> str:
-    """float32 `b 3 r r` → float32 `b flat`, normed with U."""
+    """float32 `b 3 r r` → float32 `b flat`, with pixel norm for flag U."""
     net = NetworkWriter(graph, "encoder", encoder)
     act = encoder.archi.activation
     x = graph.narrow(image)
@@ -205,7 +203,7 @@ def write_encoder(graph: OnnxGraph, encoder: Encoder, image: str) -> str:
 
 
 class DecoderWriter:
-    """Writes a decoder's two branches, for a code in the precision of convolutions."""
+    """Adds a decoder's two branches, for a code in the precision of convolutions."""
 
     def __init__(
         self, graph: OnnxGraph, name: str, decoder: Decoder, activation: Activation
@@ -235,7 +233,7 @@ class DecoderWriter:
         return net.graph.sigmoid(net.graph.widen(net.conv("out_convm", x)))
 
     def _sub_pixels(self, x: str) -> str:
-        """The head's four convolutions as one of 3×3, the 1×1 with zeros around its middle."""
+        """The head's four convolutions as a single 3×3 one, the 1×1 padded with zeros."""
         net, graph = self._net, self._net.graph
         first = np.pad(net.array("out_conv.weight"), ((0, 0), (0, 0), (1, 1), (1, 1)))
         weights = [first, *(net.array(f"out_conv{n}.weight") for n in (1, 2, 3))]
@@ -258,7 +256,7 @@ def floats(values: ArrayLike) -> Array:
 
 
 def plain(tensor: Tensor) -> Array:
-    """A tensor as a float32 array, contiguous as NCHW."""
+    """A tensor as a contiguous float32 array in NCHW order."""
     return np.ascontiguousarray(tensor.detach().float().cpu().numpy())
 
 
@@ -275,7 +273,7 @@ def save_onnx(
 
 
 def open_onnx(path: str | Path) -> onnxruntime.InferenceSession:
-    """A file in onnxruntime, on the CPU and without its warnings."""
+    """A session of onnxruntime on the CPU, without its warnings."""
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
     return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])

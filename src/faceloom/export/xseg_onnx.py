@@ -1,4 +1,4 @@
-"""XSeg as ONNX, in the form that DFL exports (reference: training.md 5.1, 8)."""
+"""XSeg models as ONNX, in the form that DFL exports."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def check_xseg_onnx(model: MaskModel, path: str | Path, *, seed: int = 0) -> flo
 
 
 class _Xseg:
-    """Writes the network, block by block."""
+    """Adds the network to a graph, block by block."""
 
     def __init__(self, network: XsegNetwork) -> None:
         self.graph = OnnxGraph()
@@ -99,7 +99,7 @@ class _Xseg:
         return self._net.conv("out_conv", x)
 
     def _normed(self, key: str, x: str) -> str:
-        """Filter response norm and thresholded linear unit."""
+        """Filter response normalization and thresholded linear unit."""
         graph = self.graph
         power = graph.node("ReduceMean", [graph.node("Mul", [x, x])], axes=[2, 3], keepdims=1)
         epsilon = graph.weight(f"xseg.{key}.epsilon", np.abs(self._net.array(f"{key}.frn.eps")))
@@ -111,7 +111,7 @@ class _Xseg:
         return graph.node("Max", [shifted, self._of_channels(f"{key}.tlu.tau")])
 
     def _of_channels(self, key: str) -> str:
-        """A number a channel, as `1 c 1 1`."""
+        """A value per channel, as `1 c 1 1`."""
         return self.graph.weight(f"xseg.{key}", self._net.array(key).reshape(1, -1, 1, 1))
 
     def _pool(self, key: str, x: str) -> str:
@@ -128,7 +128,7 @@ class _Xseg:
         )
 
     def _transposed(self, key: str, x: str) -> str:
-        """Transposed 3×3 convolution of stride 2; of its result the last row and column go."""
+        """Transposed 3×3 convolution of stride 2, without the last row and column of its result."""
         weights = [self._net.layer_weight(f"{key}.{part}", half=False) for part in _LAYER]
         return self.graph.node(
             "ConvTranspose", [x, *weights], kernel_shape=[3, 3], pads=[0, 0, 1, 1], strides=[2, 2]

@@ -1,7 +1,7 @@
 """Landmarks, face types, alignment, masks and pose: the geometry of a face, in NumPy.
 
-Points are (x, y) with a pixel's centre at whole coordinates; sizes are (h, w); matrices are 2x3
-float64 and named by direction. Source: shared reference pipeline.md sections 3.7 to 3.13.
+Points are (x, y) with pixel centres at integer coordinates; sizes are (h, w); matrices are 2x3
+float64 and named by direction. docs/internals/alignment.md has the formulas.
 """
 
 from faceloom.geometry.align import (
@@ -21,7 +21,6 @@ from faceloom.geometry.landmarks import (
     PARTS,
     five_points,
     mirror_landmarks,
-    wflw_98_to_68,
 )
 from faceloom.geometry.masks import (
     expand_brows,
@@ -84,5 +83,4 @@ __all__ = [
     "umeyama",
     "warp_to_face",
     "warp_to_frame",
-    "wflw_98_to_68",
 ]

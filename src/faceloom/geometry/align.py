@@ -1,4 +1,4 @@
-"""Alignment: from 68 landmarks to the affine map of a face crop (pipeline.md 3.7).
+"""Alignment: from 68 landmarks to the affine map of a face crop (docs/internals/alignment.md).
 
 A matrix is 2x3 float64 and named by its direction: `frame_to_face` maps frame pixels to the
 pixels of a square crop. All of it is computed in float64.
@@ -26,8 +26,8 @@ def umeyama(source: ArrayLike, target: ArrayLike) -> Matrix:
     """The least-squares similarity (rotation, one scale, translation) from `source` to `target`.
 
     Both are n x 2 points; returns 2x3. Umeyama, "Least-squares estimation of transformation
-    parameters between two point patterns", PAMI 1991. Raises `InputError` when the points are
-    not finite or all fall on one spot.
+    parameters between two point patterns", PAMI 1991. Raises `InputError` if the points are not
+    finite or all coincide.
     """
     x = np.asarray(source, dtype=np.float64)
     t = np.asarray(target, dtype=np.float64)
@@ -35,7 +35,7 @@ def umeyama(source: ArrayLike, target: ArrayLike) -> Matrix:
     a, b = x - x_mean, t - t_mean
     variance = float((a**2).sum() / len(x))
     if not np.isfinite(x).all() or not math.isfinite(variance) or variance < 1e-12:
-        raise InputError("landmarks cannot be aligned: they are not finite or fall on one spot")
+        raise InputError("landmarks cannot be aligned: they are not finite or all coincide")
     covariance = b.T @ a / len(x)
     u, sigma, v = np.linalg.svd(covariance)
     sign = np.array([1.0, -1.0 if np.linalg.det(covariance) < 0 else 1.0])
@@ -46,18 +46,18 @@ def umeyama(source: ArrayLike, target: ArrayLike) -> Matrix:
 
 
 def invert_affine(matrix: ArrayLike) -> Matrix:
-    """The inverse of a 2x3 affine matrix; `InputError` when it has none."""
+    """The inverse of a 2x3 affine matrix; `InputError` if there is none."""
     m = np.asarray(matrix, dtype=np.float64)
     (a, b, c), (d, e, f) = m
     determinant = a * e - b * d
     if not math.isfinite(determinant) or determinant == 0:
-        raise InputError("an alignment matrix without an inverse: the landmarks are degenerate")
+        raise InputError("the alignment matrix has no inverse: the landmarks are degenerate")
     linear = np.array([[e, -b], [-d, a]]) / determinant
     return np.column_stack([linear, -linear @ np.array([c, f])])
 
 
 def transform_points(points: ArrayLike, matrix: ArrayLike) -> NDArray[Any]:
-    """Map points (… x 2) by a 2x3 matrix; float32 stays float32, all else gives float64."""
+    """Map points (… x 2) by a 2x3 matrix; float32 stays float32, others become float64."""
     p = np.asarray(points)
     m = np.asarray(matrix, dtype=np.float64)
     mapped = p.astype(np.float64) @ m[:, :2].T + m[:, 2]
@@ -65,7 +65,7 @@ def transform_points(points: ArrayLike, matrix: ArrayLike) -> NDArray[Any]:
 
 
 def _head_yaw(unit_points: Matrix) -> float:
-    """How far the nose sits left of the middle of the jaw, in template sides, damped near zero."""
+    """Offset of the nose to the left of the jaw's middle, in template sides, damped near zero."""
     x = unit_points[:, 0]
     left = np.mean([x[27] - x[0], x[28] - x[1], x[29] - x[2]])
     right = np.mean([x[16] - x[27], x[15] - x[28], x[14] - x[29]])
@@ -83,16 +83,15 @@ def frame_to_face(
 ) -> Matrix:
     """The 2x3 float64 matrix from frame pixels to a `size_px` square crop of the face.
 
-    `landmarks` are the 68 points in frame pixels. `scale` g shrinks the square by g, so that what
-    is pasted through the matrix comes out g times as large. `pixel_aspect` is the width of a
-    frame pixel over its height: the face is aligned as it is displayed, and the matrix still
-    maps stored pixels. The corners of the square go to 0 and `size_px` (not `size_px - 1`).
+    `landmarks` are the 68 points in frame pixels. `scale` g shrinks the square by g, so that a
+    face pasted through the matrix becomes g times as large. `pixel_aspect` is the width of a frame
+    pixel divided by its height: the face is aligned as displayed, and the matrix maps stored
+    pixels. The corners of the square go to 0 and `size_px` (not `size_px - 1`).
 
-    Raises `InputError` for `mark_only`, which has no crop, and for landmarks that fix none.
-    Source: pipeline.md 3.7, closed form.
+    Raises `InputError` for `mark_only`, which has no crop, and for degenerate landmarks.
     """
     if face_type not in PADDING:
-        raise InputError(f"face type {face_type!r} has no crop: its picture is the whole frame")
+        raise InputError(f"face type {face_type!r} has no crop: it uses the whole frame")
     points = np.asarray(landmarks, dtype=np.float64)
     if points.shape != (68, 2):
         raise InputError(f"expected 68 landmarks, got an array of shape {points.shape}")
@@ -147,6 +146,6 @@ def frame_roll(matrix: ArrayLike, *, pixel_aspect: float = 1.0) -> float:
 
 
 def rect_from_landmarks(landmarks: ArrayLike) -> NDArray[np.float64]:
-    """A face rectangle (l, t, r, b) in frame pixels for landmarks that came without a detector."""
+    """A face rectangle (l, t, r, b) in frame pixels for landmarks without a detector."""
     to_frame = invert_affine(frame_to_face(landmarks, 256, "full_face_no_align"))
     return transform_points([[0.0, 0.0], [255.0, 255.0]], to_frame).reshape(4)

@@ -1,4 +1,4 @@
-"""The coefficients that tell an expression, as in ARKit and MediaPipe's model."""
+"""The coefficients of an expression, as in ARKit and MediaPipe."""
 
 from __future__ import annotations
 
@@ -16,4 +16,4 @@ mouthStretchLeft mouthStretchRight mouthUpperUpLeft mouthUpperUpRight noseSneerL
 noseSneerRight
 """
 BLENDSHAPES: Final = tuple(_NAMES.split())
-"""Names of the 52 coefficients, in the model's order. Left and right are the person's own."""
+"""Names of the 52 coefficients, in the order of the model. Left and right are the person's."""

@@ -1,4 +1,4 @@
-"""Face types: how much of the head a square crop shows, in DFL's words."""
+"""Face types: how much of the head a square crop shows, by DFL's names."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ PADDING: Final[Mapping[FaceType, float]] = MappingProxyType(
         "head_no_align": 0.70,
     }
 )
-"""Padding constant p: the crop's side is (1 + 2·√2·p) template sides (pipeline.md 3.7)."""
+"""Padding constant p: the crop's side is (1 + 2·√2·p) template sides."""
 
 
 def face_type(name: str) -> FaceType:
-    """The face type called `name`, long or short; `InputError` when there is none."""
+    """The face type called `name`, long or short; `InputError` if there is none."""
     if name in FACE_TYPES:
         return name
     try:

@@ -1,4 +1,4 @@
-"""What is known of the 68 points (iBUG order) as such: groups, mirror, other schemes."""
+"""The 68 landmarks (iBUG order): groups, mirroring, conversion from other schemes."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ PARTS: Final[Mapping[str, tuple[slice, bool]]] = MappingProxyType(
         "inner_lips": (slice(60, 68), True),
     }
 )
-"""Part → (its landmarks, whether its line is closed). Right and left are the person's own."""
+"""Part → (its landmarks, whether its line is closed). Right and left are the person's."""
 
 _MIRROR_PAIRS = (
     *((i, 16 - i) for i in range(8)),
@@ -44,7 +44,7 @@ def _mirror_permutation() -> NDArray[np.intp]:
 
 
 MIRROR: Final[NDArray[np.intp]] = _mirror_permutation()
-"""`points[MIRROR]` gives every point the number it has in the mirrored picture (3.12)."""
+"""`points[MIRROR]` numbers every point as in the mirrored picture."""
 
 
 def mirror_landmarks(landmarks: ArrayLike, width_px: int) -> NDArray[Any]:
@@ -55,7 +55,7 @@ def mirror_landmarks(landmarks: ArrayLike, width_px: int) -> NDArray[Any]:
 
 
 def five_points(landmarks: ArrayLike) -> NDArray[np.float64]:
-    """`5 2`: eye centres, nose tip, mouth corners of 68 points; 5 points come back as they are.
+    """`5 2`: eye centres, nose tip, mouth corners of 68 points; 5 points are returned unchanged.
 
     Raises `InputError` for any other number of points.
     """
@@ -63,25 +63,6 @@ def five_points(landmarks: ArrayLike) -> NDArray[np.float64]:
     if points.shape == (5, 2):
         return points
     if points.shape != (68, 2):
-        raise InputError(f"68 landmarks or 5 points are needed, not {points.shape}")
+        raise InputError(f"expected 68 landmarks or 5 points, got an array of shape {points.shape}")
     eyes = points[36:42].mean(axis=0), points[42:48].mean(axis=0)
     return np.stack([*eyes, points[30], points[48], points[54]])
-
-
-def wflw_98_to_68(points: ArrayLike) -> NDArray[Any]:
-    """98 points in WFLW order to 68 in iBUG order (pipeline.md 3.12); … x 98 x 2 → … x 68 x 2."""
-    p = np.asarray(points)
-    p = p if p.dtype == np.float32 else p.astype(np.float64)
-
-    def smoothed(i: int) -> NDArray[Any]:
-        return (p[..., i, :] + (p[..., i - 1, :] + p[..., i + 1, :]) / 2) / 2
-
-    def middle(i: int, j: int) -> NDArray[Any]:
-        return (p[..., i, :] + p[..., j, :]) / 2
-
-    jaw = [p[..., 0, :], *(smoothed(i) for i in range(2, 15, 2)), p[..., 16, :]]
-    jaw += [*(smoothed(i) for i in range(18, 31, 2)), p[..., 32, :]]
-    brows = [p[..., 33, :], *(middle(33 + i, 42 - i) for i in range(1, 5))]
-    brows += [*(middle(42 + i, 50 - i) for i in range(4)), p[..., 46, :]]
-    rest = [*range(51, 60), 60, 61, 63, 64, 65, 67, 68, 69, 71, 72, 73, 75, *range(76, 96)]
-    return np.concatenate([np.stack(jaw + brows, axis=-2), p[..., rest, :]], axis=-2)

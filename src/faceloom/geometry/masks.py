@@ -1,7 +1,6 @@
-"""Masks drawn from landmarks: the face's hull, eyes, mouth (pipeline.md 3.12, training.md 6.4-5).
+"""Masks drawn from landmarks: face hull, eyes, mouth.
 
-Landmarks are truncated to whole pixels, as everywhere in the field, so that masks match those
-that DFL makes of the same points.
+Landmarks are truncated to whole pixels, so that masks match those of DFL.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ _HULL_GROUPS: tuple[tuple[int, ...], ...] = (
     (*range(22, 27), 27, *range(31, 36), 8),
     (*range(27, 36),),
 )
-# Far outside any picture, yet safe in OpenCV's fixed-point arithmetic.
+# Far outside any picture, but safe in OpenCV's fixed-point arithmetic.
 _FAR_PX = 1 << 20
 
 
@@ -40,8 +39,8 @@ def _whole_pixels(landmarks: ArrayLike) -> NDArray[np.int32]:
 def expand_brows(landmarks: ArrayLike, factor: float = 1.0) -> NDArray[np.int32]:
     """The landmarks as whole pixels, 68x2 int32, with the brows raised by half of `factor`.
 
-    `factor` 0 leaves them; 1 (DFL's default) raises each brow point by half its height above the
-    eye. Integer arithmetic throughout.
+    `factor` 0 changes nothing; 1 (DFL's default) raises each brow point by half its height above
+    the eye. Integer arithmetic throughout.
     """
     p = _whole_pixels(landmarks)
     right_quarter = (p[36] + (p[36] + p[0]) // 2) // 2
@@ -68,7 +67,7 @@ def hull_mask(landmarks: ArrayLike, size: tuple[int, int], brow_expand: float = 
 
 
 def _soft_hulls(landmarks: ArrayLike, size: tuple[int, int], parts: tuple[slice, ...]) -> Mask:
-    """Filled hulls, dilated by h//32 and blurred over h//16 (made odd)."""
+    """Filled hulls, dilated by h//32 and blurred over h//16 (rounded to odd)."""
     mask = np.zeros(size, np.float32)
     points = _whole_pixels(landmarks)
     for part in parts:

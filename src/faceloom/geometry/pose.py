@@ -1,4 +1,4 @@
-"""Head pose from aligned landmarks (pipeline.md 3.13)."""
+"""Head pose from aligned landmarks."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from faceloom.geometry.tables import MODEL_POINTS_3D
 
 _POSE_LANDMARKS: Final[NDArray[np.intp]] = np.array([*range(27), *range(30, 36)])
 
-# Model units. The solver starts from a head that faces the camera. Left to guess, it puts about
-# every second head behind the camera, upside down, and its yaw then jumps by up to 0.15 rad
-# between neighbouring frames.
+# Model units. The solver starts from a head that faces the camera. Otherwise it puts about every
+# second head behind the camera, upside down, and yaw then jumps by up to 0.15 rad between
+# neighbouring frames.
 _CROP_PX: Final = 256
 _START_DISTANCE: Final = 300.0
 
@@ -41,13 +41,12 @@ class Pose:
 
 
 def head_pose(aligned_landmarks: ArrayLike, size_px: int) -> Pose:
-    """The head's pose from the 68 landmarks in a crop of `size_px`.
+    """The head pose from the 68 landmarks in a crop of `size_px`.
 
-    As DFL: PnP with a camera whose focal length is the crop's width, so the reading depends on
-    the crop's type; unlike DFL's, it always is the solution in front of the camera, so it is
-    smooth in time and its roll means something. Practical range of yaw is about ±1.2 rad. For
-    the head's roll in the frame add `frame_roll` of the crop's matrix.
-    Raises `InputError` when no pose fits.
+    As in DFL: PnP with a camera whose focal length is the width of the crop, so the result depends
+    on the face type. Unlike in DFL, it is always the solution in front of the camera, so that it is
+    smooth in time and roll is meaningful. The practical range of yaw is about ±1.2 rad. For the
+    roll in the frame add `frame_roll` of the crop's matrix. Raises `InputError` if no pose fits.
     """
     points = np.asarray(aligned_landmarks, dtype=np.float64)
     if points.shape != (68, 2) or not np.isfinite(points).all():
@@ -78,12 +77,12 @@ def head_pose(aligned_landmarks: ArrayLike, size_px: int) -> Pose:
 def pose_in_frame(
     frame_landmarks: ArrayLike, *, pixel_aspect: float = 1.0
 ) -> tuple[float, float, float] | None:
-    """Pitch, yaw, roll in degrees of a head by its 68 landmarks in the frame; None where none fits.
+    """Pitch, yaw, roll in degrees from the 68 landmarks in the frame; None if no pose fits.
 
-    Read from a full_face crop, whatever crop a face is stored with, so that facesets of different
-    types compare; roll is that of the head in the frame, -180 to 180. pitch > 0 looks up, yaw > 0
-    to the picture's left, roll > 0 leans clockwise. Raises `InputError` for landmarks that allow
-    no crop.
+    Computed from a full_face crop, whatever crop a face is stored with, so that facesets of
+    different types are comparable; roll is that of the head in the frame, -180 to 180. pitch > 0
+    looks up, yaw > 0 to the left of the picture, roll > 0 leans clockwise. Raises `InputError` for
+    degenerate landmarks.
     """
     matrix = frame_to_face(frame_landmarks, _CROP_PX, "full_face", pixel_aspect=pixel_aspect)
     try:

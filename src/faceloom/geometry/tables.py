@@ -1,4 +1,4 @@
-"""The point tables that everything geometric is measured against."""
+"""Reference points of a mean face."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ TEMPLATE_POINTS: Final[NDArray[np.float64]] = np.array(
     ],
     dtype=np.float64,
 )
-"""51x2: where landmarks 17..67 of a mean face lie in the unit square (pipeline.md 3.7)."""
+"""51x2: landmarks 17..67 of a mean face in the unit square."""
 
 ARCFACE_POINTS: Final[NDArray[np.float64]] = np.array(
     [
@@ -77,9 +77,9 @@ ARCFACE_POINTS: Final[NDArray[np.float64]] = np.array(
 """ArcFace's five points in its 112 px square: eyes, nose tip, mouth corners, image-left first."""
 
 ALIGNED_LANDMARKS: Final[NDArray[np.intp]] = np.array([*range(17, 49), 54])
-"""The 33 landmarks that fix the alignment: brows, nose, eyes and the mouth's corners.
+"""The 33 landmarks used for alignment: brows, nose, eyes and corners of the mouth.
 
-The rest of the lips is left out so that an open mouth does not change the crop.
+The rest of the lips is not used, so that an open mouth does not change the crop.
 """
 
 MODEL_POINTS_3D: Final[NDArray[np.float64]] = np.array(
@@ -155,7 +155,7 @@ MODEL_POINTS_3D: Final[NDArray[np.float64]] = np.array(
     ],
     dtype=np.float64,
 )
-"""68x3: a mean head in units of its own, x right, y down, z away from the camera (3.13)."""
+"""68x3: a mean head in its own units, x right, y down, z away from the camera."""
 
 TEMPLATE_POINTS.flags.writeable = False
 ARCFACE_POINTS.flags.writeable = False

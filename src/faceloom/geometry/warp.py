@@ -31,7 +31,7 @@ BORDERS: Final[Mapping[Border, int]] = MappingProxyType(
         "reflect": cv2.BORDER_REFLECT_101,
     }
 )
-# Room around the shrunk region, so that the widest kernel still finds its neighbours.
+# Margin around the shrunk region for the widest kernel.
 _MARGIN_PX = 8
 
 
@@ -46,9 +46,9 @@ def warp_to_face(
 ) -> NDArray[Any]:
     """The `size_px` square crop of `frame` (h w or h w c; any dtype OpenCV warps).
 
-    `antialias` averages the frame down first where the crop is less than half its size in the
-    frame: a plain warp then skips pixels, and fine texture flickers. Cubic and Lanczos overshoot
-    on float pictures; clip where a range is promised.
+    `antialias` averages the frame down first if the crop has less than half the size of the face
+    in the frame: a plain warp would skip pixels, and fine texture would flicker. Cubic and Lanczos
+    overshoot on float pictures; clip if a range is required.
     """
     matrix = np.asarray(frame_to_face, dtype=np.float64)
     if antialias:
@@ -64,7 +64,7 @@ def warp_to_frame(
     interpolation: Interpolation = "cubic",
     border: Border = "black",
 ) -> NDArray[Any]:
-    """Put a face crop back to its place on an empty frame of `size` (h, w)."""
+    """Warp a face crop back to its position on an empty frame of `size` (h, w)."""
     matrix = np.asarray(frame_to_face, dtype=np.float64)
     flags = INTERPOLATIONS[interpolation] | cv2.WARP_INVERSE_MAP
     return _warp(face, matrix, size, flags, border)
@@ -86,7 +86,7 @@ def _warp(
 def _shrink(
     frame: NDArray[Any], matrix: NDArray[np.float64], size_px: int
 ) -> tuple[NDArray[Any], NDArray[np.float64]]:
-    """The crop's region of the frame, area-averaged by a whole factor, and the matrix for it."""
+    """The region of the crop in the frame, averaged by an integer factor, and its matrix."""
     factor = int(1 / math.sqrt(abs(float(np.linalg.det(matrix[:, :2])))))
     if factor < 2:
         return frame, matrix

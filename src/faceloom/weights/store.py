@@ -1,11 +1,10 @@
-"""Where the files are kept, and how they get there: fetched, checked by hash, or added by hand."""
+"""The cache of network files: download, check by hash, or add by hand."""
 
 from __future__ import annotations
 
 import hashlib
 import logging
 import tempfile
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -29,7 +28,7 @@ class WeightStatus:
 
 
 def weight_path(weight: Weight) -> Path:
-    """Where the cache keeps `weight`, whether it is there or not."""
+    """The path of `weight` in the cache, whether it exists or not."""
     return cache_dir() / "weights" / weight.file_name
 
 
@@ -39,10 +38,10 @@ def status() -> list[WeightStatus]:
 
 
 def fetch(name: str, *, progress: Progress | None = None) -> Path:
-    """Return the path of the file called `name`, downloading it into the cache if need be.
+    """Return the path of the file called `name`, downloading it into the cache if necessary.
 
-    The hash is checked on every call. Raises `WeightsError` when the name is unknown or no source
-    gives the file; the message then names the file, its hash and how to add it by hand.
+    The hash is checked on every call. Raises `WeightsError` if the name is unknown or no source has
+    the file; the message then gives the file, its hash and how to add it by hand.
     """
     weight = _known(name)
     progress = progress or NullProgress()
@@ -50,29 +49,24 @@ def fetch(name: str, *, progress: Progress | None = None) -> Path:
     if found.state == "present":
         return found.path
     if found.state == "altered":
-        progress.note(f"{found.path}: not the file it should be; fetching it again")
+        progress.note(f"{found.path}: altered; downloading it again")
     progress.note(
-        f"fetching {weight.file_name} ({weight.what}): {_megabytes(weight.size_bytes)}, "
+        f"downloading {weight.file_name} ({weight.what}): {_megabytes(weight.size_bytes)}, "
         f"licence {weight.licence}"
     )
     _bring_into_cache(weight, found.path, progress)
     return found.path
 
 
-def fetch_all(names: Sequence[str], *, progress: Progress | None = None) -> list[Path]:
-    """`fetch` for each of `names`, in order."""
-    return [fetch(name, progress=progress) for name in names]
-
-
 def needed_weights() -> list[str]:
-    """Names of the files that the stages use today."""
+    """Names of the files that the stages use."""
     return [weight.name for weight in WEIGHTS.values() if weight.needed]
 
 
 def add(file: Path) -> Weight:
-    """Copy a file that the user has into the cache; its hash tells which one it is.
+    """Copy a file of the user into the cache; its hash identifies it.
 
-    Raises `WeightsError` when the file cannot be read or is none of the known ones.
+    Raises `WeightsError` if the file is unreadable or unknown.
     """
     try:
         digest = _sha256(file)
@@ -84,8 +78,8 @@ def add(file: Path) -> Weight:
                 temporary.write_bytes(file.read_bytes())
             return weight
     raise WeightsError(
-        f"{file}: not one of the known files (sha256 {digest}); a file of your own is added with "
-        "--as, `faceloom weights list` shows as what"
+        f"{file}: unknown file (sha256 {digest}); to use your own file for a network, add it with "
+        "--as; `faceloom weights list` shows these networks"
     )
 
 
@@ -105,7 +99,7 @@ def _status(weight: Weight) -> WeightStatus:
 
 
 def _bring_into_cache(weight: Weight, target: Path, progress: Progress) -> None:
-    """Try the sources in order until one gives the bytes with the right hash."""
+    """Try the sources in order until one has the file with the right hash."""
     reasons: list[str] = []
     for source in weight.sources:
         with tempfile.TemporaryDirectory(prefix="faceloom-weights-") as folder:
@@ -118,18 +112,19 @@ def _bring_into_cache(weight: Weight, target: Path, progress: Progress) -> None:
             with atomic_path(target) as temporary:
                 temporary.write_bytes(data)
             return
-        reasons.append(f"{source}: not the file it should be (wrong SHA-256)")
+        reasons.append(f"{source}: another file (wrong SHA-256)")
     for reason in reasons:
         _log.info("%s: %s", weight.file_name, reason)
-    raise WeightsError(_not_to_be_had(weight))
+    raise WeightsError(_unavailable(weight))
 
 
-def _not_to_be_had(weight: Weight) -> str:
+def _unavailable(weight: Weight) -> str:
     origin = next((s.url for s in weight.sources if isinstance(s, Url)), str(weight.sources[0]))
     return (
-        f"{weight.file_name} ({weight.name}, sha256 {weight.sha256}) could not be fetched from any "
-        f"of its {len(weight.sources)} sources: connect to a network and try again (-v: why), "
-        f"or get the file elsewhere ({origin}) and run `faceloom weights add {weight.file_name}`"
+        f"{weight.file_name} ({weight.name}, sha256 {weight.sha256}) could not be downloaded from "
+        f"any of its {len(weight.sources)} sources: check the network and try again (-v shows the "
+        f"reasons), or get the file from {origin} and run `faceloom weights add "
+        f"{weight.file_name}`"
     )
 
 

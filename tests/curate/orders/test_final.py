@@ -105,5 +105,5 @@ def test_faces_that_could_not_be_measured_are_dropped():
 
 def test_a_target_that_rounds_to_nothing_is_refused():
     """Python rounds 0.5 down: DFL would keep nothing at 64 too."""
-    with pytest.raises(InputError, match="use best"):
+    with pytest.raises(InputError, match="--by best"):
         final_selection(yaw=[0], pitch=[0], histograms=np.ones((1, 4)), sharpness=None, target=63)

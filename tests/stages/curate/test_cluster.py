@@ -135,7 +135,9 @@ def test_a_person_is_not_looked_for_in_a_pack(workspace: Path) -> None:
     for path in aligned.glob("*.jpg"):
         path.unlink()
     config = AddPersonConfig(workspace=workspace, name="ben", pictures=aligned)
-    with pytest.raises(InputError, match=r"packed \(faceset.pak\); `faceloom faceset unpack`"):
+    with pytest.raises(
+        InputError, match=r"packed \(faceset.pak\); unpack it with `faceloom faceset unpack`"
+    ):
         people.run_add(config, progress=NullProgress(), cancel=Cancel())
 
 

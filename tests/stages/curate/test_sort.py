@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import cv2
@@ -240,7 +242,24 @@ def test_the_command(folder: Path, capsys: pytest.CaptureFixture[str]):
     assert run_command(["sort", str(folder), "--by", "beauty"]) == 2
     assert "unknown sort method 'beauty'" in capsys.readouterr().err
     assert run_command(["sort", str(folder), "--by", "yaw", "--count", "2"]) == 2
-    assert "--count does nothing in a sort by face-yaw" in capsys.readouterr().err
+    assert "--count has no effect with --by face-yaw" in capsys.readouterr().err
+
+
+def test_the_file_may_hold_options_of_some_sorts_only(folder: Path, tmp_path: Path, capsys):
+    (tmp_path / "faceloom.toml").write_text("[sort]\ncount = 5\nreference = 'anna'\n", "utf-8")
+    arguments = ["sort", str(folder), "-w", str(tmp_path), "--by", "yaw", "--dry-run"]
+    assert run_command(arguments) == 0
+    assert run_command([*arguments, "--count", "2"]) == 2
+    assert "--count has no effect" in capsys.readouterr().err
+
+
+def test_configurations_load_nothing_heavy():
+    program = (
+        "import sys, faceloom.stages.curate.config\n"
+        "print([name for name in ('numpy', 'cv2', 'torch', 'matplotlib') if name in sys.modules])"
+    )
+    found = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True)
+    assert found.stdout.strip() == b"[]"
 
 
 def test_the_page_lists_every_method_as_it_is():

@@ -83,7 +83,7 @@ def test_a_sheet_that_is_no_picture_is_told_first(
 ) -> None:
     folder = write_faceset(tmp_path / "aligned", 3, size=64)
     told = _told([*tool, str(folder), "--sheet", str(tmp_path / "x.txt")], 2, capsys)
-    assert "written as .png or .jpg" in told
+    assert "must be a .png or .jpg file" in told
 
 
 @pytest.mark.parametrize("by", [m.name for m in METHODS if m.name != "person"])

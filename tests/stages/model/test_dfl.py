@@ -86,7 +86,7 @@ def test_names_that_are_taken_or_unknown(workspace: Workspace, tmp_path: Path) -
         export_model(ExportConfig(workspace=workspace.folder, output=tmp_path / "dfl"), **told())
     with pytest.raises(InputError, match="no such model"):
         import_model(source.model_copy(update={"name": "other"}), **told())
-    with pytest.raises(InputError, match="no model of DeepFaceLab"):
+    with pytest.raises(InputError, match="no DeepFaceLab 2 model"):
         import_model(ImportConfig(workspace=workspace.folder), **told())
 
 

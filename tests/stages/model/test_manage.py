@@ -95,7 +95,7 @@ def test_list(workspace: Path) -> None:
     assert [one.name for one in listed.models] == ["my new", "old"]
     damaged, old = listed.models
     assert damaged.iteration is None
-    assert "inter.safetensors: missing" in damaged.trouble
+    assert "inter.safetensors is missing" in damaged.trouble
     assert (old.iteration, old.in_training) == (5, False)
     # Of five losses the last two: 1/4 and 1/5.
     assert old.losses["src"] == pytest.approx((1 / 4 + 1 / 5) / 2)

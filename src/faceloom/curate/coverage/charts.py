@@ -57,12 +57,12 @@ DARK: Final[Mapping[Role, str]] = MappingProxyType(
         "need": "#ff803c",
     }
 )
-_FULL: Final = 0.62
 # Opacity of the fullest cell: the number in it must stay legible, light or dark.
+_FULL: Final = 0.62
 _BINS: Final = 24
 _MOST_DOTS: Final = 400
-_HARD_LIGHT: Final = 0.6
 # How directional light is at the rim of its chart.
+_HARD_LIGHT: Final = 0.6
 _MAP_PX: Final = 376.0
 _MAP_MARGINS_PX: Final = (58.0, 26.0, 12.0, 44.0)
 _TILE_PX: Final = (276.0, 150.0)

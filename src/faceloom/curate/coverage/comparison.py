@@ -22,8 +22,8 @@ Dimension = Literal["pose", "expression", "light", "size", "brightness"]
 DIMENSIONS: Final[tuple[Dimension, ...]] = ("pose", "expression", "light", "size", "brightness")
 YAW_EDGES_DEG: Final = np.arange(-90.0, 90.1, 10.0)
 PITCH_EDGES_DEG: Final = np.arange(-60.0, 60.1, 10.0)
-_USE_REACH: Final = 2.0
 # A src face this many pose tolerances from the nearest dst face is unused.
+_USE_REACH: Final = 2.0
 _PAIRS: Final = 2_500_000
 # Pairs of faces that are compared at once, which bounds the memory.
 _PART_TOLERANCES = np.array([part.tolerance for part in EXPRESSIONS])

@@ -1,10 +1,10 @@
-"""Group faces by person: no number of persons given, no table of all pairs.
+"""Group faces by person, without knowing how many people there are or comparing all pairs.
 
-Vectors of one person lie within a cosine of 0.7 of their mean nearly always, means of two persons
-within 0.31 of each other at most (37 persons, SFace). So groups are grown on means: first small
-tight ones, then, nearest first, those whose means are near. Faces whose vector cannot be trusted
-(blurred, tiny, hidden) take no part in that, since they are near to each other whoever they show
-and would bridge two persons; they join a group afterwards, by their track or by nearness.
+Vectors of one person nearly always have a cosine above 0.7 with their mean, while the means of two
+people reach 0.31 at most (37 people, SFace). So groups grow by their means: small tight groups
+first, then groups with similar means are joined, the most similar first. Faces with unreliable
+vectors (blurred, tiny, hidden) are left out of this, because they resemble each other whoever they
+show and would connect two people; they are assigned to a group afterwards, by track or similarity.
 """
 
 from __future__ import annotations
@@ -34,8 +34,6 @@ _SAME_TRACK: Final = 0.35
 _ATTACH: Final = 0.32
 _MARGIN: Final = 0.08
 _TRACK_SHARE: Final = 0.1
-
-
 _DOUBTFUL_BLANK: Final = 0.20
 _HOPELESS_BLANK: Final = 0.30
 _DOUBTFUL_PX: Final = 24.0
@@ -48,21 +46,22 @@ class Clusters:
     """n faces in groups, the largest first."""
 
     labels: NDArray[np.intp]
-    """n: the group, from 0; -1 where it cannot be told whose face it is."""
+    """n: the group, from 0; -1 for faces that could not be assigned."""
     distances: NDArray[np.float32]
-    """n: 1 - cosine with the group's mean, 0 to 2; NaN without a group or a vector."""
+    """n: 1 - cosine with the group's mean, 0 to 2; NaN without a group."""
     centres: Vectors
     """k x d: the groups' means, unit length."""
 
     @property
     def counts(self) -> NDArray[np.intp]:
-        """k: faces a group."""
+        """k: faces per group."""
         return np.bincount(self.labels[self.labels >= 0], minlength=len(self.centres))
 
     def outliers_first(self) -> Rows:
-        """All rows, those least likely to be the main person's first.
+        """All rows, those least likely to show the main person first.
 
-        Faces of no group, then groups from the smallest to the largest, each from its edge inward.
+        Faces without a group, then groups from the smallest to the largest, each from its least to
+        its most typical face.
         """
         distances = np.nan_to_num(self.distances, nan=3.0)
         return np.lexsort((np.arange(len(self.labels)), -distances, -self._from_smallest()))
@@ -77,12 +76,11 @@ def face_trust(
     face_px: NDArray[np.floating],
     sharpness: NDArray[np.floating],
 ) -> NDArray[np.intp]:
-    """How far the vectors of n faces can be trusted, as `cluster_faces` takes it: 2, 1 or 0.
+    """How reliable the vectors of n faces are, as `cluster_faces` expects it: 2, 1 or 0.
 
     `blankness` is that of `faceloom.identify`, `face_px` the side in the frame of the square that
-    SFace sees, `sharpness` the measure of that name; NaN says nothing against a face. SFace tells
-    faces shrunk to 24 pixels apart without a mistake, 2 in 100 of those shrunk to 16 go wrong, and
-    nearly half at 12.
+    SFace sees, `sharpness` the measure of that name; NaN does not count against a face. SFace makes
+    no mistakes on faces shrunk to 24 pixels, 2 in 100 at 16 pixels, and nearly half at 12.
     """
     doubtful = (blankness > _DOUBTFUL_BLANK) | (face_px < _DOUBTFUL_PX) | (sharpness < _BLURRED)
     hopeless = (blankness > _HOPELESS_BLANK) | (face_px < _HOPELESS_PX)
@@ -100,11 +98,11 @@ def cluster_faces(
 ) -> Clusters:
     """Group n unit vectors, n x d, by person. The same input gives the same groups.
 
-    `trust` (n) is 2 for faces to build groups on, 1 for those that may build a group of their own
-    only where they fit none of these, 0 for those that never do; without it all are 2. `tracks`
-    (n, -1 unknown) names the faces that were followed through a clip as one: within a track less
-    nearness is asked for, and a face of little trust goes where its track goes. Rows that are NaN
-    get no group. Memory grows with n, not with its square.
+    `trust` (n) is 2 for faces that form groups, 1 for those that form a group only if they fit
+    none of these, 0 for those that never do; by default all are 2. `tracks` (n, -1 unknown) numbers
+    faces that were followed through a clip: within a track less similarity is required, and an
+    unreliable face goes with its track. Rows that are NaN get no group. Memory grows with n, not
+    with its square.
 
     Raises `InputError` for shapes that do not fit and `CancelledError`.
     """
@@ -113,9 +111,9 @@ def cluster_faces(
     tracks = np.full(n, -1) if tracks is None else np.asarray(tracks)
     trust = np.full(n, 2) if trust is None else np.asarray(trust)
     if vectors.ndim != 2 or tracks.shape != (n,) or trust.shape != (n,):
-        raise InputError("faces to group: n x d vectors, and a track and a trust for each of them")
+        raise InputError("cluster_faces needs n x d vectors, n tracks and n values of trust")
     if not -1 < threshold < 1:
-        raise InputError(f"the least similarity of one person's faces lies within 1: {threshold}")
+        raise InputError(f"threshold must be between -1 and 1, not {threshold}")
     progress, cancel = progress or NullProgress(), cancel or Cancel()
     known = np.isfinite(vectors).all(axis=1)
     progress.start("group faces", n, "faces")
@@ -137,13 +135,13 @@ def cluster_faces(
 
 
 def _grow(vectors: Vectors, tracks: NDArray[np.integer], threshold: float, cancel: Cancel) -> Rows:
-    """The vectors in groups, from tight ones to whole persons: n, numbered without gaps."""
+    """Group the vectors, from tight groups to whole people: n, numbered without gaps."""
     small = _join_tracks(vectors, _tight_groups(vectors, cancel), tracks)
     return merge_nearest(group_sums(vectors, small)[0], threshold, cancel)[small]
 
 
 def _tight_groups(vectors: Vectors, cancel: Cancel) -> Rows:
-    """Each vector with the nearest of the leaders, or a new leader where none is near: n."""
+    """Assign each vector to the nearest leader, or make it a new one when none is near: n."""
     n, d = vectors.shape
     leaders = np.empty((64, d), np.float32)
     count, labels = 0, np.zeros(n, dtype=np.intp)
@@ -168,7 +166,7 @@ def _tight_groups(vectors: Vectors, cancel: Cancel) -> Rows:
 
 
 def _new_leaders(block: Vectors, own: Rows, count: int) -> list[int]:
-    """Make leaders of the block's rows that have none, in their order; fills `own`."""
+    """Make leaders from the block's rows that have none, in their order; fills `own`."""
     chosen: list[int] = []
     while (left := np.flatnonzero(own < 0)).size:
         first = int(left[0])
@@ -179,7 +177,7 @@ def _new_leaders(block: Vectors, own: Rows, count: int) -> list[int]:
 
 
 def _join_tracks(vectors: Vectors, small: Rows, tracks: NDArray[np.integer]) -> Rows:
-    """Join small groups that one track has together, when their means are at all alike."""
+    """Join small groups that share a track, if their means are somewhat similar."""
     if len(small) == 0 or not (tracks >= 0).any():
         return small
     means = unit_rows(group_sums(vectors, small)[0])
@@ -215,8 +213,8 @@ def _attach(
     tracks: NDArray[np.integer],
     centres: Vectors,
 ) -> Rows:
-    """A group for each face whose vector is not to be trusted: its track's, or one that is plainly
-    nearer than the others; -1 where there is neither."""
+    """A group for each face with an unreliable vector: its track's, or one that is clearly nearer
+    than the others; -1 when there is neither."""
     found = np.full(len(rest), -1, dtype=np.intp)
     if len(rest) == 0 or len(centres) == 0:
         return found
@@ -235,7 +233,7 @@ def _attach(
 
 
 def _groups_of_tracks(labels: Rows, tracks: NDArray[np.integer]) -> dict[int, Rows]:
-    """Track → the groups that hold a good share of its faces."""
+    """Track → the groups that have a considerable share of its faces."""
     rows = np.flatnonzero((tracks >= 0) & (labels >= 0))
     pairs = np.stack([tracks[rows], labels[rows]], axis=1)
     pairs, counts = np.unique(pairs, axis=0, return_counts=True)
@@ -248,7 +246,7 @@ def _groups_of_tracks(labels: Rows, tracks: NDArray[np.integer]) -> dict[int, Ro
 
 
 def _ordered(vectors: Vectors, labels: Rows, centres: Vectors) -> Clusters:
-    """Number the groups by size, equal ones by their first face, and measure the distances."""
+    """Number the groups by size, those of equal size by their first face; measure distances."""
     count = len(centres)
     counts = np.bincount(labels[labels >= 0], minlength=count)
     first = np.full(count, len(labels))

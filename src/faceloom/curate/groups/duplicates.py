@@ -1,9 +1,9 @@
-"""Near-duplicates: which faces say nothing that a better one does not say already.
+"""Near-duplicates: faces that add nothing to a better one.
 
-Two faces are near when their picture (perceptual hash), their identity vector, the turn of the
-head and the expression all are, so that another expression or light is never a duplicate. The best
-face is kept; what is near to it is dropped, and nothing else: of a head that turns slowly, faces
-remain at every step, where chains of neighbours would have collapsed it into one.
+Two faces are duplicates when picture (perceptual hash), identity vector, head pose and expression
+are all similar, so a different expression or light is never a duplicate. The best face is kept, and
+only faces similar to it are dropped: a head that turns slowly keeps faces at every step, where
+chains of neighbours would collapse into a single face.
 """
 
 from __future__ import annotations
@@ -22,20 +22,25 @@ Rows = NDArray[np.intp]
 
 @dataclass(frozen=True)
 class Limits:
-    """How far apart two faces may be in each measure and still be near."""
+    """How far apart two duplicates may be in each measure."""
 
     hash_bits: int
     """Of the 64 bits of the perceptual hash."""
     identity: float
     """1 - cosine of the identity vectors."""
     turn_deg: float
-    """Of yaw and of pitch."""
+    """Of yaw and of pitch, each."""
     expression: float
     """Euclidean distance of the 52 blendshapes."""
     roll_deg: float = 180.0
-    """A face is upright in its picture, so how the head leans hardly matters."""
+    """Aligned faces are upright, so roll hardly matters."""
 
 
+# By strength. At 0 the angles must be equal, as in copies of a picture but in no two frames of a
+# clip; its other limits allow for JPEG at quality 30, half the size and another face type. 1 to 5
+# were set by looking at pairs of real faces near each limit: at 1 and 2 no difference is visible,
+# at 3 it has to be looked for, at 4 mouth or eyes have moved a little, at 5 pose and expression are
+# of the same kind. Every strength includes those below it.
 STRENGTHS: Final = (
     Limits(4, 0.12, 0.1, 0.60, roll_deg=0.1),
     Limits(4, 0.06, 1.5, 0.20),
@@ -44,22 +49,17 @@ STRENGTHS: Final = (
     Limits(16, 0.20, 6.0, 0.55),
     Limits(22, 0.28, 8.0, 0.75),
 )
-"""By strength. At 0 the angles must be the same, which they are in no two frames of a clip but in
-every copy of a picture; its other limits are what JPEG at quality 30, half the size and another
-face type change. 1 to 5 were set by looking at pairs of real faces near each limit: at 1 and 2 no
-difference is seen, at 3 one looks for it, at 4 a mouth or the eyes have moved a little, at 5 pose
-and expression are of the same kind. Every strength includes those below it."""
 _SURE_BITS: Final = 2
 _EPS: Final = 1e-6
 
 
 @dataclass(frozen=True, eq=False)
 class FaceTraits:
-    """What n faces are compared by. A value that was not measured is NaN; such faces are near
-    only where the hashes agree but for 2 bits."""
+    """What n faces are compared by. NaN means not measured; such faces are duplicates only if their
+    hashes differ in at most 2 bits."""
 
     phash: NDArray[np.uint8]
-    """n x 8; all zero: unknown, and near to nothing."""
+    """n x 8; all zero: unknown, and never a duplicate."""
     embedding: Floats
     """n x 128, unit length."""
     angles_deg: Floats
@@ -70,10 +70,10 @@ class FaceTraits:
 
 @dataclass(frozen=True, eq=False)
 class Duplicates:
-    """What came out for n faces."""
+    """Which of n faces are kept."""
 
     kept_for: Rows
-    """n: the face that is kept in place of this one; itself where it is kept."""
+    """n: the face that is kept instead of this one, or the face itself."""
 
     @property
     def dropped(self) -> Rows:
@@ -82,11 +82,11 @@ class Duplicates:
 
 
 def keep_order(*, face_px: Floats, sharpness: Floats, occlusion: Floats, score: Floats) -> Rows:
-    """Rows from the best face to the worst: sharp, large, not hidden, surely found.
+    """Return rows from the best face to the worst: sharp, large, not hidden, a confident detection.
 
-    Each n; `face_px` the size in the frame, `sharpness`, `occlusion` and `score` 0 to 1. Twice the
-    pixels weigh as much as twice the sharpness, and as a quarter of the face being hidden. What is
-    unknown counts as the middle of what is known.
+    Each n: `face_px` is the size in the frame, `sharpness`, `occlusion` and `score` are 0 to 1.
+    Twice the pixels count as much as twice the sharpness, or as a quarter less of the face hidden.
+    Unknown values count as the median.
     """
     value = np.log2(np.maximum(_filled(face_px), 1))
     value = value + np.log2(np.maximum(_filled(sharpness), 0) + 0.01)
@@ -111,20 +111,20 @@ def find_duplicates(
 ) -> Duplicates:
     """Choose which of n faces to keep at a `strength` of 0 to 5.
 
-    `order` (n rows, best first; the rows' own order without it) says which of two is kept.
-    Faces of different `groups` (n) are never compared. No table of pairs is made: a face meets
-    those kept within its cell of yaw and pitch and around it.
+    `order` (n rows, best first; by default the order of the rows) decides which of two is kept.
+    Faces of different `groups` (n) are never compared. A face is compared only with those kept in
+    its cell of yaw and pitch and around it, so there is no table of all pairs.
 
-    Raises `InputError` for another strength or shapes that do not fit, and `CancelledError`.
+    Raises `InputError` for an unknown strength or shapes that do not match, and `CancelledError`.
     """
     if not 0 <= strength < len(STRENGTHS):
-        raise InputError(f"the strength of duplicates goes from 0 to 5, not {strength}")
+        raise InputError(f"strength must be 0 to 5, not {strength}")
     n = len(traits.phash)
     rows = np.arange(n) if order is None else order
     groups = np.zeros(n, dtype=np.intp) if groups is None else groups
     shapes = [len(a) for a in (traits.embedding, traits.angles_deg, traits.blendshapes, rows)]
     if any(length != n for length in (*shapes, len(groups))):
-        raise InputError("duplicates: every measure needs one value for each face")
+        raise InputError("find_duplicates needs one value per face in every measure")
     progress, cancel = progress or NullProgress(), cancel or Cancel()
     near = _Nearness(traits, strength)
     cells = _Cells(traits.angles_deg, groups, STRENGTHS[strength].turn_deg)
@@ -144,7 +144,7 @@ def find_duplicates(
 
 
 class _Nearness:
-    """Compares one face with others, the cheapest measure first."""
+    """Compares a face with others, the cheapest measure first."""
 
     def __init__(self, traits: FaceTraits, strength: int) -> None:
         self._hash = np.ascontiguousarray(traits.phash, np.uint8).view(np.uint64).reshape(-1)
@@ -155,7 +155,7 @@ class _Nearness:
         self._bits = max(limits.hash_bits for limits in self._limits)
 
     def nearest(self, row: int, others: Rows) -> int | None:
-        """The one of `others` that is near and nearest; None where none is near."""
+        """The most similar of `others`; None when none is within the limits."""
         if self._hash[row] == 0 or len(others) == 0:
             return None
         bits = np.bitwise_count(self._hash[others] ^ self._hash[row])
@@ -185,7 +185,7 @@ class _Nearness:
 
 
 class _Cells:
-    """The kept faces, by group and by cells of yaw and pitch as wide as the limit."""
+    """The kept faces by group, in cells of yaw and pitch as wide as the limit."""
 
     def __init__(
         self, angles_deg: Floats, groups: NDArray[np.integer[Any]], width_deg: float
@@ -201,7 +201,7 @@ class _Cells:
         self._unknown: dict[int, _Growing] = {}
 
     def around(self, row: int) -> Rows:
-        """The kept faces that may be near to this one. One whose turn is unknown meets all."""
+        """The kept faces that may be similar to this one; all of them if its pose is unknown."""
         group = self._group[row]
         if not self._known[row]:
             return _rows(self._all.get(group))
@@ -211,7 +211,7 @@ class _Cells:
         return near if unknown is None else np.concatenate([near, _rows(unknown)])
 
     def add(self, row: int) -> None:
-        """Keep a face: it is found from its cell and the eight around it."""
+        """Keep a face: it will be found from its cell and the eight around it."""
         group = self._group[row]
         self._all.setdefault(group, _Growing()).append(row)
         if not self._known[row]:
@@ -224,7 +224,7 @@ class _Cells:
 
 
 class _Growing:
-    """Row numbers that are added one by one and read as an array."""
+    """An array of row numbers that grows."""
 
     def __init__(self) -> None:
         self._rows = np.empty(4, dtype=np.intp)

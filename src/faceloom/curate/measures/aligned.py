@@ -1,4 +1,4 @@
-"""The face of a stored picture in one alignment, whatever its crop's type and size are."""
+"""Bring the face of a stored picture into one alignment, whatever its crop's type and size."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ def aligned_face(
     pixel_aspect: float = 1.0,
     border: Border = "black",
 ) -> NDArray[Any]:
-    """`size_px` square of `face_type` around the 68 `landmarks` (pixels of `image`).
+    """Crop a `size_px` square of `face_type` around the 68 `landmarks` (pixels of `image`).
 
-    What the picture does not show is filled by `border`. `pixel_aspect` is 1 for every picture but
-    a whole frame (`mark_only`). Raises `InputError` for landmarks that fix no square.
+    `border` fills what lies outside the picture. `pixel_aspect` is 1 for every picture but a whole
+    frame (`mark_only`). Raises `InputError` for degenerate landmarks.
     """
     matrix = frame_to_face(landmarks, size_px, face_type, pixel_aspect=pixel_aspect)
     return warp_to_face(
@@ -32,5 +32,5 @@ def aligned_face(
 
 
 def luma(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """The grey picture of `image` (h w 3 RGB), as OpenCV and DFL weigh it (BT.601)."""
+    """Convert `image` (h w 3 RGB) to grey with the weights of BT.601, as OpenCV and DFL do."""
     return np.asarray(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), dtype=np.uint8)

@@ -1,4 +1,4 @@
-"""An expression by name: which of the 52 coefficients is meant."""
+"""Find an expression coefficient by its name."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from faceloom.geometry import BLENDSHAPES
 
 
 def blendshape_columns(name: str) -> list[int]:
-    """Columns of a coefficient, or of both sides of it: `mouthSmile` is the left and the right.
+    """Columns of a coefficient, or of both its sides: `mouthSmile` is the left and the right one.
 
-    Case does not matter. Raises `InputError` with the names nearest in spelling.
+    Case does not matter. Raises `InputError` that suggests similar names.
     """
     from difflib import get_close_matches
 
@@ -22,4 +22,4 @@ def blendshape_columns(name: str) -> list[int]:
         return both
     close = get_close_matches(wanted, lowered, n=3, cutoff=0.4)
     shown = [BLENDSHAPES[lowered.index(one)] for one in close] or BLENDSHAPES[1:]
-    raise InputError(f"no expression is called {name!r}; such as {', '.join(shown)}")
+    raise InputError(f"unknown expression {name!r}; did you mean one of {', '.join(shown)}?")

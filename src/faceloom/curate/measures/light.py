@@ -1,4 +1,4 @@
-"""Where the light on a face comes from, read from its shading."""
+"""Estimate where the light on a face comes from, from its shading."""
 
 from __future__ import annotations
 
@@ -14,17 +14,19 @@ from faceloom.geometry import MODEL_POINTS_3D, frame_to_face, transform_points
 
 _SIDE_PX: Final = 64
 _BLUR_PX: Final = 1.2
+# Samples across the model's width, including those that are not skin.
 _SAMPLES: Final = 32
-"""Samples across the model's width before those off the skin are left out."""
 _GAMMA: Final = 2.2
 _ROUNDS: Final = 4
 _RIDGE: Final = 0.02
+# Samples whose surface is seen at a flatter angle (cosine) are ignored.
 _STEEPEST: Final = 0.25
-"""Cosine between viewer and surface below which a sample is seen too flat to count."""
 _FEWEST: Final = 40
+# Brightness up to which a pixel is black; JPEG adds a little noise outside the frame.
 _BLACK: Final = 2
-"""Brightness up to which a pixel is black; JPEG leaves a little in what lies outside the frame."""
 
+# Landmarks of eyes, lips and brows, whose colours are not shading, and a margin around them in the
+# model's units (the face is about 147 wide).
 _FEATURES: Final = (
     (range(36, 42), 5.0),
     (range(42, 48), 5.0),
@@ -32,15 +34,13 @@ _FEATURES: Final = (
     (range(17, 22), 5.0),
     (range(22, 27), 5.0),
 )
-"""Landmarks of eyes, lips and brows, whose own colours are no shading, and a margin around them in
-the model's units (the face is about 147 wide)."""
 
 
 class LightReader:
-    """Fits shading on a model head; holds the model's samples, so make one and use it for all.
+    """Fits shading to a model head. Reuse one reader: it precomputes the model's samples.
 
-    The head is the 68 points' 3-D model (pipeline.md 3.12) with a smooth surface through it
-    (Duchon's thin plate). Thread-safe.
+    The head is a thin-plate surface (Duchon) through the 3-D model of the 68 landmarks.
+    Thread-safe.
     """
 
     def __init__(self) -> None:
@@ -49,14 +49,14 @@ class LightReader:
     def read(
         self, image: NDArray[np.uint8], landmarks: ArrayLike, *, pixel_aspect: float = 1.0
     ) -> NDArray[np.float32]:
-        """Direction towards the light of the face with these 68 points in `image` (h w 3 RGB).
+        """Return the vector towards the light of the face with these 68 points in `image`
+        (h w 3 RGB).
 
-        x right, y down, z to the viewer, in the axes of the aligned face; the length, 0 to 1, is
-        the directional share of the light: 0 where the skin is lit evenly from everywhere, or too
-        little of it is seen. Linear light on matt skin of one colour is assumed (brightness =
-        ambient + strength · normal · direction), fitted so that spots that do not follow it, such
-        as a beard, a highlight or hair, weigh little. Raises `InputError` for landmarks that fix no
-        alignment.
+        x right, y down, z to the viewer, in the axes of the aligned face. The length, 0 to 1, is
+        the directional share of the light: 0 when the skin is lit evenly from all sides, or when
+        too little of it is visible. The fit assumes linear light on matt skin of one colour
+        (brightness = ambient + strength · normal · direction) and is robust, so that beards,
+        highlights and hair have little weight. Raises `InputError` for degenerate landmarks.
         """
         face = aligned_face(
             luma(image), landmarks, _SIDE_PX, "full_face", pixel_aspect=pixel_aspect
@@ -75,14 +75,14 @@ class LightReader:
             return np.zeros(3, np.float32)
         columns, rows = columns[seen], rows[seen]
         light = (face[rows, columns].astype(np.float64) / 255) ** _GAMMA
-        # The model's z leads away from the viewer, the answer's towards him.
+        # The model's z points away from the viewer, the result's towards them.
         return _fit(normals[seen] * (1.0, 1.0, -1.0), light)
 
 
 def _outside_frame(face: NDArray[np.uint8]) -> NDArray[np.bool_]:
-    """Where the aligned face (h w) shows nothing, since its frame ended: black from the border on.
+    """Which pixels of the aligned face (h w) lie outside the frame: black areas at the border.
 
-    A black backdrop counts as well, which is no skin either.
+    This includes a black backdrop, which is not skin either.
     """
     labels = np.asarray(cv2.connectedComponents((face <= _BLACK).astype(np.uint8))[1])
     rim = np.unique(np.concatenate([labels[0], labels[-1], labels[:, 0], labels[:, -1]]))
@@ -91,7 +91,7 @@ def _outside_frame(face: NDArray[np.uint8]) -> NDArray[np.bool_]:
 
 
 def _fit(normals: NDArray[np.float64], light: NDArray[np.float64]) -> NDArray[np.float32]:
-    """Direction and share of the light that shades `normals` (n 3) as `light` (n)."""
+    """The light vector that shades `normals` (n 3) as `light` (n)."""
     level = float(np.median(light))
     if level < 1e-4:
         return np.zeros(3, np.float32)
@@ -117,13 +117,13 @@ def _fit(normals: NDArray[np.float64], light: NDArray[np.float64]) -> NDArray[np
 def _orthographic(
     points: NDArray[np.float64],
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """The scaled orthographic camera (2 4) that best shows the model at `points` (68 2), and the
+    """The scaled orthographic camera (2 4) that best projects the model to `points` (68 2), and the
     head's rotation (3 3)."""
     model = np.column_stack([MODEL_POINTS_3D, np.ones(68)])
     affine = np.linalg.lstsq(model, points, rcond=None)[0].T
     u, scales, v = np.linalg.svd(affine[:, :3], full_matrices=False)
     if not np.isfinite(scales).all() or scales[1] < 1e-9:
-        raise InputError("landmarks that are no picture of a head")
+        raise InputError("the landmarks do not describe a head")
     two = u @ v
     rotation = np.vstack([two, np.cross(two[0], two[1])])
     linear = two * scales.mean()
@@ -154,7 +154,7 @@ def _surface() -> tuple[NDArray[np.float64], NDArray[np.float64]]:
 def _thin_plate(
     flat: NDArray[np.float64], depth: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Weights (68) and plane (3) of the thin plate near the points, smoothed a little."""
+    """Weights (68) and plane (3) of a slightly smoothed thin plate through the points."""
     square = ((flat[:, None] - flat) ** 2).sum(axis=2)
     kernel = np.where(square > 0, square * np.log(np.maximum(square, 1e-9)) / 2, 0.0)
     kernel += 200.0 * np.eye(len(flat))
@@ -166,7 +166,7 @@ def _thin_plate(
 
 
 def _on_skin(samples: NDArray[np.float64], flat: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """Which samples lie inside the face and off eyes, brows and lips."""
+    """Which samples lie inside the face and outside eyes, brows and lips."""
     points = flat.astype(np.float32)
 
     def inside(hull: NDArray[np.float32]) -> NDArray[np.float64]:

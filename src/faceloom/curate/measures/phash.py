@@ -1,4 +1,4 @@
-"""A face picture's perceptual hash: 64 bits that near-duplicates share."""
+"""A perceptual hash of faces: 64 bits that are nearly equal for near-duplicates."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from numpy.typing import ArrayLike, NDArray
 from faceloom.curate.measures.aligned import aligned_face, luma
 
 _SIDE_PX: Final = 32
+# The waves of an average aligned face, in units of the mean amplitude. Compared with 0, two people
+# would share about 38 of the 64 bits; compared with these, 33. Means over 44 clips and portraits
+# and their mirror images, so waves that mirroring negates are 0.
 _BITS: Final = 64
-# The waves that any aligned face holds, in units of the mean amplitude: without them two people
-# share about 38 of the 64 bits, against them 33. The mean over 44 clips and portraits and their
-# mirror images, which is why every wave that a mirror turns over has 0.
 _ANY_FACE_TEXT: Final = """
 0 .35 -2.14 0 -1.23 0 -1.39 0 .95 -.11 0 -1.48 0 3.19 0 .43 0 -.14 0 1.71 -1.3 0 .83 0 -.95 0
 -.1 0 -1.19 0 -1.55 0 -.36 0 -.64 .23 0 .58 0 -1.26 0 -.25 0 -.62 0 -.26 0 .05 0 -.76 0 .18 0
@@ -24,7 +24,7 @@ _ANY_FACE: Final = np.array(_ANY_FACE_TEXT.split(), dtype=np.float32)
 
 
 def _lowest_waves() -> NDArray[np.intp]:
-    """Places in the transform of the 64 lowest frequencies after the mean, lowest first."""
+    """Indices of the 64 lowest frequencies of the transform after the mean, lowest first."""
     row, column = np.mgrid[:_SIDE_PX, :_SIDE_PX]
     return np.lexsort((row.ravel(), (row + column).ravel()))[1 : _BITS + 1]
 
@@ -35,15 +35,15 @@ _WAVES: Final = _lowest_waves()
 def perceptual_hash(
     image: NDArray[np.uint8], landmarks: ArrayLike, *, pixel_aspect: float = 1.0
 ) -> NDArray[np.uint8]:
-    """8 bytes that tell the face in `image` (h w 3 RGB) at `landmarks` (68 2) from others.
+    """Return 8 bytes that identify the face in `image` (h w 3 RGB) at `landmarks` (68 2).
 
-    One bit for each of the 64 lowest waves of the aligned grey face (its cosine transform): whether
-    it is above that of any face. Crop, size, JPEG quality, brightness and contrast hardly change
-    them; compare by `hamming`. After Zauner, "Implementation and benchmarking of perceptual image
-    hash functions" (2010), made for faces by aligning them and by what the bits compare with.
-    Raises `InputError` for landmarks that fix no alignment.
+    One bit for each of the 64 lowest frequencies of the aligned grey face's cosine transform:
+    whether it is above the average face's. Crop, size, JPEG quality, brightness and contrast hardly
+    change them; compare hashes by the number of different bits. After Zauner, "Implementation and
+    benchmarking of perceptual image hash functions" (2010), with alignment and the average face
+    added. Raises `InputError` for degenerate landmarks.
     """
-    # No larger than what nearly every face type's crop shows.
+    # A type whose square lies inside nearly every face type's crop.
     face = aligned_face(
         luma(image),
         landmarks,
@@ -56,8 +56,3 @@ def perceptual_hash(
     low = np.asarray(waves, dtype=np.float32).ravel()[_WAVES]
     amplitude = float(np.abs(low).mean())
     return np.packbits(low > _ANY_FACE * np.float32(amplitude))
-
-
-def hamming(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> NDArray[np.int64]:
-    """How many of the bits differ, 0 to 64: hashes … x 8 against … x 8, broadcast."""
-    return np.asarray(np.bitwise_count(a ^ b).sum(axis=-1), dtype=np.int64)

@@ -1,4 +1,4 @@
-"""How sharp a picture is: CPBD and the Laplacian's variance, as DFL sorts by them."""
+"""How sharp a picture is: CPBD and the Laplacian's variance, the measures that DFL sorts by."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from faceloom.curate.measures.canny import EDGE_REACH_PX, canny, strong_ridges
-
 _Sample = TypeVar("_Sample", bound=np.generic)
 _BLOCK_PX: Final = 64
 _EDGE_SHARE: Final = 0.002
-_STRIP_PX: Final = 8
+_CANNY_LOW, _CANNY_HIGH = 0.1, 0.2
+# OpenCV's Canny takes gradients as 16-bit whole numbers: eighths of a level.
+_CANNY_SCALE: Final = 8
 _STEPS: Final = 101
 _JUST_NOTICEABLE: Final = 63
 
@@ -21,9 +21,9 @@ _JUST_NOTICEABLE: Final = 63
 def cpbd(gray: NDArray[np.uint8] | NDArray[np.float64]) -> float:
     """Cumulative probability of blur detection of `gray` (h w, 0 to 255): 0 blurred, 1 sharp.
 
-    The share of edges whose blur an eye would not notice. 0 for a picture below 64 px, and for one
-    with no edges. Narvekar and Karam, "A no-reference image blur metric based on the cumulative
-    probability of blur detection (CPBD)", TIP 2011; pipeline.md 4.2, whose golden values it gives.
+    The share of edges whose blur the eye would not notice; 0 for a picture below 64 px or without
+    edges. Narvekar and Karam, "A no-reference image blur metric based on the cumulative probability
+    of blur detection (CPBD)", TIP 2011, with DFL's details (docs/internals/sorting.md).
     """
     picture = np.ascontiguousarray(gray, dtype=np.float64)
     h, w = picture.shape
@@ -31,8 +31,7 @@ def cpbd(gray: NDArray[np.uint8] | NDArray[np.float64]) -> float:
     if rows == 0 or columns == 0:
         return 0.0
     found = _blocks(_edge_widths(picture), rows, columns)
-    measured = np.any(found > 0, axis=1, keepdims=False)
-    found[~_busy(picture, rows, columns, measured)] = 0
+    found[_blocks(_edges(picture), rows, columns).sum(axis=1) <= _EDGE_SHARE * _BLOCK_PX**2] = 0
     values = _blocks(picture, rows, columns)
     contrast = values.max(axis=1) - values.min(axis=1)
     just_noticeable = np.where(contrast <= 50, 5.0, 3.0)
@@ -46,7 +45,7 @@ def cpbd(gray: NDArray[np.uint8] | NDArray[np.float64]) -> float:
 def motion_blur(image: NDArray[np.uint8]) -> float:
     """Variance of the Laplacian (aperture 11, float64) of `image` (h w 3): the higher the sharper.
 
-    pipeline.md 4.1; 0 for a picture of one colour. Its value depends on the picture's size.
+    0 for a picture of one colour. The value depends on the picture's size.
     """
     laplacian = np.asarray(cv2.Laplacian(image, cv2.CV_64F, ksize=11))
     mean, deviation = cv2.meanStdDev(laplacian)
@@ -61,33 +60,23 @@ def _blocks(picture: NDArray[_Sample], rows: int, columns: int) -> NDArray[_Samp
     return split.swapaxes(1, 2).reshape(rows * columns, -1)
 
 
-def _busy(
-    picture: NDArray[np.float64], rows: int, columns: int, asked: NDArray[np.bool_]
-) -> NDArray[np.bool_]:
-    """Which of the blocks that are `asked` for have edges on over 0.2 % of their pixels.
-
-    Nearly always a strip through a block's middle holds enough pixels that are edges whatever they
-    are linked to; only where it does not are the whole picture's edges found.
-    """
-    needed = _EDGE_SHARE * _BLOCK_PX**2
-    certain = np.zeros((rows, columns))
-    first = (_BLOCK_PX - _STRIP_PX) // 2
-    for row in range(rows):
-        top = row * _BLOCK_PX + first
-        strip = picture[top - EDGE_REACH_PX : top + _STRIP_PX + EDGE_REACH_PX]
-        edges = strong_ridges(strip)[EDGE_REACH_PX:-EDGE_REACH_PX, : columns * _BLOCK_PX]
-        certain[row] = edges.reshape(_STRIP_PX, columns, _BLOCK_PX).sum(axis=(0, 2))
-    busy = certain.ravel() > needed
-    if (asked & ~busy).any():
-        busy = _blocks(canny(picture), rows, columns).sum(axis=1) > needed
-    return busy & asked
+def _edges(picture: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Canny's edges: h w. Enough to tell blocks with edges from flat ones as scikit-image's Canny
+    does, on which CPBD is defined."""
+    smooth = cv2.GaussianBlur(picture.astype(np.float32), (9, 9), 1.0)
+    gradients = [
+        (_CANNY_SCALE * np.asarray(cv2.Sobel(smooth, cv2.CV_32F, *order))).astype(np.int16)
+        for order in ((1, 0), (0, 1))
+    ]
+    low, high = _CANNY_LOW * _CANNY_SCALE, _CANNY_HIGH * _CANNY_SCALE
+    return np.asarray(cv2.Canny(*gradients, low, high, L2gradient=True)) > 0
 
 
 def _edge_widths(picture: NDArray[np.float64]) -> NDArray[np.float64]:
     """Marziliano's width in pixels of every vertical edge, 0 elsewhere: h w.
 
-    From an edge's neighbours the brightness is followed outward for as long as it keeps falling,
-    or rising; only edges whose gradient lies within 22.5 degrees of the row are measured.
+    From an edge's neighbours the brightness is followed outwards as long as it keeps falling or
+    rising. Only edges whose gradient is within 22.5 degrees of the row are measured.
     """
     w = picture.shape[1]
     widths = np.zeros(picture.shape)
@@ -112,8 +101,10 @@ def _walk(
     step: Literal[-1, 1],
     room: NDArray[np.intp],
 ) -> NDArray[np.intp]:
-    """How many steps from each of `starts` the values in `falling` go on falling, and one more:
-    1 to 101. `room` is the number of steps to the picture's border."""
+    """One more than the steps from each of `starts` over which `falling` keeps falling, 1 to 101.
+
+    `room` is the number of steps to the picture's border.
+    """
     length = np.ones(len(starts), dtype=np.intp)
     active = np.arange(len(starts))
     for done in range(_STEPS - 1):

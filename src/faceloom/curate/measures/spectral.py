@@ -1,4 +1,4 @@
-"""How sharp a face is: detail by frequency at its real resolution, comparable between crops."""
+"""How sharp a face is, from the spectrum at its real resolution; comparable between crops."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from numpy.typing import ArrayLike, NDArray
 from faceloom.geometry import frame_to_face, invert_affine, transform_points
 
 MIN_PX: Final = 24
+# The inner face is measured at a side between these. A larger one is shrunk, because models do not
+# learn detail beyond that.
 MAX_PX: Final = 256
-"""Between these the inner face's side is measured: a larger one is shrunk, so that pixels beyond
-what any model learns are not asked to hold detail."""
+# From this side of the inner face on (273 px of a whole_face crop), resolution is not penalised.
 ENOUGH_PX: Final = 128
-"""From this side of the inner face on (273 px of a whole_face crop), resolution is no want."""
 _COARSE: Final = (1 / 32, 1 / 8)
+# Bands in cycles per pixel: the finest detail that pixels can hold, and the two octaves below it.
 _FINE: Final = (1 / 8, 0.35)
-"""Bands in waves a pixel: the finest detail that pixels hold, and the two octaves below it."""
+# Beyond this many cycles per pixel, in the spectrum's corners, there is almost only noise.
 _NOISE: Final = 0.5
-"""Beyond this many waves a pixel, in the spectrum's corners, is nearly nothing but noise."""
 _DIRECTIONS: Final = 4
 _FLOOR: Final = 1e-4
 
@@ -33,21 +33,20 @@ def spectral_sharpness(
     pixels_per_source_px: float = 1.0,
     pixel_aspect: float = 1.0,
 ) -> float:
-    """How much of the finest detail that a face's pixels could hold is there: 0 to 1.
+    """How much of the finest detail that a face's pixels could hold is present: 0 to 1.
 
-    `gray` (h w) is the face's picture, `landmarks` its 68 points; `pixels_per_source_px` says how
-    many of its pixels stand for one of the frame: above 1 the face was enlarged when it was cut
-    out, and is measured at the size it had. In the inner face (the square of `half_face`) the
-    energy between 1/8 and 0.35 waves a pixel is taken as a share of that from 1/32 up, in four
-    directions whose geometric mean counts: blur in one direction alone spoils a face too.
-    Since a picture's energy is about the same in every octave (Field, "Relations between the
-    statistics of natural images and the response properties of cortical cells", 1987), the share
-    hardly depends on the face's size; where its inner square is less than `ENOUGH_PX` wide it is
-    lowered in proportion to the pixels there are, as such a face can hold less. White noise, read
-    from the spectrum's corners, is taken off. Sharp footage has 0.05 to 0.2, plainly blurred faces
-    less than 0.03.
+    `gray` (h w) is the face's picture, `landmarks` its 68 points. `pixels_per_source_px` is how
+    many of its pixels correspond to one of the frame: above 1 the face was enlarged when it was
+    cropped, and is measured at its original size. In the inner face (the square of `half_face`) the
+    energy between 1/8 and 0.35 cycles per pixel is divided by that from 1/32 up, in each of four
+    directions, and their geometric mean is taken, so that motion blur in one direction counts. A
+    picture's energy is about the same in every octave (Field, "Relations between the statistics of
+    natural images and the response properties of cortical cells", 1987), so the share hardly
+    depends on the face's size. An inner square less than `ENOUGH_PX` wide can hold less detail; its
+    share is reduced in proportion to its pixels. White noise, estimated from the spectrum's
+    corners, is subtracted. Sharp footage has 0.05 to 0.2, visibly blurred faces less than 0.03.
 
-    Raises `InputError` for landmarks that fix no alignment.
+    Raises `InputError` for degenerate landmarks.
     """
     face = _inner_face(gray, landmarks, pixels_per_source_px, pixel_aspect)
     side = len(face)
@@ -55,11 +54,11 @@ def spectral_sharpness(
     weights = np.outer(window, window)
     mean = float((face * weights).sum() / weights.sum())
     power = np.abs(np.fft.rfft2((face - mean) * weights)) ** 2
-    # The half that is not computed mirrors the columns between the first and the last.
+    # The half that rfft2 leaves out mirrors every column but the first and the last.
     power[:, 0] /= 2
     down, right = np.fft.fftfreq(side)[:, None], np.fft.rfftfreq(side)[None]
     radius = np.hypot(down, right)
-    # Median to mean of the exponential distribution, which the power of noise follows.
+    # The power of noise is exponentially distributed: its mean is the median over ln 2.
     power -= float(np.median(power[radius > _NOISE])) / math.log(2)
     direction = np.arctan2(down, right) / np.pi * _DIRECTIONS + 0.5
     sector = np.floor(np.mod(direction, _DIRECTIONS)).astype(np.intp)
@@ -67,7 +66,7 @@ def spectral_sharpness(
     fine = _energy(power, sector, (radius >= _FINE[0]) & (radius < _FINE[1]))
     share = fine / np.maximum(coarse + fine, 1e-9)
     relative = float(np.exp(np.log(share + _FLOOR).mean()) - _FLOOR)
-    # In so small a face eyes and brows are fine detail: without this it would pass for sharp.
+    # In a very small face, eyes and brows are fine detail: without this it would count as sharp.
     return relative * min(1.0, side / ENOUGH_PX) ** 2
 
 
@@ -81,9 +80,9 @@ def _energy(
 def _inner_face(
     gray: NDArray[np.uint8], landmarks: ArrayLike, enlarged: float, pixel_aspect: float
 ) -> NDArray[np.float32]:
-    """The square around the inner face, at no more pixels than the frame had for it.
+    """The square around the inner face, with no more pixels than the frame had.
 
-    It is cut out as it lies, unturned: resampling would take detail and noise off unevenly.
+    It is cropped without rotation: resampling would reduce detail and noise unevenly.
     """
     to_unit = frame_to_face(landmarks, 1, "half_face", pixel_aspect=pixel_aspect)
     scale = math.sqrt(abs(float(np.linalg.det(to_unit[:, :2]))))

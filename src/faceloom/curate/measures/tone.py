@@ -1,4 +1,4 @@
-"""Brightness, hue, black pixels and histograms, as DFL sorts by them (pipeline.md 4.1)."""
+"""Brightness, hue, black pixels and histograms: the measures that DFL sorts by."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ from numpy.typing import NDArray
 
 
 def brightness_and_hue(image: NDArray[np.uint8]) -> tuple[float, float]:
-    """Mean V (0 to 255) and mean H (0 to 180, two degrees a unit) of `image` (h w 3 RGB).
+    """Mean V (0 to 255) and mean H (0 to 180, in units of two degrees) of `image` (h w 3 RGB).
 
-    Both over the whole picture, H as plain numbers although it is an angle: as DFL does.
+    Both over the whole picture. As in DFL, H is averaged like a plain number although it is an
+    angle.
     """
     hsv = cv2.cvtColor(image, cv2.COLOR_RGB2HSV)
     hue, _, value, _ = cv2.mean(hsv)
@@ -20,12 +21,12 @@ def brightness_and_hue(image: NDArray[np.uint8]) -> tuple[float, float]:
 
 
 def black_samples(image: NDArray[np.uint8]) -> int:
-    """How many samples of `image` (h w 3), over all channels, are 0."""
+    """How many samples of `image` (h w 3) are 0, over all channels."""
     return int(image.size - np.count_nonzero(image))
 
 
 def histograms(image: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Histogram of `image` (h w or h w c), 256 bins a channel, each summing to 1: c x 256.
+    """Histogram of `image` (h w or h w c), 256 bins per channel, each summing to 1: c x 256.
 
     Channels come in the order of `image`.
     """

@@ -1,4 +1,4 @@
-"""What a face shows that a swap has to imitate, as numbers that two facesets share."""
+"""What a face shows that a swap has to imitate, as numbers that are comparable between facesets."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from faceloom.curate.table import FaceTable
 from faceloom.geometry import PADDING
 
+# The measures that `traits_of` needs.
 TRAIT_COLUMNS: Final = (
     "pitch_deg",
     "yaw_deg",
@@ -22,23 +23,24 @@ TRAIT_COLUMNS: Final = (
     "gaze",
     "blendshapes",
 )
-"""The measures that `traits_of` needs."""
 
 
 @dataclass(frozen=True)
 class Expression:
-    """One part of an expression, in words, and how far apart two values may be."""
+    """One part of an expression, in words, and how far apart two similar values may be."""
 
     name: str
     more: str
-    """What a face does that has more of it than another, "… than that one"."""
+    """What a face with more of it does, completed by "than …"."""
     less: str
     more_shot: str
-    """What to film to have more of it."""
+    """What to film to get more of it."""
     less_shot: str
     tolerance: float
 
 
+# The parts of an expression that are compared. Between neighbouring frames of talking people, 19 of
+# 20 differences are smaller than half the tolerance.
 EXPRESSIONS: Final = (
     Expression(
         "mouth_open",
@@ -80,7 +82,7 @@ EXPRESSIONS: Final = (
         "draws the brows down more",
         "draws the brows down less",
         "lowered brows",
-        "a smooth brow",
+        "relaxed brows",
         0.4,
     ),
     Expression(
@@ -100,8 +102,6 @@ EXPRESSIONS: Final = (
         14,
     ),
 )
-"""What is compared of an expression. Between neighbouring frames of talking people, 19 of 20 steps
-of the measures are smaller than half the tolerance."""
 
 # Rows of the 52 coefficients in the order of MediaPipe's face_blendshapes model.
 _BROWS_DOWN: Final = (1, 2)
@@ -120,17 +120,17 @@ class Traits:
     expression: NDArray[np.float64]
     """n x the parts in `EXPRESSIONS`."""
     light: NDArray[np.float64]
-    """n 3: towards the light (x right, y down, z to the viewer), as long as it is directional."""
+    """n 3: towards the light (x right, y down, z to the viewer); longer is more directional."""
     brightness: NDArray[np.float64]
     """n: 0 black to 1 white."""
     size_px: NDArray[np.float64]
-    """n: side that a full_face crop of the face has in its frame, whatever the faceset's type."""
+    """n: side of the face's full_face crop in its frame, whatever the faceset's face type."""
 
     def __len__(self) -> int:
         return len(self.pose)
 
     def mirrored(self) -> Traits:
-        """The same faces seen in a mirror."""
+        """The mirror images of these faces."""
         pose, expression, light = self.pose.copy(), self.expression.copy(), self.light.copy()
         pose[:, 0] *= -1
         expression[:, [part.name for part in EXPRESSIONS].index("gaze_right")] *= -1
@@ -149,7 +149,7 @@ class Traits:
 
 
 def traits_of(table: FaceTable) -> Traits:
-    """The traits of a table's faces; `InputError` when a measure of `TRAIT_COLUMNS` is missing."""
+    """Return the traits of a table's faces; `InputError` when one of `TRAIT_COLUMNS` is missing."""
     shapes = _floats(table, "blendshapes", 52)
     gaze = _floats(table, "gaze", 2)
     parts = {
@@ -172,7 +172,7 @@ def traits_of(table: FaceTable) -> Traits:
 
 
 def known(values: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """Which rows (n x d) have every number."""
+    """Which rows (n x d) are complete."""
     return np.asarray(np.isfinite(values).all(axis=1), dtype=np.bool_)
 
 
@@ -182,14 +182,14 @@ def _floats(table: FaceTable, name: str, width: int | None = None) -> NDArray[np
 
 
 def _from_rest(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Values less their median: brows lie so differently on people at rest that the coefficients
-    of two persons compare only in how they move."""
+    """Values minus their median: brows at rest differ so much between people that only their
+    movement is comparable."""
     return values - np.nanmedian(values) if np.isfinite(values).any() else values
 
 
 def _to_full_face(table: FaceTable) -> NDArray[np.float64]:
-    """What makes a crop's side that of a full_face crop (pipeline.md 3.7). Of an uncut frame
-    `source_size` is the side of a whole_face crop."""
+    """Factors from a crop's side to that of a full_face crop; for a whole frame, `source_size` is
+    the side of a whole_face crop."""
     factors: dict[Any, float] = {
         kind: _FULL_FACE_SIDES / (1 + 2 * np.sqrt(2) * padding) for kind, padding in PADDING.items()
     }

@@ -1,23 +1,23 @@
-"""The best faces: few of many that cover how a face looks, each as sharp as can be had.
+"""The best faces: a subset that covers every look of a face with faces of high quality.
 
-The objective. Every face i has a look x_i: head yaw and pitch, eight parts of its expression, the
-direction of the light (`faceloom.curate.measures`), each in units of how far two values may
-be apart and still teach a model about the same (8°, the tolerances of `EXPRESSIONS`, 0.35). Two
-looks are as alike as k(x, y) = exp(-|x - y|² / 2). A face j is as good as q_j in (0, 1]: sharpness,
-what hides it, size (`qualities`). Then a subset S is worth
+Every face i has a look x_i: head yaw and pitch, eight parts of its expression, and the direction of
+the light, each in units of how far two values may be apart and still teach a model about the same
+(8°, the tolerances of `EXPRESSIONS`, 0.35). The similarity of two looks is
+k(x, y) = exp(-|x - y|² / 2). A face j has a quality q_j in (0, 1] from sharpness, occlusion and
+size (`qualities`). The value of a subset S is
 
     F(S) = Σ_i w_i max_{j in S} q_j k(x_i, x_j)
 
-over all faces i of the faceset, or of the one that a swap has to imitate (`towards`): every look
+over all faces i of the faceset, or of the one that a swap has to imitate (`towards`): each look
 counts as far as the subset has a good face near it. w_i is one over the density of looks at i,
-Σ w_i = 1, so that a rare pose counts as much as the thousandth smile into the camera. A second
-face of the same look adds next to nothing: near-duplicates lose by themselves.
+Σ w_i = 1, so a rare pose counts as much as a common one. A second face with the same look adds
+almost nothing, so near-duplicates are not chosen.
 
-F is monotone and submodular (facility location), so taking the face that adds most, again and
-again, gives at least 1 - 1/e = 63 % of the best possible F (Nemhauser, Wolsey and Fisher, "An
+F is monotone and submodular (facility location), so adding the face that gains most, again and
+again, reaches at least 1 - 1/e = 63 % of the best possible F (Nemhauser, Wolsey and Fisher, "An
 analysis of approximations for maximizing submodular set functions", 1978), in practice nearly all.
-Gains only shrink, which lets most of them go unlooked at (Minoux, "Accelerated greedy algorithms",
-1978). The faces come in the order in which they were taken, so that the first 500 of 2000 are the
+Gains only shrink, so most of them need not be recomputed (Minoux, "Accelerated greedy algorithms",
+1978). Faces are returned in the order in which they were chosen: the first 500 of 2000 are the
 choice of 500.
 """
 
@@ -39,25 +39,25 @@ Floats = NDArray[np.float64]
 Singles = NDArray[np.float32]
 
 QUALITY_COLUMNS: Final = ("sharpness", "occlusion", "source_size")
+# The measures that `best` needs.
 COLUMNS: Final = (*TRAIT_COLUMNS, *QUALITY_COLUMNS)
-"""The measures that `best` needs."""
 _POSE_DEG = 8.0
 _LIGHT = 0.35
+# Lowest quality: a poor face is still useful if it is the only one with its look.
 _LOWEST = 0.1
-"""A face's least quality: the only one of its look is still worth having."""
+# Factor on the quality of faces whose pose or expression could not be measured.
 _HALF_KNOWN = 0.5
-"""Factor on the quality of a face whose pose or expression could not be measured."""
+# Most similarities in memory, four bytes each. With more faces, a sample represents all looks.
 _PAIRS = 150_000_000
-"""Similarities kept, four bytes each. With more faces, some of them stand for all looks."""
 _BLOCK = 1024
 
 
 @dataclass(frozen=True, eq=False)
 class Problem:
-    """What to choose from n faces, to serve m looks."""
+    """A choice among n faces to cover m looks."""
 
     alike: Singles
-    """n x m: k between faces and looks."""
+    """n x m: similarity k of faces and looks."""
     quality: Singles
     """n: q."""
     weights: Singles
@@ -71,13 +71,13 @@ class Problem:
         best = np.zeros(self.alike.shape[1], np.float32)
         for start in range(0, len(chosen), _BLOCK):
             part = chosen[start : start + _BLOCK]
-            served = self.alike[part] * self.quality[part, None]
-            np.maximum(best, served.max(0), out=best)
+            covered = self.alike[part] * self.quality[part, None]
+            np.maximum(best, covered.max(0), out=best)
         return float(best @ self.weights.astype(np.float64))
 
 
 def looks(table: FaceTable) -> Singles:
-    """n x 13: yaw and pitch, expression, light, in units of the kernel; NaN where not measured."""
+    """n x 13: yaw and pitch, expression, light, in units of the kernel; NaN when not measured."""
     return _scaled(traits_of(table))
 
 
@@ -88,11 +88,11 @@ def _scaled(seen: Traits) -> Singles:
 
 
 def qualities(table: FaceTable) -> Singles:
-    """n numbers in (0, 1]: √(sharpness x what is not hidden x √size), sharpness and size as parts
-    of the faceset's 90th percentile and 1 at most. What is not known counts as the median.
+    """n numbers in (0, 1]: √(sharpness x visible share x √size), sharpness and size relative to the
+    faceset's 90th percentile, at most 1. Unknown values count as the median.
 
-    The root is there so that quality chooses among faces of about one look, and does not win over
-    a look of its own: a quarter of the sharpness is worth as much as a step of 1.2 tolerances.
+    Because of the root, quality decides among faces of about the same look, but does not outweigh
+    a new look: a quarter of the sharpness is worth a step of 1.2 tolerances.
     """
     sharp = _relative(table.column("sharpness"))
     size = np.sqrt(_relative(table.column("source_size")))
@@ -118,7 +118,7 @@ def _filled(numbers: Floats, default: float) -> Floats:
 def make_problem(
     table: FaceTable, towards: FaceTable | None = None, *, cancel: Cancel | None = None
 ) -> Problem:
-    """The problem of choosing from `table` what covers its own looks, or those of `towards`."""
+    """Set up the choice of faces from `table` that cover its own looks, or those of `towards`."""
     own = looks(table)
     wanted = own if towards is None else looks(towards)
     half_known = ~np.isfinite(own[:, :-3]).all(1)
@@ -129,7 +129,7 @@ def make_problem(
     weights = 1 / _density(wanted, cancel)
     weights /= weights.sum()
     if len(wanted) > most:
-        # As many equal parts of all weight, and of each the look in its middle.
+        # Split the total weight into equal parts and take the look in the middle of each.
         middles = (np.arange(most) + 0.5) / most
         places = np.minimum(np.searchsorted(np.cumsum(weights), middles), len(wanted) - 1)
         some, counts = np.unique(places, return_counts=True)
@@ -143,7 +143,7 @@ def make_problem(
 
 
 def _middle(own: Singles, wanted: Singles) -> Singles:
-    """What stands for a part of a look that was not measured: the median of all faces."""
+    """What replaces parts of a look that were not measured: the median of all faces."""
     both = np.concatenate([own, wanted]).astype(np.float64)
     known = np.isfinite(both).any(0)
     middle = np.zeros(both.shape[1])
@@ -159,7 +159,7 @@ def _kernel(a: Singles, b: Singles) -> Singles:
 
 
 def _density(points: Singles, cancel: Cancel | None) -> Floats:
-    """How many faces look about like each, itself among them; of 20,000 at most."""
+    """How many faces have about the same look, including the face itself; of up to 20,000."""
     some = points[:: max(1, len(points) // 20_000)]
     found = np.empty(len(points))
     for start in range(0, len(points), _BLOCK):
@@ -178,14 +178,14 @@ def choose(
     progress: Progress | None = None,
     cancel: Cancel | None = None,
 ) -> tuple[Rows, Floats]:
-    """Choose `count` rows by lazy greedy: (rows as they were taken, what each added to F).
+    """Choose `count` rows by the lazy greedy algorithm: (rows in order, what each added to F).
 
-    Of equal gains the lower row wins, so the choice does not depend on chance.
+    Of equal gains the lower row wins, so the choice is reproducible.
     """
     progress, cancel = progress or NullProgress(), cancel or Cancel()
     count = min(count, len(problem.quality) if allowed is None else int(allowed.sum()))
     progress.start("choose", count, "faces")
-    served = np.zeros(problem.alike.shape[1], np.float32)
+    covered = np.zeros(problem.alike.shape[1], np.float32)
     heap = [(-gain, row) for row, gain in enumerate((problem.alike @ problem.weights).tolist())]
     heap = [
         (gain * float(problem.quality[row]), row)
@@ -194,7 +194,7 @@ def choose(
     ]
     heapq.heapify(heap)
     rows, gains = np.empty(count, np.intp), np.empty(count)
-    gain_of = np.empty_like(served)
+    gain_of = np.empty_like(covered)
     for place in range(count):
         if place % 64 == 0:
             cancel.check()
@@ -202,7 +202,7 @@ def choose(
         while True:
             _, row = heap[0]
             np.multiply(problem.alike[row], problem.quality[row], out=gain_of)
-            gain_of -= served
+            gain_of -= covered
             np.maximum(gain_of, 0, out=gain_of)
             gain = float(gain_of @ problem.weights)
             heapq.heapreplace(heap, (-gain, row))
@@ -210,7 +210,7 @@ def choose(
                 break
         heapq.heappop(heap)
         rows[place], gains[place] = row, gain
-        served += gain_of
+        covered += gain_of
     progress.advance(count - max(0, count - 1) // 64 * 64)
     progress.finish()
     return rows, gains
@@ -218,7 +218,7 @@ def choose(
 
 def _best(table: FaceTable, context: SortContext) -> Ordering:
     if context.count < 1:
-        raise InputError("best needs a count of 1 or more")
+        raise InputError("best needs a count of at least 1")
     if not len(table):
         return Ordering(no_rows(), no_rows(), no_rows(), ())
     problem = make_problem(table, context.towards, cancel=context.cancel)
@@ -240,7 +240,7 @@ def _best(table: FaceTable, context: SortContext) -> Ordering:
         np.setdiff1d(np.arange(len(table)), rows),
         no_rows(),
         tuple(values),
-        f"the chosen {len(rows)} cover {100 * share:.1f} % of what all {len(everything)} cover",
+        f"{len(rows)} chosen faces cover {100 * share:.1f} % of what all {len(everything)} cover",
     )
 
 
@@ -248,11 +248,11 @@ METHODS: Final = (
     SortMethod(
         "best",
         "Faceloom",
-        "the face that adds most to what the others cover of pose, expression and light",
+        "the face that adds most coverage of pose, expression and light",
         COLUMNS,
         _best,
         ("best-faces",),
-        drops="all but --count; with --reference also other people",
+        drops="all but --count faces; with --reference also other people",
         drops_strangers=True,
         options=("count", "towards", "reference"),
         uses_likeness=True,

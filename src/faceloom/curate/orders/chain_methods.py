@@ -1,4 +1,4 @@
-"""Sort methods and groups that are made of greedy chains."""
+"""Sort methods and groups made from greedy chains."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def chain_method(
     step: float,
     *aliases: str,
 ) -> SortMethod:
-    """A method that chains; its groups end where a step is beyond `step`."""
+    """A method that chains; its groups end at steps larger than `step`."""
     columns = (column,) if column else ()
     return SortMethod(
         name,
@@ -45,14 +45,14 @@ def chain_method(
         aliases,
         group=chain_groups(metric, column, step),
         group_columns=columns,
-        groups="cut where the chain makes a large step",
+        groups="cut at large steps",
     )
 
 
 def chain_order(
     metric: MetricOf, column: str | None, form: str, *, farthest: bool = False
 ) -> OrderFunction:
-    """A method's function that chains the faces which have `column`."""
+    """A method's function that chains the faces with a known `column`."""
 
     def order(table: FaceTable, context: SortContext) -> Ordering:
         known, unknown = split_known(table, column)
@@ -73,7 +73,7 @@ def chain_order(
 
 
 def chain_groups(metric: MetricOf, column: str | None, at_least: float) -> GroupFunction:
-    """Groups that end where the chain makes a large step."""
+    """Groups that end at large steps of the chain."""
 
     def group(table: FaceTable, context: SortContext) -> Grouping:
         known, _ = split_known(table, column)
@@ -85,13 +85,13 @@ def chain_groups(metric: MetricOf, column: str | None, at_least: float) -> Group
                 cancel=context.cancel,
             )
             labels[known[rows]] = cut_chain(steps, at_least=at_least)
-        return Grouping(labels, lambda label: f"alike {label + 1}" if label >= 0 else "unknown")
+        return Grouping(labels, lambda label: f"similar {label + 1}" if label >= 0 else "unknown")
 
     return group
 
 
 def split_known(table: FaceTable, column: str | None) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Rows that have a measure, and those that do not (NaN, or nothing but zeros).
+    """Rows with a measure, and rows without (NaN, or all zeros).
 
     Without a column every row counts as known.
     """
@@ -104,5 +104,5 @@ def split_known(table: FaceTable, column: str | None) -> tuple[NDArray[np.intp],
 
 
 def _of(table: FaceTable, rows: NDArray[np.intp]) -> FaceTable:
-    """The rows of a table; itself where that is all of it, since pictures are large."""
+    """The rows of a table; without a copy when that is all of it, because pictures are large."""
     return table if len(rows) == len(table) else table.take(rows)

@@ -1,8 +1,8 @@
 """Greedy chains: from the first face on, always to the nearest one that is left.
 
-A chain puts alike faces side by side, which no single number does. DeepFaceLab's `hist` and
-`absdiff`, and the `face` and `vggface` of its first version, are such chains (pipeline.md 4.1,
-7.3). The distances are in `faceloom.curate.orders.distances`.
+A chain puts similar faces next to each other, which sorting by a single number cannot.
+DeepFaceLab's `hist` and `absdiff`, and `face` and `vggface` of its first version, are such chains.
+The distances are in `faceloom.curate.orders.distances`.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from faceloom.core import Cancel, NullProgress, Progress
 Rows = NDArray[np.intp]
 Floats = NDArray[np.float64]
 
+# Most faces of one chain. More are cut into slices in the order of their names, which are chained
+# one by one and put one after the other. DFL uses larger slices when there are more than 12.
 SLICE: Final = 20_000
-"""Faces that are chained together; more are cut into slices in the order of their names, chained
-one by one and put one behind the other. DFL takes larger slices beyond 12 of them."""
 _BLOCK = 512
 _LEVELS = 65_534
 _GONE = np.uint16(65_535)
+# Steps between checks for a cancel.
 _LOOK_EVERY = 256
-"""Steps between two looks at the cancel switch."""
 
 
 class Metric(Protocol):
@@ -38,25 +38,25 @@ class Metric(Protocol):
         ...
 
     def distances(self, row: int) -> Floats:
-        """From one face to all, n. Equal faces are at exactly equal distances."""
+        """From one face to all, n. Equal faces have exactly equal distances."""
         ...
 
 
 @runtime_checkable
 class BlockMetric(Metric, Protocol):
-    """A metric that gives many rough distances at once, by one product of matrices."""
+    """A metric that computes many rough distances at once, as a product of matrices."""
 
     error: float
-    """How far a rough distance may be from the true one."""
+    """Largest difference between a rough and the exact distance."""
     ceiling: float
-    """No distance is beyond this."""
+    """Upper bound of all distances."""
 
     def rough(self, rows: slice) -> NDArray[np.float32]:
         """From some faces to all, `len(rows) n`."""
         ...
 
     def some(self, row: int, others: Rows) -> Floats:
-        """From one face to some, exactly as `distances` gives them."""
+        """From one face to some, equal to those from `distances`."""
         ...
 
 
@@ -70,11 +70,11 @@ def greedy_chain(
     """Order n faces so that each is followed by the nearest (or `farthest`) that is left.
 
     Starts from row 0; of equally near ones the lowest row comes first. Returns the rows, and the
-    distance of each to the one before it (NaN for the first of all). More than `SLICE` faces are
-    chained slice by slice; the distance over a seam is given like any other.
+    distance of each to the one before it (NaN for the first). More than `SLICE` faces are chained
+    slice by slice; the distance between slices is returned like any other.
 
-    Takes O(n²) time; for a `BlockMetric` 2 n² bytes at most, otherwise O(n) memory. The result
-    does not depend on blocks or rounding: near ties are settled by the exact distances.
+    Takes O(n²) time, and for a `BlockMetric` up to 2 n² bytes, otherwise O(n) memory. The result
+    does not depend on block sizes or rounding: near ties are decided by exact distances.
     """
     progress, cancel = progress or NullProgress(), cancel or Cancel()
     progress.start("chain", len(metric), "faces")
@@ -102,7 +102,7 @@ def greedy_chain(
 def _by_matrix(
     metric: BlockMetric, advance: Callable[[int], None], cancel: Cancel
 ) -> tuple[Rows, Floats]:
-    """All rough distances as 16-bit numbers; those near the smallest are compared exactly."""
+    """Chain by rough distances as 16-bit numbers; those near the smallest are compared exactly."""
     n = len(metric)
     scale = _LEVELS / metric.ceiling
     matrix = np.empty((n, n), np.uint16)
@@ -135,7 +135,7 @@ def _by_matrix(
 def _step_by_step(
     metric: Metric, farthest: bool, advance: Callable[[int], None], cancel: Cancel
 ) -> tuple[Rows, Floats]:
-    """Distances from where the chain is to what is left, which is packed together at times."""
+    """Chain by distances from the current face to those left, which are compacted at times."""
     n = len(metric)
     order, steps = np.zeros(n, np.intp), np.full(n, np.nan)
     rows, left = np.arange(n), np.ones(n, bool)
@@ -161,9 +161,8 @@ def _step_by_step(
 def cut_chain(steps: Floats, *, at_least: float, factor: float = 4.0) -> NDArray[np.intp]:
     """Cut a chain at its large steps: the group, 0 1 2 …, of each face along the chain.
 
-    A step is large when it is beyond `at_least`, and beyond `factor` times the median of the
-    steps around it (25 to each side), so that calm and lively footage are both cut where the
-    picture really changes.
+    A step is large when it exceeds `at_least` and `factor` times the median of the steps around it
+    (25 to each side), so that calm and lively footage are both cut where the picture changes.
     """
     n = len(steps)
     if n == 0:

@@ -1,8 +1,7 @@
-"""The sort methods of DeepFaceLab, with its orders and its rules of what is dropped.
+"""The sort methods of DeepFaceLab, with its orders and its rules for dropping faces.
 
-Sources: pipeline.md 4.1 (DFL 2.0) and 7.3 (DFL 1.0). Where DFL is wrong we are not: one face a
-frame goes by the frames that the faces name, not by file names (oddity 20); chains are the same
-on every run (22).
+docs/internals/sorting.md describes them. Two faults of DFL are not repeated: `oneface` goes by the
+frame that each face names, not by file names, and chains are the same on every run.
 """
 
 from __future__ import annotations
@@ -57,7 +56,7 @@ def _picture(table: FaceTable, context: SortContext) -> Metric:
 
 
 def _points(table: FaceTable, _: SortContext) -> Metric:
-    """Landmarks in a full_face crop of 256 pixels, which is what DFL 1.0 stored."""
+    """Landmarks in a full_face crop of 256 pixels, the crop that DFL 1.0 stored."""
     return AbsoluteMetric(
         [
             transform_points(
@@ -111,15 +110,15 @@ def _frames(table: FaceTable, _: SortContext) -> Grouping:
 
 
 def _one_face(table: FaceTable, _: SortContext) -> Ordering:
-    """A face that does not say its frame counts as alone there."""
+    """Faces that are the only one of their frame; one with an unknown frame counts as such."""
     counts: dict[str, int] = {}
     for record in table.records:
         counts[record.source_stem] = counts.get(record.source_stem, 0) + 1
     faces = [counts[r.source_stem] if r.source_filename else 1 for r in table.records]
-    alone = np.array(faces, np.intp) == 1
+    single = np.array(faces, np.intp) == 1
     return Ordering(
-        np.flatnonzero(alone),
-        np.flatnonzero(~alone),
+        np.flatnonzero(single),
+        np.flatnonzero(~single),
         no_rows(),
         tuple(f"{count} in its frame" for count in faces),
     )
@@ -149,10 +148,10 @@ def _final(sharpness: str | None, *, legacy: bool = False) -> OrderFunction:
 
 
 _HIST_STEP = 0.35
+# A mean difference of 12 levels per sample.
 _PICTURE_STEP = 12 * 64 * 64 * 3
-"""A mean difference of 12 levels."""
+# 4 pixels per landmark, x and y added, at 256 pixels.
 _POINTS_STEP = 68 * 4.0
-"""The points' mean move in pixels of 256, along x and y together."""
 
 
 def _pose(name: str, column: str, first: str, *aliases: str, legacy: bool = False) -> SortMethod:
@@ -224,11 +223,14 @@ def _plain(name: str, first: str, form: str, *, high_first: bool) -> SortMethod:
     )
 
 
-_STARTS = "the first file; then always "
+_STARTS = "the first file, then always "
 
+# In the order in which help and docs list them.
 METHODS: Final = (
     _sharp("blur", "DFL 2.0", "cpbd", "the sharpest, by CPBD inside the face's hull"),
-    _sharp("motion-blur", "DFL 2.0", "motion_blur", "least smeared: the Laplacian's variance"),
+    _sharp(
+        "motion-blur", "DFL 2.0", "motion_blur", "the least blurred, by the Laplacian's variance"
+    ),
     _pose("face-yaw", "dfl_yaw", "facing the picture's left", "yaw"),
     _pose("face-pitch", "dfl_pitch", "looking up", "pitch"),
     SortMethod(
@@ -246,7 +248,7 @@ METHODS: Final = (
     chain_method(
         "hist",
         "DFL 2.0",
-        _STARTS + "the nearest histogram of colours",
+        _STARTS + "the most similar colour histogram",
         _hist,
         "hist",
         "{:.3f}",
@@ -255,7 +257,7 @@ METHODS: Final = (
     SortMethod(
         "hist-dissim",
         "DFL 2.0",
-        "the least like all others, by the histogram of the face in gray",
+        "the face least like all others, by its grey histogram",
         ("hist_gray",),
         _hist_dissim,
     ),
@@ -276,16 +278,16 @@ METHODS: Final = (
     SortMethod(
         "oneface",
         "DFL 2.0",
-        "as before",
+        "no change of order",
         (),
         _one_face,
         ("one-face",),
-        drops="all faces of frames that have several",
+        drops="all faces of frames with several faces",
     ),
     chain_method(
         "absdiff",
         "DFL 2.0",
-        _STARTS + "the picture with the smallest absolute difference, at 64 x 64",
+        _STARTS + "the picture with the smallest absolute difference, at 64 x 64 pixels",
         _picture,
         "plain_thumb",
         "{:.0f}",
@@ -300,15 +302,20 @@ METHODS: Final = (
         chain_order(_picture, "plain_thumb", "{:.0f}", farthest=True),
         ("absdiff-dissim",),
     ),
-    _best("final", "DFL 2.0", "yaw by yaw, the sharpest and most varied", "cpbd"),
-    _best("final-fast", "DFL 2.0", "the same with size for sharpness", "rect_area"),
+    _best(
+        "final",
+        "DFL 2.0",
+        "from left to right, the sharpest and most varied faces of each yaw",
+        "cpbd",
+    ),
+    _best("final-fast", "DFL 2.0", "like final, with size instead of sharpness", "rect_area"),
     _sharp("blur-whole", "DFL 1.0", "cpbd_whole", "the sharpest, by CPBD of the whole picture"),
     _pose("legacy-yaw", "legacy_yaw", "facing the picture's left", legacy=True),
     _pose("legacy-pitch", "legacy_pitch", "looking up", legacy=True),
     chain_method(
         "face",
         "DFL 1.0",
-        _STARTS + "the nearest landmarks",
+        _STARTS + "the most similar landmarks",
         _points,
         None,
         "{:.0f} px",
@@ -317,20 +324,24 @@ METHODS: Final = (
     SortMethod(
         "face-dissim",
         "DFL 1.0",
-        "landmarks the least like those of the files behind it",
+        "the face whose landmarks differ most from those after it",
         (),
         _face_dissim,
     ),
     SortMethod(
         "hist-blur",
         "DFL 1.0",
-        "the chain of hist, cut at its large steps; in each piece the sharpest",
+        "the order of hist, cut at large steps; each piece sorted by sharpness",
         ("hist", "cpbd"),
         _hist_blur,
         drops=_SCORE_0,
         drops_strangers=True,
     ),
-    _best("final-legacy", "DFL 1.0", "as final, with the pose and sharpness of 1.0", "cpbd_whole"),
-    _best("final-no-blur", "DFL 1.0", "the same without looking at sharpness", None),
+    _best(
+        "final-legacy",
+        "DFL 1.0",
+        "like final, with the pose and sharpness of DFL 1.0",
+        "cpbd_whole",
+    ),
+    _best("final-no-blur", "DFL 1.0", "like final-legacy, ignoring sharpness", None),
 )
-"""In the order in which help and docs list them."""

@@ -1,7 +1,8 @@
-"""DeepFaceLab's choice of the best faces: `final` and its kin (pipeline.md 4.3 and 7.3).
+"""DeepFaceLab's selection of the best faces: `final` and its variants.
 
-128 bins of yaw; in each the sharpest; of these, bins of pitch; in each those that look least like
-the others. Expression, light and roll play no part. `faceloom.curate.orders.best` does better.
+Faces are put into 128 bins of yaw. The sharpest of each bin are put into bins of pitch, from which
+those least like the others are chosen. Expression, light and roll are ignored;
+`faceloom.curate.orders.best` does better. docs/internals/sorting.md has the details.
 """
 
 from __future__ import annotations
@@ -16,8 +17,8 @@ from faceloom.curate.orders.distances import histogram_unlikeness
 from faceloom.curate.orders.method import Rows
 
 YAW_BINS: Final = 128
+# Candidates for the bins of pitch, as a multiple of what a bin of yaw may keep.
 _SHARPEST = 10
-"""So many times what a bin may keep is looked at for pitch."""
 
 
 def final_selection(
@@ -31,19 +32,18 @@ def final_selection(
     pitch_span: float = np.pi / 2,
     cancel: Cancel | None = None,
 ) -> tuple[Rows, Rows]:
-    """Choose about `target` of n faces: (rows in the order of DFL, rows that are dropped).
+    """Choose about `target` of n faces: (rows in DFL's order, rows that are dropped).
 
-    yaw, pitch: n radians, as DFL measures them. histograms: n x 256 of the whole picture in gray.
-    sharpness: n, or None to leave that step out (`final-no-blur`). The spans are the ends of the
-    bins, either side of 0. Faces whose yaw, pitch or picture is unknown are dropped.
+    yaw, pitch: n radians, as DFL measures them. histograms: n x 256 of the whole picture in grey.
+    sharpness: n, or None to skip that step (`final-no-blur`). The spans are the ends of the bins,
+    either side of 0. Faces whose yaw, pitch or picture is unknown are dropped.
 
-    Raises `InputError` for a target of 64 or less, of which 128 bins would keep none at all, as
-    they do in DFL.
+    Raises `InputError` for a target of 64 or less, of which 128 bins would keep none, as in DFL.
     """
     if round(target / YAW_BINS) < 1:
         raise InputError(
-            f"final spreads over {YAW_BINS} bins of yaw, so it cannot choose {target} faces; "
-            f"ask for more than {YAW_BINS // 2}, or use best"
+            f"final uses {YAW_BINS} bins of yaw and cannot choose as few as {target} faces; "
+            f"use a --count above {YAW_BINS // 2}, or --by best"
         )
     yaw_, pitch_ = np.asarray(yaw, np.float64), np.asarray(pitch, np.float64)
     gray = np.asarray(histograms, np.float64).reshape(len(yaw_), -1)
@@ -67,7 +67,7 @@ def final_selection(
 
 
 def _bin(values: NDArray[np.float64], count: int, span: float) -> NDArray[np.intp]:
-    """Bin g holds edge g ≤ value < edge g + 1; the first and the last are open to their side."""
+    """Bin g has edge g ≤ value < edge g + 1; the first and the last have no outer limit."""
     edges = np.linspace(-span, span, count)
     return np.searchsorted(edges[1:], values, side="right").astype(np.intp)
 
@@ -75,7 +75,7 @@ def _bin(values: NDArray[np.float64], count: int, span: float) -> NDArray[np.int
 def _spread(
     rows: Rows, pitch_bins: NDArray[np.intp], gray: NDArray[np.float64], each: int
 ) -> list[int]:
-    """Of a bin of yaw, one a pitch bin and round: the most unlike its neighbours first."""
+    """Choose from a bin of yaw, one face per bin of pitch in turn, the most unusual first."""
     queues: list[list[int]] = []
     for cell in range(each):
         inside = rows[pitch_bins == cell]

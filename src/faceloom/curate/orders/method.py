@@ -1,4 +1,4 @@
-"""What a sort method is, what it gives, and the two plain ways to sort: by a number, by groups."""
+"""What a sort method is and returns, and the building blocks: order by a number, group by one."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ class Ordering:
     """The faces of a table in order. Every row is in exactly one of the three parts."""
 
     rows: Rows
-    """Rows of the table, the first first."""
+    """Rows of the table, in order."""
     trash: Rows
     """Rows that the method drops."""
     unknown: Rows
-    """Rows that lack the measure: they come behind the others, in the order of their names."""
+    """Rows without the measure: placed after the others, in the order of their names."""
     values: tuple[str, ...]
-    """n short texts, one a row of the table: what the face was sorted by."""
+    """n short texts, one per row of the table: the value the face was sorted by."""
     note: str = ""
-    """One line on the result, such as how much a selection covers."""
+    """A line about the result, such as how much a selection covers."""
 
     @property
     def kept(self) -> Rows:
@@ -42,29 +42,29 @@ class Grouping:
     """Which group each face of a table is in."""
 
     labels: NDArray[np.int64]
-    """n: groups come in the order of their labels; -1, the last, holds faces without one."""
+    """n: groups are in the order of their labels; -1, the last, means no group."""
     names: Callable[[int], str]
     """Label → the group's name."""
 
 
 @dataclass(frozen=True, eq=False)
 class SortContext:
-    """What methods may need beside the table."""
+    """What methods may need apart from the table."""
 
     count: int = 2000
-    """How many faces `best` and the `final` methods are to keep."""
+    """How many faces `best` and the `final` methods keep."""
     likeness: Callable[[NDArray[Any]], NDArray[Any]] | None = None
-    """Embeddings n 128 → n similarities to the person that is looked for, -1 to 1."""
+    """Embeddings n 128 → n similarities to the reference person, -1 to 1."""
     same_person: float = 0.36
-    """Likeness above which two faces are one person's."""
+    """Similarity from which a face shows the reference person."""
     towards: FaceTable | None = None
-    """The faces that `best` is to cover, where these are not the table's own."""
+    """The faces that `best` covers, if not the table's own."""
     groupings: dict[str, Grouping] = field(default_factory=lambda: dict[str, Grouping]())
-    """Method → groups that were found elsewhere, such as clusters of identity."""
+    """Method → groups that were computed elsewhere, such as the people of a workspace."""
     argument: str = ""
-    """What was given behind a colon: `expression:jawOpen`."""
+    """What follows a colon: `jawOpen` in `expression:jawOpen`."""
     workers: int = 0
-    """Threads; 0: one a core."""
+    """Threads; 0: one per core."""
     progress: Progress = field(default_factory=NullProgress)
     cancel: Cancel = field(default_factory=Cancel)
 
@@ -72,8 +72,8 @@ class SortContext:
 OrderFunction = Callable[[FaceTable, SortContext], Ordering]
 GroupFunction = Callable[[FaceTable, SortContext], Grouping]
 
+# Options of `SortConfig` that only some methods use.
 SortOption = Literal["count", "towards", "reference"]
-"""What some methods are told beside the faces."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,28 +82,28 @@ class SortMethod:
 
     name: str
     origin: Origin
-    """Which program knows it, and so whose rules it keeps."""
+    """The program it comes from and whose rules it follows."""
     first: str
-    """What comes first, for help and docs."""
+    """Which faces come first, for help and docs."""
     columns: tuple[str, ...]
-    """Measures that it needs."""
+    """The measures it needs."""
     order: OrderFunction
     aliases: tuple[str, ...] = ()
     drops: str = ""
     """Which faces it drops, for help and docs."""
     drops_strangers: bool = False
-    """Whether pictures that are no faces are dropped too, as DFL does."""
+    """Whether pictures without face metadata are dropped too, as DFL does."""
     group: GroupFunction | None = None
-    """How it cuts faces into groups; None when it cannot."""
+    """How it groups faces; None if it cannot."""
     group_columns: tuple[str, ...] = ()
     groups: str = ""
     """What a group is, for help and docs."""
     takes_argument: bool = False
-    """Whether something may follow behind a colon."""
+    """Whether an argument may follow its name after a colon."""
     options: tuple[SortOption, ...] = ()
-    """What of `SortContext` it goes by that users give."""
+    """The options it uses."""
     uses_likeness: bool = False
-    """Whether it looks at `SortContext.likeness` too, and so at embeddings, when there is one."""
+    """Whether it uses `SortContext.likeness`, and so embeddings, if a reference is given."""
 
 
 def no_rows() -> Rows:
@@ -118,7 +118,7 @@ def by_number(
     form: str = "{:.3g}",
     zero_is_trash: bool = False,
 ) -> Ordering:
-    """Order n faces by a number; equal ones keep the order of their names.
+    """Order n faces by a number; equal faces keep the order of their names.
 
     NaN means unknown. With `zero_is_trash` faces of exactly 0 are dropped.
     """
@@ -156,8 +156,8 @@ def column_order(
 # --- Groups
 
 
+# Directions of positive and negative values, as seen in the picture.
 _SIDES: Final = {"yaw_deg": ("left", "right"), "pitch_deg": ("up", "down")}
-"""What a number above and one below 0 means, as the picture is seen."""
 
 
 def bins(
@@ -168,9 +168,9 @@ def bins(
     form: str = "{:g}",
     sides: tuple[str, str] | None = None,
 ) -> Grouping:
-    """Groups of equal width, with an edge at half a width either side of 0; NaN is no group.
+    """Groups of equal width, one of them centred on 0; NaN is no group.
 
-    `sides` are words for what lies above and below 0, instead of a sign.
+    `sides` are words for positive and negative values, instead of a sign.
     """
     numbers = np.asarray(values, np.float64)
     sign = -1 if high_first else 1
@@ -200,7 +200,7 @@ def column_bins(
 
 
 def column_eighths(name: str, *, high_first: bool = False) -> GroupFunction:
-    """Eight groups of about as many faces each; equal faces stay together."""
+    """Eight groups of about equal numbers of faces; equal values stay together."""
 
     def group(table: FaceTable, _: SortContext) -> Grouping:
         numbers = np.asarray(table.column(name), np.float64)
@@ -216,7 +216,7 @@ def column_eighths(name: str, *, high_first: bool = False) -> GroupFunction:
 
 
 def column_values(name: str) -> GroupFunction:
-    """One group for each value of a column of whole numbers."""
+    """A group for each value of a column of whole numbers."""
 
     def group(table: FaceTable, _: SortContext) -> Grouping:
         numbers = np.asarray(table.column(name), np.float64)

@@ -1,4 +1,4 @@
-"""The sort methods that are ours: identity, expression, light and what extraction knows."""
+"""Faceloom's own sort methods: identity, expression, light, and what extraction recorded."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def _likeness(table: FaceTable, context: SortContext) -> NDArray[np.float64]:
 
 
 def _identity_groups(table: FaceTable, context: SortContext) -> Grouping:
-    """With a reference whether it is that person, else clusters, the largest first."""
+    """With a reference that person and others, otherwise one group per person, largest first."""
     if context.likeness is not None:
         alike = _likeness(table, context)
         labels = np.where(np.isnan(alike), -1, np.where(alike >= context.same_person, 0, 1))
@@ -74,7 +74,7 @@ def _identity_groups(table: FaceTable, context: SortContext) -> Grouping:
 
 
 def _outliers(table: FaceTable, context: SortContext) -> Ordering:
-    """Least like the faceset's person first, or like the reference."""
+    """The faces least like the main person first, or least like the reference."""
     if context.likeness is not None:
         return by_number(_likeness(table, context), high_first=False, form="{:.3f}")
     known, _ = split_known(table, "embedding")
@@ -86,10 +86,10 @@ def _outliers(table: FaceTable, context: SortContext) -> Ordering:
 
 
 def main_person(embeddings: NDArray[Any]) -> NDArray[np.float64]:
-    """The unit vector, d, that the largest part of n unit vectors lies around.
+    """The unit vector, d, in the middle of the largest group of n unit vectors.
 
-    Starts from the face with the highest median likeness to 512 evenly chosen ones, and takes the
-    mean of the nearest half until it stays. So a minority of other people does not pull at it.
+    Starts from the face with the highest median similarity to 512 evenly chosen ones, and takes the
+    mean of the nearest half until it converges, so a minority of other people has no influence.
     """
     vectors = np.asarray(embeddings, np.float64)
     some = vectors[np.unique(np.linspace(0, len(vectors) - 1, 512).round().astype(np.intp))]
@@ -105,7 +105,7 @@ def main_person(embeddings: NDArray[Any]) -> NDArray[np.float64]:
 
 
 def _person(table: FaceTable, context: SortContext) -> Ordering:
-    """By person, in the order of the groups; inside one in the order of names."""
+    """By person, in the order of the groups; within a group in the order of file names."""
     grouping = _person_groups(table, context)
     labels = np.where(grouping.labels < 0, np.nan, grouping.labels)
     ordering = by_number(labels, high_first=False)
@@ -116,7 +116,7 @@ def _person(table: FaceTable, context: SortContext) -> Ordering:
 def _person_groups(table: FaceTable, context: SortContext) -> Grouping:
     if "person" not in context.groupings:
         raise InputError(
-            "sorting by person needs people: name one with `faceloom cluster`, or sort by identity"
+            "no people to sort by: name one with `faceloom cluster --name`, or sort by identity"
         )
     return context.groupings["person"]
 
@@ -166,7 +166,7 @@ def _time(table: FaceTable, _: SortContext) -> Ordering:
 
 
 def _sizes(table: FaceTable, _: SortContext) -> Grouping:
-    """Each group's faces are up to √2 times as large as the next one's."""
+    """Each group's faces are √2 times as large as the next group's."""
     sizes = np.asarray(table.column("source_size"), np.float64)
     steps = 2 * np.log2(np.where(sizes > 0, sizes, np.nan))
     grouping = bins(steps, 1, high_first=True)
@@ -257,23 +257,24 @@ def _gaze(name: str, index: int, first: str, *aliases: str) -> SortMethod:
     )
 
 
+# In the order in which help and docs list them.
 METHODS: Final = (
     SortMethod(
         "identity",
         "Faceloom",
-        "the most like --reference; without it, each face beside the most alike one",
+        "the face most like --reference; without it, similar faces next to each other",
         ("embedding",),
         _identity,
         ("vggface", "person-likeness"),
         group=_identity_groups,
         group_columns=("embedding",),
-        groups="people; with --reference that person, then the others",
+        groups="people; with --reference that person and the others",
         options=("reference",),
     ),
     SortMethod(
         "outliers",
         "Faceloom",
-        "the least like the faceset's main person, or like --reference",
+        "the face least like the main person, or least like --reference",
         ("embedding",),
         _outliers,
         ("identity-outliers",),
@@ -289,12 +290,12 @@ METHODS: Final = (
         group_columns=("embedding",),
         groups="named people",
     ),
-    _eighth("sharpness", "sharpness", "the sharpest, by the detail that the face really has"),
+    _eighth("sharpness", "sharpness", "the sharpest, by detail at the face's original resolution"),
     _angle("head-yaw", "yaw_deg", "facing the picture's left, comparable between crops"),
     _angle("head-pitch", "pitch_deg", "looking up, comparable between crops"),
     _angle("head-roll", "roll_deg", "head leaning to the picture's right", "roll"),
-    _tenth("mouth-open", "mouth_open", "the mouth wide open", high_first=True),
-    _tenth("eyes-closed", "eyes_closed", "the eyes closed", high_first=True),
+    _tenth("mouth-open", "mouth_open", "mouth wide open", high_first=True),
+    _tenth("eyes-closed", "eyes_closed", "eyes closed", high_first=True),
     _gaze("gaze", 0, "eyes to the picture's left", "gaze-yaw"),
     _gaze("gaze-pitch", 1, "eyes looking up"),
     SortMethod(
@@ -303,15 +304,15 @@ METHODS: Final = (
     SortMethod(
         "expression",
         "Faceloom",
-        "a chain of alike expressions; expression:NAME the most of it (expression:mouthSmile)",
+        "similar expressions next to each other; with a NAME (expression:mouthSmile) the strongest",
         ("blendshapes",),
         _expression,
         group=_expression_groups,
         group_columns=("blendshapes",),
-        groups="cut where the chain makes a large step; with a NAME a tenth wide",
+        groups="cut at large steps; with a NAME a tenth wide",
         takes_argument=True,
     ),
-    _tenth("occlusion", "occlusion", "nothing before the face", high_first=False),
+    _tenth("occlusion", "occlusion", "nothing in front of the face", high_first=False),
     SortMethod(
         "light",
         "Faceloom",
@@ -325,15 +326,15 @@ METHODS: Final = (
     SortMethod(
         "light-chain",
         "Faceloom",
-        "the first file; then always the nearest light",
+        "the first file, then always the most similar light",
         ("light",),
         chain_order(_light, "light", "{:.2f}"),
         group=chain_groups(_light, "light", 0.4),
         group_columns=("light",),
-        groups="cut where the chain makes a large step",
+        groups="cut at large steps",
     ),
     _eighth("score", "score", "the detector's highest score"),
-    _eighth("presence", "presence", "where the landmarker is surest of a face"),
+    _eighth("presence", "presence", "the landmarker's highest confidence"),
     _number(
         "size",
         "source_size",
@@ -341,7 +342,7 @@ METHODS: Final = (
         "{:.0f} px",
         high_first=True,
         group=_sizes,
-        groups="√2 from one to the next",
+        groups="a factor of √2 wide",
     ),
     _number(
         "track",
@@ -363,4 +364,3 @@ METHODS: Final = (
     ),
     SortMethod("time", "Faceloom", "the earliest in the footage", (), _time),
 )
-"""In the order in which help and docs list them."""

@@ -1,4 +1,4 @@
-"""Sort a faceset's table: methods by name, and groups of one measure ordered by another."""
+"""Sort a faceset's table by methods' names, or in groups of one method sorted by another."""
 
 from __future__ import annotations
 
@@ -24,23 +24,23 @@ from faceloom.curate.orders.method import (
 )
 from faceloom.curate.table import FaceTable
 
+# All sort methods, in the order in which help and docs list them.
 METHODS: Final[tuple[SortMethod, ...]] = (
     *dfl_methods.METHODS,
     *own_methods.METHODS,
     *best.METHODS,
 )
-"""All sort methods, in the order in which help and docs list them."""
 
+# Name or alias → method.
 SORTS: Final = Registry(
     "sort method",
     {name: method for method in METHODS for name in (method.name, *method.aliases)},
 )
-"""Name, or alias, → method."""
 
 
 @dataclass(frozen=True, eq=False)
 class SortKey:
-    """One of the words of `--by`: a method and what was given behind its colon."""
+    """A method in `--by`, and the argument after its colon."""
 
     method: SortMethod
     argument: str = ""
@@ -50,9 +50,9 @@ class SortKey:
 
 
 def parse_keys(by: str) -> tuple[SortKey, ...]:
-    """The methods of `a,b,c`: all but the last cut the faces into groups, the last orders these.
+    """Parse `a,b,c`: all but the last method group the faces, the last one sorts each group.
 
-    Raises `UsageError` for an unknown method, one that cannot cut, and an argument that is none.
+    Raises `UsageError` for an unknown method, one that cannot group, and an unexpected argument.
     """
     keys: list[SortKey] = []
     for word in by.split(","):
@@ -65,27 +65,27 @@ def parse_keys(by: str) -> tuple[SortKey, ...]:
             )
         method = SORTS[name]
         if argument and not method.takes_argument:
-            raise UsageError(f"sort method {name!r} takes nothing behind a colon")
+            raise UsageError(f"sort method {name!r} takes no argument after a colon")
         keys.append(SortKey(method, argument))
     for key in keys[:-1]:
         if key.method.group is None:
             can = ", ".join(method.name for method in METHODS if method.group is not None)
-            raise UsageError(f"{key} cannot cut faces into groups; these can: {can}")
+            raise UsageError(f"{key} cannot group faces; these can: {can}")
     return tuple(keys)
 
 
 def refuse_unused(keys: Sequence[SortKey], options: Collection[SortOption]) -> None:
-    """`UsageError` for an option that no method of the keys goes by."""
+    """`UsageError` for an option that no method of the keys uses."""
     for option in options:
-        # Only the last method chooses and covers; a reference is for one that cuts as well.
+        # Only the last method chooses faces; a reference also serves methods that group.
         asked = keys if option == "reference" else keys[-1:]
         if not any(option in key.method.options for key in asked):
             takers = ", ".join(method.name for method in METHODS if option in method.options)
-            raise UsageError(f"--{option} does nothing in a sort by {keys[-1]}; for it: {takers}")
+            raise UsageError(f"--{option} has no effect with --by {keys[-1]}; it is for {takers}")
 
 
 def columns_needed(keys: Sequence[SortKey], *, likeness: bool = False) -> set[str]:
-    """The measures that a sort by these keys needs; `likeness`: to a person, for all that can."""
+    """The measures a sort by these keys needs; `likeness`: a reference person is given."""
     columns = set(keys[-1].method.columns)
     if likeness and keys[-1].method.uses_likeness:
         columns.add("embedding")
@@ -96,11 +96,11 @@ def columns_needed(keys: Sequence[SortKey], *, likeness: bool = False) -> set[st
 
 @dataclass(frozen=True, eq=False)
 class Sorted:
-    """A sorted table: an ordering, and the groups that it is in."""
+    """A sorted table and its groups."""
 
     ordering: Ordering
     groups: tuple[tuple[str, int], ...]
-    """Name and number of kept faces of each group, in order; one without a name when not cut."""
+    """Name and number of kept faces of each group, in order; one without a name if not grouped."""
 
 
 def sort_faces(
@@ -108,9 +108,9 @@ def sort_faces(
 ) -> Sorted:
     """Sort a table that has the measures of `columns_needed`.
 
-    All keys but the last cut into groups, the later ones inside the earlier; faces without a
-    group come last. A `count` is shared out by the groups' sizes. `reverse` turns everything
-    round but the faces whose measure or group is unknown, which stay behind the others.
+    All keys but the last group the faces, later keys within earlier groups; faces without a group
+    come last. The `count` is divided among groups in proportion to their size. `reverse` reverses
+    everything except faces whose measure or group is unknown, which stay at the end.
     """
     needed = columns_needed(keys, likeness=context.likeness is not None)
     if not len(table):
@@ -134,8 +134,8 @@ def sort_faces(
     if reverse:
         pieces = [dataclasses.replace(piece, rows=piece.rows[::-1]) for piece in pieces]
     kept = [len(piece.kept) for piece in pieces]
-    groups_told = tuple((name, size) for name, size in zip(names, kept, strict=True) if size)
-    return Sorted(_joined(len(table), parts, pieces), groups_told)
+    sizes = tuple((name, size) for name, size in zip(names, kept, strict=True) if size)
+    return Sorted(_joined(len(table), parts, pieces), sizes)
 
 
 def _cut(
@@ -148,7 +148,7 @@ def _cut(
 ) -> list[tuple[str, Rows]]:
     """(name, rows) of the groups, in order; the rows of a group in the order of the table.
 
-    With `reverse` the last first, but for the faces without a group: these stay behind.
+    `reverse` reverses the groups, except that faces without a group stay at the end.
     """
     if not keys or not len(rows):
         return [("", rows)]
@@ -168,7 +168,7 @@ def _cut(
 
 
 def _within(context: SortContext, rows: Rows) -> dict[str, Grouping]:
-    """Groups that were found elsewhere, for some rows."""
+    """The context's groups for some rows."""
     return {
         name: Grouping(grouping.labels[rows], grouping.names)
         for name, grouping in context.groupings.items()
@@ -176,7 +176,7 @@ def _within(context: SortContext, rows: Rows) -> dict[str, Grouping]:
 
 
 def _share(count: int, sizes: Sequence[int]) -> list[int]:
-    """A count shared out by sizes, to the largest remainders; one at least."""
+    """Divide a count in proportion to sizes, by largest remainders; at least one each."""
     if len(sizes) == 1:
         return [count]
     exact = count * np.array(sizes, np.float64) / max(1, sum(sizes))
@@ -187,7 +187,7 @@ def _share(count: int, sizes: Sequence[int]) -> list[int]:
 
 
 def _joined(n: int, parts: Sequence[Rows], pieces: Sequence[Ordering]) -> Ordering:
-    """The groups' orderings as one; where there are several, unknown faces end their group."""
+    """Join the groups' orderings; unknown faces come last in their group if there are several."""
     if len(pieces) == 1:
         return pieces[0]
     values = [""] * n

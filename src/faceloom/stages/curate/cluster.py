@@ -54,8 +54,8 @@ from faceloom.workspace.faceset import (
 
 __all__ = ["ClusterConfig", "ClusterResult", "run"]
 
-COLUMNS: Final = ("embedding", *TRACK_COLUMNS)
 # The measures that grouping needs.
+COLUMNS: Final = ("embedding", *TRACK_COLUMNS)
 UNSURE: Final = "unsure"
 # The name of the faces that could not be assigned to anyone.
 _DIGITS: Final = 5

@@ -43,6 +43,7 @@ from faceloom.workspace.faceset import (
 
 __all__ = ["DedupeConfig", "DedupeResult", "run"]
 
+# The measures that finding duplicates needs.
 COLUMNS: Final = (
     "phash",
     "embedding",
@@ -54,7 +55,6 @@ COLUMNS: Final = (
     "score",
     *TRACK_COLUMNS,
 )
-# The measures that finding duplicates needs.
 _SHEET_PAIRS: Final = 200
 _PAIRS_PER_ROW: Final = 5
 

@@ -13,8 +13,8 @@ from faceloom.curate import FaceTable
 from faceloom.faces import Moved, read_face
 
 CELL_PX: Final = 128
-MOST_NAMED: Final = 5
 # Files that a result names one by one.
+MOST_NAMED: Final = 5
 
 
 def face_picture(table: FaceTable, row: int) -> NDArray[np.uint8]:

@@ -210,7 +210,9 @@ def _sort(
     progress: Progress,
     cancel: Cancel,
 ) -> SortResult:
-    likeness = _likeness_to(config.reference, config.workspace, progress)
+    uses_reference = any("reference" in key.method.options for key in keys)
+    reference = config.reference if uses_reference else None
+    likeness = _likeness_to(reference, config.workspace, progress)
     columns = columns_needed(keys, likeness=likeness is not None)
     table = measure_faces(folder, columns, workers=config.threads, progress=progress, cancel=cancel)
     refuse_empty(folder, len(table), len(table.strangers))

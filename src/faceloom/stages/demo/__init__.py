@@ -1,1 +1,1 @@
-"""The demo."""
+"""The demo: the whole pipeline on two animated portraits."""

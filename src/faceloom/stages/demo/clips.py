@@ -1,4 +1,4 @@
-"""The demo's footage: two portraits that move, and where their landmarks truly are."""
+"""The footage of the demo: two animated portraits with their true landmarks."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ FPS = 25
 
 @dataclass(frozen=True)
 class Role:
-    """Who plays a side, and how much they move."""
+    """The portrait of a side, and the range of its motion."""
 
     plan: PortraitPlan
     extent: MotionRange
@@ -42,7 +42,7 @@ class Role:
 
 ROLES: Mapping[Side, Role] = MappingProxyType(
     {
-        # src moves more than dst: the model can show nothing that it never saw.
+        # src moves more than dst: a model cannot show poses that it never saw.
         "src": Role(ASTRONAUT, MotionRange(yaw_deg=24, pitch_deg=9, roll_deg=6, jaw=0.55), 1),
         "dst": Role(HOPPER, MotionRange(yaw_deg=18, pitch_deg=7, roll_deg=4, jaw=0.45), 2),
     }
@@ -60,7 +60,7 @@ def truth_path(folder: Path, side: Side) -> Path:
 
 
 def read_truth(folder: Path, side: Side) -> NDArray[np.float32]:
-    """The true landmarks of a side's clip: `n 68 2` in pixels, a row for each frame."""
+    """The true landmarks of a side's clip: `n 68 2` in pixels, a row per frame."""
     with np.load(truth_path(folder, side), allow_pickle=False) as data:
         return np.asarray(data["landmarks"], np.float32)
 
@@ -70,8 +70,8 @@ def make_clip(
 ) -> bool:
     """Animate a side's portrait into its clip of `frames` frames; the same on every run.
 
-    Returns False when the clip was there. Raises `WeightsError` when the portrait or a network
-    cannot be had, `CancelledError` when asked to stop (no half clip is left).
+    Returns False if the clip exists already. Raises `WeightsError` if the portrait or a network
+    cannot be downloaded, `CancelledError` when asked to stop (no partial clip is left).
     """
     if _is_made(folder, side, frames):
         return False
@@ -88,7 +88,7 @@ def make_clip(
             writer.write(frame.image, Fraction(frame.index, FPS))
             truth.append(frame.landmarks)
             progress.advance()
-        # Before the clip gets its name: a clip that is there has its truth.
+        # Before the clip gets its name, so that an existing clip always has its landmarks.
         _write_truth(folder, side, truth)
     progress.finish()
     return True
@@ -108,7 +108,7 @@ def _portrait(plan: PortraitPlan, progress: Progress) -> Portrait:
     frame = crop_portrait(np.asarray(picture, np.uint8), plan)
     faces = open_finder(progress=progress).find(frame)
     if not faces or faces[0].mesh is None:
-        raise MediaError(f"{plan.weight}: no face was found in the portrait")
+        raise MediaError(f"{plan.weight}: no face found in the portrait")
     return make_portrait(frame, faces[0].mesh, plan)
 
 

@@ -1,4 +1,4 @@
-"""How well the demo went, in numbers: whose face the result shows, how true the landmarks are."""
+"""Scores of the demo: similarity of the result to both people, and landmark error."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ from faceloom.media import open_footage
 from faceloom.stages.demo.clips import clip_path, read_truth
 from faceloom.workspace.layout import Workspace
 
+# Frames of each clip whose identity is measured, evenly spaced.
 FACES_MEASURED = 50
-"""Frames of each clip whose identity is measured, evenly spread."""
 
 
 @dataclass(frozen=True)
 class Likeness:
-    """Cosines of SFace embeddings, -1 to 1; above 0.36 two faces count as one person's."""
+    """Cosines of SFace embeddings, -1 to 1; above 0.36 two faces count as the same person."""
 
     to_src: float
-    """Mean over the result's faces, to the mean of src's faces."""
+    """Faces of the result, on average, to the mean of the src faces."""
     to_dst: float
-    """The same to dst's."""
+    """The same for dst."""
     src_to_dst: float
-    """Of the two people themselves."""
+    """The two people to each other."""
     nearer_src: float
-    """Share of the result's faces that are nearer to src than to dst."""
+    """Share of the faces of the result that are closer to src than to dst."""
     faces: int
 
 
@@ -41,8 +41,8 @@ class Likeness:
 class LandmarkError:
     """Distance of extracted landmarks from the true ones, in percent of the face's size.
 
-    A frame's error is the mean distance of its 68 points over the square root of the area of the
-    true points' bounding box (the normalisation of the AFLW benchmarks).
+    The error of a frame is the mean distance of its 68 points, divided by the square root of the
+    area of the true bounding box (the normalisation of the AFLW benchmarks).
     """
 
     mean_percent: float
@@ -50,13 +50,13 @@ class LandmarkError:
     frames: int
     """Frames compared."""
     missed: int
-    """Frames in which no face was found."""
+    """Frames without a detected face."""
 
 
 def likeness(workspace: Workspace, result: Path, *, progress: Progress, cancel: Cancel) -> Likeness:
-    """Compare the faces of `result` with those of both sides' clips.
+    """Compare the faces of `result` with those of both clips.
 
-    Raises `FaceloomError` when one of the three shows no face.
+    Raises `FaceloomError` if one of the three has no face.
     """
     identifier, finder = Identifier(progress=progress), open_finder(progress=progress)
     clips = {
@@ -83,7 +83,7 @@ def likeness(workspace: Workspace, result: Path, *, progress: Progress, cancel: 
 
 
 def landmark_error(workspace: Workspace, side: Side) -> LandmarkError:
-    """Compare a side's faceset with the truth of its clip."""
+    """Compare the faceset of a side with the true landmarks of its clip."""
     truth = read_truth(workspace.folder, side)
     found: dict[int, list[NDArray[np.float32]]] = {}
     for _, record in Faceset(workspace.aligned(side)):
@@ -95,7 +95,7 @@ def landmark_error(workspace: Workspace, side: Side) -> LandmarkError:
 def compare_landmarks(
     truth: NDArray[np.float32], found: Mapping[int, Sequence[NDArray[np.float32]]]
 ) -> LandmarkError:
-    """`truth` is `n 68 2`, `found` the faces of a frame by its index; the nearest one counts."""
+    """`truth` is `n 68 2`, `found` the faces by frame index, of which the closest one counts."""
     sizes = np.sqrt(np.prod(np.ptp(truth, axis=1), axis=1))
     errors = [
         min(float(np.linalg.norm(face - truth[index], axis=1).mean()) for face in faces)
@@ -115,7 +115,7 @@ def compare_landmarks(
 def _embeddings(
     path: Path, identifier: Identifier, finder: FaceFinder, progress: Progress, cancel: Cancel
 ) -> list[NDArray[np.float32]]:
-    """One embedding for each of the measured frames, of its largest face."""
+    """One embedding per measured frame, of its largest face."""
     footage = open_footage(path)
     wanted = np.linspace(0, len(footage) - 1, FACES_MEASURED).round().astype(int).tolist()
     embeddings: list[NDArray[np.float32]] = []
@@ -130,5 +130,5 @@ def _embeddings(
             embeddings.append(identifier.embed(image, faces[0].landmarks))
         progress.advance(times)
     if not embeddings:
-        raise FaceloomError(f"{path}: no face to compare was found in it")
+        raise FaceloomError(f"{path}: no face found to compare")
     return embeddings

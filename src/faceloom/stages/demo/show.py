@@ -1,4 +1,4 @@
-"""What the demo leaves to look at: dst, result and src side by side, moving and as a sheet."""
+"""Side-by-side video and contact sheet of dst, result and src."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ LABELS = ("dst", "result", "src")
 def write_side_by_side(
     target: Path, clips: Sequence[Path], *, progress: Progress, cancel: Cancel
 ) -> None:
-    """Make a video of `clips` (dst, result, src) beside each other, at the first one's pace."""
+    """Write a video of `clips` (dst, result, src) side by side, with the timing of the first."""
     first = open_footage(clips[0])
     height = first.info.size[0] // 2 * 2
     progress.start("side by side", len(first), "frames")
@@ -41,10 +41,10 @@ def write_side_by_side(
 
 
 def write_contact_sheet(target: Path, clips: Sequence[Path]) -> None:
-    """Make a picture of `clips` (dst, result, src): a row for each, moments from left to right."""
+    """Write a picture of `clips` (dst, result, src): one row each, times from left to right."""
     footages = [open_footage(clip) for clip in clips]
     count = min(len(footage) for footage in footages)
-    # Not the ends: there the faces are at rest.
+    # Not the ends, where the faces are at rest.
     moments = np.linspace(0, count - 1, SHEET_COLUMNS + 2)[1:-1].round().astype(int).tolist()
     rows: list[Picture] = []
     for footage, label in zip(footages, LABELS, strict=True):
@@ -68,7 +68,7 @@ def write_contact_sheet(target: Path, clips: Sequence[Path]) -> None:
 
 
 def _rows(footages: Sequence[Footage], height: int) -> Iterator[Picture]:
-    """Frames of the same moment beside each other, as long as the shortest clip lasts."""
+    """Frames of the same time side by side, up to the end of the shortest clip."""
     for frames in zip(*(footage.frames() for footage in footages), strict=False):
         parts = [
             _labelled(_to_height(np.asarray(frame.image, np.uint8), height), label)
@@ -86,7 +86,7 @@ def _to_height(image: Picture, height: int) -> Picture:
 
 
 def _labelled(image: Picture, label: str) -> Picture:
-    """The picture with a word in its lower left corner, readable on any ground."""
+    """The picture with a label in its lower left corner, readable on any background."""
     result = image.copy()
     scale = max(image.shape[0] / 800, 0.6)
     at = (round(12 * scale), image.shape[0] - round(14 * scale))

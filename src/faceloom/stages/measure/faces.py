@@ -22,8 +22,8 @@ from faceloom.stages.measure.kinds import (
     stored_embedding,
 )
 
-BATCH: Final = 128
 # Faces whose measures are stored together: the most a kill can lose.
+BATCH: Final = 128
 _AHEAD_PER_WORKER: Final = 4
 _MOST_NAMED: Final = 5
 _LONG_S: Final = 10.0

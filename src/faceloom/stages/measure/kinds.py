@@ -43,16 +43,16 @@ from faceloom.geometry import BLENDSHAPES, hull_mask
 from faceloom.identify import Identifier
 from faceloom.weights import fetch
 
+# What measuring needs: the record alone, the picture's size, its pixels, or a network.
 Group = Literal["record", "header", "pixels", "mesh", "identity"]
-"""What measuring needs: the record alone, the picture's size, its pixels, or a network."""
 Values = NDArray[Any]
 
 _THUMB_PX: Final = 64
 _HEAD_BYTES: Final = 64 << 10
 _EMBEDDING: Final = 128
-_HIST_SCALE: Final = 1024.0
 # Shares of a histogram are cached times this, so that 16-bit floats hold both a single pixel of a
 # large picture and a picture of one colour.
+_HIST_SCALE: Final = 1024.0
 
 
 # --- one face
@@ -257,8 +257,8 @@ class Kind:
 _KINDS = (
     Kind("pose", 1, "<f4", (4,), "record", 0.1, _pose),
     Kind("dfl-pose", 1, "<f4", (4,), "header", 0.3, _dfl_pose),
-    Kind("cpbd", 1, "<f4", (), "pixels", 5, lambda face: cpbd(face.masked_gray)),
-    Kind("cpbd-whole", 1, "<f4", (), "pixels", 4, lambda face: cpbd(face.gray)),
+    Kind("cpbd", 1, "<f4", (), "pixels", 4, lambda face: cpbd(face.masked_gray)),
+    Kind("cpbd-whole", 1, "<f4", (), "pixels", 3, lambda face: cpbd(face.gray)),
     Kind("motion-blur", 1, "<f8", (), "pixels", 1, _motion_blur),
     Kind("sharpness", 3, "<f4", (), "pixels", 1, _sharpness),
     Kind("tone", 1, "<f8", (3,), "pixels", 0.4, _tone),

@@ -1,1 +1,1 @@
-"""Merging."""
+"""Merging: the trained face on every frame of dst."""
