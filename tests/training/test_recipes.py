@@ -25,7 +25,7 @@ def test_every_recipe_makes_legal_models_at_every_stage(name: str) -> None:
 
 
 def test_the_published_recipes() -> None:
-    """training.md 9.3, number by number."""
+    """docs/internals/golden.md, number by number."""
     old, new, day = (load_recipe(f"rtm-{name}").recipe for name in ("old", "new", "day"))
     assert [stage.iterations for stage in old.stages] == [2_000_000, 500_000, 700_000]
     assert (old.stages[0].reset_every, old.stages[0].reset_networks) == (500_000, ("inter_AB",))

@@ -1,5 +1,5 @@
 """AMP: its networks, its mixing of channels, its losses restated, what it trains, its resume
-(training.md 3)."""
+(docs/internals/networks.md)."""
 
 from __future__ import annotations
 
