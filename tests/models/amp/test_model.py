@@ -437,7 +437,7 @@ def test_needs_and_names() -> None:
     assert judged.optional_networks == {"GAN"}
     assert set(judged.optimizers()) == {"src_dst_opt", "GAN_opt"}
     src, dst = PAIR
-    with pytest.raises(InputError, match="eyes and mouth"):
+    with pytest.raises(InputError, match="no eyes_mouth mask"):
         model.train_step(SampleBatch(src.warped, src.target, src.mask), dst, iteration=0)
     with pytest.raises(InputError, match="64, 64"):
         model.predict(torch.zeros(1, 3, 32, 32))
