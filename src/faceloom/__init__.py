@@ -92,6 +92,7 @@ def _stage_function(stage: Stage) -> Callable[..., Any]:
     call.__module__ = __name__
     call.__doc__ = kind.__doc__
     given = _inspect.signature(call).parameters
+    kind.model_rebuild()
     fields = _inspect.signature(kind).parameters.values()
     call.__signature__ = _inspect.Signature(  # type: ignore[attr-defined]
         [given["config"], *fields, given["progress"], given["cancel"]]
