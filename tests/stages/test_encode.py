@@ -190,13 +190,23 @@ def test_the_footage_is_never_overwritten(workspace):
         encode(workspace, output=workspace.folder / "data_dst.mp4")
 
 
+def test_an_output_that_ends_in_a_slash_is_a_folder(workspace):
+    made = encode(workspace, output=f"{workspace.folder / 'cuts'}/", masks=False)
+    assert made.output == workspace.folder / "cuts" / "result.mp4"
+    named = encode(workspace, output=workspace.folder / "cuts" / "second", masks=False)
+    assert named.output == workspace.folder / "cuts" / "second.mp4"
+    assert {path.name for path in (workspace.folder / "cuts").iterdir()} == {
+        "result.mp4",
+        "second.mp4",
+    }
+
+
 def test_containers_and_rates_are_checked(workspace):
     before = sorted(workspace.folder.rglob("*"))
     new = workspace.folder / "new"
     for options, message in (
         ({"codec": "prores", "output": new / "a.mp4"}, "prores does not go into a .mp4"),
         ({"codec": "ffv1", "output": new / "a.MP4"}, "ffv1 does not go into"),
-        ({"output": new / "a"}, "file without a suffix"),
         ({"crf": 20, "bitrate": 100_000}, "not both"),
         ({"codec": "ffv1", "crf": 3}, "ffv1 has a fixed quality"),
         ({"preset": "foo"}, "ultrafast"),

@@ -6,14 +6,14 @@ import inspect
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from types import UnionType
-from typing import Annotated, Any, Literal, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, get_args, get_origin
 
 from cyclopts import Group, Parameter, Token
 from pydantic.fields import FieldInfo
 
 from faceloom.cli.common import build_config, run_stage
 from faceloom.core.config import Settings, choices, flag_of, option_of
+from faceloom.core.describe import kinds_of
 from faceloom.core.errors import UsageError
 from faceloom.stages.catalog import Stage
 
@@ -188,7 +188,7 @@ def _parameter(
     the configuration reports it when it does not.
     """
     option = option_of(field)
-    switch = _kinds(field.annotation) == [bool]
+    switch = kinds_of(field.annotation) == [bool]
     parameter = Parameter(
         help=_help(field, either=flag_of(kind, name) if option.positional and option.flag else ""),
         show_default=False,
@@ -220,7 +220,7 @@ def _has_either(kind: type[Settings]) -> bool:
 
 
 def _is_list(annotation: Any) -> bool:
-    kinds = _kinds(annotation)
+    kinds = kinds_of(annotation)
     return len(kinds) == 1 and get_origin(kinds[0]) is tuple
 
 
@@ -249,18 +249,9 @@ def _literally(text: str) -> str:
     return text.replace("*", r"\*")
 
 
-def _kinds(annotation: Any) -> list[Any]:
-    """The types of a union, without None and without metadata."""
-    if get_origin(annotation) is Annotated:
-        return _kinds(get_args(annotation)[0])
-    if get_origin(annotation) in (Union, UnionType):
-        return [kind for part in get_args(annotation) for kind in _kinds(part)]
-    return [] if annotation is type(None) else [annotation]
-
-
 def _hint(annotation: Any, completing: bool) -> Any:
     """The type that cyclopts sees: by it values are counted, and words and paths completed."""
-    kinds = _kinds(annotation)
+    kinds = kinds_of(annotation)
     if _is_list(annotation):
         return tuple[_hint(get_args(kinds[0])[0], completing), ...]
     if completing and (words := tuple(choices(annotation))):
@@ -269,7 +260,7 @@ def _hint(annotation: Any, completing: bool) -> Any:
 
 
 def _metavar(annotation: Any) -> str:
-    kinds = _kinds(annotation)
+    kinds = kinds_of(annotation)
     if _is_list(annotation):
         return _metavar(get_args(kinds[0])[0])
     names = {int: "NUMBER", float: "NUMBER", Path: "PATH", str: "TEXT"}

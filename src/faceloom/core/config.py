@@ -7,6 +7,7 @@ docs.
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from pathlib import Path
 from types import UnionType
 from typing import Annotated, Any, ClassVar, Literal, TypeVar, Union, cast, get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 from pydantic.fields import FieldInfo
 
 from faceloom.core.errors import InputError, UsageError
@@ -102,9 +103,30 @@ class DeviceSettings(Settings):
     """Where networks run: auto, cpu, cuda, cuda:1 … or mps."""
 
 
+Output = Annotated[str, BeforeValidator(os.fspath), Option(short="-o", metavar="PATH")]
+"""Where one file is written, as given: a folder if it ends in `/` (`core.paths.output_file`)."""
+
+
 def option_of(field: FieldInfo) -> Option:
     """The `Option` in a field's annotation, or the default."""
-    return next((one for one in field.metadata if isinstance(one, Option)), Option())
+    return next((one for one in metadata_of(field) if isinstance(one, Option)), Option())
+
+
+def metadata_of(field: FieldInfo) -> list[Any]:
+    """What `Annotated` adds to a field's type, including nested types such as `Output | None`."""
+    return [*field.metadata, *_metadata(field.annotation)]
+
+
+def _metadata(annotation: Any) -> Iterator[Any]:
+    """The metadata of every `Annotated` in a type."""
+    if get_origin(annotation) is Annotated:
+        inner, *metadata = get_args(annotation)
+        for one in metadata:
+            yield from one.metadata if isinstance(one, FieldInfo) else [one]
+        yield from _metadata(inner)
+    elif get_origin(annotation) in (Union, UnionType):
+        for part in get_args(annotation):
+            yield from _metadata(part)
 
 
 def flag_of(kind: type[Settings], name: str) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import UnionType
@@ -10,7 +9,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic.fields import FieldInfo
 
-from faceloom.core.config import Settings, choices, flag_of, option_of
+from faceloom.core.config import Settings, choices, flag_of, metadata_of, option_of
 
 _TYPES = {
     bool: "true or false",
@@ -80,12 +79,14 @@ def describe(kind: type[Settings]) -> list[Setting]:
 def _describe(kind: type[Settings], name: str, field: FieldInfo) -> Setting:
     types = {
         _TYPES.get(get_origin(part) or part, "text")
-        for part in _parts(field.annotation)
+        for part in kinds_of(field.annotation)
         if get_origin(part) is not Literal
     }
-    item = next((part for part in _parts(field.annotation) if get_origin(part) is tuple), None)
+    if option_of(field).metavar == "PATH":
+        types = {"path"}
+    item = next((part for part in kinds_of(field.annotation) if get_origin(part) is tuple), None)
     words = [*choices(field.annotation), *(choices(get_args(item)[0]) if item else ())]
-    bounds = [*field.metadata, *_metadata(field.annotation)]
+    bounds = metadata_of(field)
     default = None if field.is_required() else field.get_default(call_default_factory=True)
     return Setting(
         key=name,
@@ -101,26 +102,13 @@ def _describe(kind: type[Settings], name: str, field: FieldInfo) -> Setting:
     )
 
 
-def _parts(annotation: Any) -> Iterator[Any]:
+def kinds_of(annotation: Any) -> list[Any]:
+    """The types of a union, without None and without metadata."""
     if get_origin(annotation) is Annotated:
-        yield from _parts(get_args(annotation)[0])
-    elif get_origin(annotation) in (Union, UnionType):
-        for part in get_args(annotation):
-            yield from _parts(part)
-    elif annotation is not type(None):
-        yield annotation
-
-
-def _metadata(annotation: Any) -> Iterator[Any]:
-    """The metadata of every `Annotated` in a type."""
-    if get_origin(annotation) is Annotated:
-        inner, *metadata = get_args(annotation)
-        for one in metadata:
-            yield from one.metadata if isinstance(one, FieldInfo) else [one]
-        yield from _metadata(inner)
-    elif get_origin(annotation) in (Union, UnionType):
-        for part in get_args(annotation):
-            yield from _metadata(part)
+        return kinds_of(get_args(annotation)[0])
+    if get_origin(annotation) in (Union, UnionType):
+        return [kind for part in get_args(annotation) for kind in kinds_of(part)]
+    return [] if annotation is type(None) else [annotation]
 
 
 def _bound(metadata: list[Any], *names: str) -> float | None:

@@ -8,7 +8,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from faceloom.core.config import Option, Settings, ThreadSettings, WorkspaceSettings
+from faceloom.core.config import Option, Output, Settings, ThreadSettings, WorkspaceSettings
 from faceloom.core.errors import InputError, UsageError
 from faceloom.core.vocabulary import Ground, Preset, Side, SwapClass, VideoCodec
 
@@ -124,8 +124,9 @@ class EncodeConfig(WorkspaceSettings, ThreadSettings):
         faceloom encode --codec prores --output cut.mov
     """
 
-    output: Path | None = None
-    """Output file. Default: result.mp4 (or .mkv, .mov) in the workspace."""
+    output: Output | None = None
+    """Output file, or a folder for it (ends in `/`, or exists). Default: result.mp4 (or .mkv, .mov)
+    in the workspace."""
     codec: VideoCodec | None = None
     """Video codec. Default: h264, or h265 for footage with more than 8 bits."""
     crf: float | None = Field(default=None, ge=0, le=51)
@@ -232,7 +233,7 @@ class WeightsAddConfig(Settings):
 
 
 def check_video_options(
-    codec: str | None, output: Path | None, crf: float | None, bitrate: int | None
+    codec: str | None, output: str | None, crf: float | None, bitrate: int | None
 ) -> None:
     """For validators: `ValueError` for a combination of options that cannot be encoded.
 
@@ -242,7 +243,8 @@ def check_video_options(
         return
     from faceloom.media import check_encoding
 
-    suffix = None if output is None else output.suffix
+    # Without a suffix, or with a folder, the codec's own is chosen.
+    suffix = None if output is None or output.endswith("/") else Path(output).suffix or None
     try:
         check_encoding(codec or "h264", suffix=suffix, crf=crf, bitrate=bitrate)
     except InputError as error:

@@ -30,6 +30,7 @@ from faceloom.workspace import (
     mask_like,
     open_side,
     refuse_sources,
+    result_file,
     sound_of,
     unsigned_path,
 )
@@ -79,7 +80,7 @@ def run(config: EncodeConfig, *, progress: Progress, cancel: Cancel) -> EncodeRe
     audio_from, audio = sound_of(workspace, footage.info)
     codec = config.codec or default_codec(like)
     suffix = default_suffix(codec, like, [track.codec for track in audio])
-    target = config.output or workspace.result(suffix)
+    target = result_file(workspace, config.output, suffix)
     mask_target = target.with_name(f"{target.stem}_mask.mp4") if masks else None
     for path in filter(None, (target, mask_target)):
         refuse_sources(path, footage.info)

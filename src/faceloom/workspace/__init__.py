@@ -27,7 +27,13 @@ if TYPE_CHECKING:
         stage_config,
         table_sources,
     )
-    from faceloom.workspace.result_video import mask_like, refuse_sources, sound_of, unsigned_path
+    from faceloom.workspace.result_video import (
+        mask_like,
+        refuse_sources,
+        result_file,
+        sound_of,
+        unsigned_path,
+    )
 
 __all__ = [
     "FrameFeed",
@@ -42,6 +48,7 @@ __all__ = [
     "open_side",
     "refuse_empty",
     "refuse_sources",
+    "result_file",
     "set_footage",
     "sound_of",
     "stage_config",
@@ -55,7 +62,9 @@ __all__ = [
 _ELSEWHERE = {
     "FrameFeed": "frame_feed",
     **dict.fromkeys(("open_side", "timeline_like"), "footage"),
-    **dict.fromkeys(("mask_like", "refuse_sources", "sound_of", "unsigned_path"), "result_video"),
+    **dict.fromkeys(
+        ("mask_like", "refuse_sources", "result_file", "sound_of", "unsigned_path"), "result_video"
+    ),
     **dict.fromkeys(("beside", "faceset_folder", "lock_for_moves"), "faceset"),
     **dict.fromkeys(("refuse_empty", "undo_command"), "faceset"),
 }

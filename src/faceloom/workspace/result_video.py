@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from faceloom.core import InputError
+from faceloom.core.paths import output_file
 from faceloom.media import AudioInfo, ColorTags, FootageInfo, open_footage
 from faceloom.workspace.layout import Workspace
 
@@ -26,6 +27,12 @@ def unsigned_path(target: Path) -> Generator[Path]:
         yield path
     finally:
         path.unlink(missing_ok=True)
+
+
+def result_file(workspace: Workspace, output: str | None, suffix: str) -> Path:
+    """The file of a result: `output`, in it if it is a folder, or `result…` in the workspace."""
+    usual = workspace.result(suffix)
+    return usual if output is None else output_file(output, usual.name)
 
 
 def refuse_sources(target: Path, info: FootageInfo) -> None:

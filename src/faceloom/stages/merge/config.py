@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
-from faceloom.core.config import DeviceSettings, Option, ThreadSettings, WorkspaceSettings
+from faceloom.core.config import DeviceSettings, Option, Output, ThreadSettings, WorkspaceSettings
 from faceloom.core.vocabulary import PrecisionChoice, SwapClass, VideoCodec, Weights
 from faceloom.settings.merge import MergeSettings
 from faceloom.stages.config import check_video_options
@@ -38,8 +37,9 @@ class MergeConfig(WorkspaceSettings, ThreadSettings, DeviceSettings, MergeSettin
     with `ema_decay` keeps (mean), or the mean if there is one (auto)."""
     to_video: bool = False
     """Write a signed video directly instead of pictures."""
-    output: Path | None = None
-    """With --to-video: the output file. Default: result.mp4 (or .mkv, .mov) in the workspace."""
+    output: Output | None = None
+    """With --to-video: the output file, or a folder for it (ends in `/`, or exists). Default:
+    result.mp4 (or .mkv, .mov) in the workspace."""
     codec: VideoCodec | None = None
     """With --to-video: the codec. Default: h264, or h265 for footage with more than 8 bits."""
     crf: float | None = Field(default=None, ge=0, le=51)

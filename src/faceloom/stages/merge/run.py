@@ -48,6 +48,7 @@ from faceloom.workspace import (
     mask_like,
     open_side,
     refuse_sources,
+    result_file,
     sound_of,
     unsigned_path,
 )
@@ -391,7 +392,7 @@ def _merge_to_video(job: _Job) -> tuple[Path, Path]:
     codec = config.codec or default_codec(info)
     audio_from, audio = sound_of(job.workspace, info)
     suffix = default_suffix(codec, info, [track.codec for track in audio])
-    target = config.output or job.workspace.result(suffix)
+    target = result_file(job.workspace, config.output, suffix)
     mask_target = target.with_name(f"{target.stem}_mask.mp4")
     for path in (target, mask_target):
         refuse_sources(path, info)

@@ -6,9 +6,9 @@ import os
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import Field, model_validator
 
-from faceloom.core.config import Option, WorkspaceSettings
+from faceloom.core.config import Option, Output, WorkspaceSettings
 from faceloom.core.vocabulary import ModelClassName, Weights
 
 NETWORKS: Final = frozenset(
@@ -16,9 +16,6 @@ NETWORKS: Final = frozenset(
     | {"decoder_src", "decoder_dst", "GAN", "code_discriminator", "xseg"}
 )
 """Names of networks that some model class has."""
-
-Output = Annotated[str, BeforeValidator(os.fspath)]
-"""A path as it was written: one that ends in `/` is a folder."""
 
 
 class ModelListConfig(WorkspaceSettings):
@@ -206,7 +203,7 @@ class TimelapseConfig(NamedModel):
 
     preview: Literal["plain", "masked", "morph"] = "plain"
     """Which previews to use; morph exists for AMP only."""
-    output: Annotated[Output | None, Option(short="-o", metavar="PATH")] = None
+    output: Output | None = None
     """The video, or a folder for it (ends in `/`); unset: `timelapse.mp4` in the model's folder."""
     fps: int = Field(default=12, ge=1, le=120)
     """Previews per second."""
@@ -293,7 +290,7 @@ class ExportDfmConfig(NamedModel):
     weights: Weights = "auto"
     """The weights of the last step (trained), their running mean (mean), or the mean where the
     model has one (auto)."""
-    output: Annotated[Output | None, Option(short="-o", metavar="PATH")] = None
+    output: Output | None = None
     """The file, or a folder for it (ends in `/`, or exists); unset: NAME_CLASS_model.dfm in the
     workspace's `model/`."""
 
@@ -311,6 +308,6 @@ class ExportXsegConfig(WorkspaceSettings):
     weights: Weights = "auto"
     """The weights of the last step (trained), their running mean (mean), or the mean where the
     model has one (auto)."""
-    output: Annotated[Output | None, Option(short="-o", metavar="PATH")] = None
+    output: Output | None = None
     """The file, or a folder for it (ends in `/`, or exists); unset: XSeg_model.onnx in the
     workspace's `model/`."""
