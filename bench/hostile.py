@@ -112,24 +112,24 @@ def _stage(run: Callable[..., Any], config: Any) -> None:
 
 
 def _import(path: Path) -> None:
-    from faceloom.stages.faceset.config import ImportFacesConfig
+    from faceloom.stages.faceset.config import FacesetImportConfig
     from faceloom.stages.faceset.transfer import run_import
 
-    _stage(run_import, ImportFacesConfig(faceset=str(path.parent / "imported"), source=path))
+    _stage(run_import, FacesetImportConfig(faceset=str(path.parent / "imported"), source=path))
 
 
 def _unpack(path: Path) -> None:
-    from faceloom.stages.faceset.config import UnpackConfig
+    from faceloom.stages.faceset.config import FacesetUnpackConfig
     from faceloom.stages.faceset.pack import run_unpack
 
-    _stage(run_unpack, UnpackConfig(faceset=str(path.parent / "out"), archive=path))
+    _stage(run_unpack, FacesetUnpackConfig(faceset=str(path.parent / "out"), archive=path))
 
 
 def _restore(folder: Path) -> None:
-    from faceloom.stages.faceset.config import RestoreMetadataConfig
+    from faceloom.stages.faceset.config import FacesetMetadataRestoreConfig
     from faceloom.stages.faceset.metadata import run_restore
 
-    _stage(run_restore, RestoreMetadataConfig(faceset=str(folder)))
+    _stage(run_restore, FacesetMetadataRestoreConfig(faceset=str(folder)))
 
 
 def child(work: Path, names: Sequence[str]) -> None:

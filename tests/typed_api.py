@@ -11,7 +11,7 @@ from faceloom import (
     ExtractConfig,
     ExtractResult,
     FaceloomError,
-    PackResult,
+    FacesetPackResult,
     Workspace,
     extract,
     faceset_pack,
@@ -24,7 +24,7 @@ try:
     assert_type(found.faces, int)
     assert_type(extract(ExtractConfig(workspace=Path("cast"), side="dst")), ExtractResult)
     assert_type(train(workspace="cast", settings={"resolution": 96}).iteration, int)
-    assert_type(faceset_pack(faceset="src"), PackResult)
+    assert_type(faceset_pack(faceset="src"), FacesetPackResult)
     assert_type(Workspace.open("cast").folder, Path)
 except FaceloomError as error:
     assert_type(str(error), str)

@@ -53,73 +53,73 @@ from faceloom.stages.doctor import DoctorResult as DoctorResult
 from faceloom.stages.encode import EncodeResult as EncodeResult
 from faceloom.stages.extract.config import ExtractConfig as ExtractConfig
 from faceloom.stages.extract.result import ExtractResult as ExtractResult
-from faceloom.stages.faceset.config import AddPersonConfig as AddPersonConfig
-from faceloom.stages.faceset.config import DebugConfig as DebugConfig
-from faceloom.stages.faceset.config import EnhanceConfig as EnhanceConfig
-from faceloom.stages.faceset.config import ExportFacesConfig as ExportFacesConfig
-from faceloom.stages.faceset.config import ForgetPersonConfig as ForgetPersonConfig
-from faceloom.stages.faceset.config import ImportFacesConfig as ImportFacesConfig
-from faceloom.stages.faceset.config import ListConfig as ListConfig
-from faceloom.stages.faceset.config import ListPeopleConfig as ListPeopleConfig
-from faceloom.stages.faceset.config import MasksConfig as MasksConfig
-from faceloom.stages.faceset.config import PackConfig as PackConfig
-from faceloom.stages.faceset.config import RenameConfig as RenameConfig
-from faceloom.stages.faceset.config import ResizeConfig as ResizeConfig
-from faceloom.stages.faceset.config import RestoreMetadataConfig as RestoreMetadataConfig
-from faceloom.stages.faceset.config import SaveMetadataConfig as SaveMetadataConfig
-from faceloom.stages.faceset.config import TracksConfig as TracksConfig
-from faceloom.stages.faceset.config import UndoConfig as UndoConfig
-from faceloom.stages.faceset.config import UnpackConfig as UnpackConfig
-from faceloom.stages.faceset.debug import DebugResult as DebugResult
-from faceloom.stages.faceset.enhance import EnhanceResult as EnhanceResult
-from faceloom.stages.faceset.list import ListResult as ListResult
-from faceloom.stages.faceset.masks import MasksResult as MasksResult
-from faceloom.stages.faceset.metadata import RestoreResult as RestoreResult
-from faceloom.stages.faceset.metadata import SaveResult as SaveResult
-from faceloom.stages.faceset.pack import PackResult as PackResult
-from faceloom.stages.faceset.pack import UnpackResult as UnpackResult
+from faceloom.stages.faceset.config import FacesetDebugConfig as FacesetDebugConfig
+from faceloom.stages.faceset.config import FacesetEnhanceConfig as FacesetEnhanceConfig
+from faceloom.stages.faceset.config import FacesetExportConfig as FacesetExportConfig
+from faceloom.stages.faceset.config import FacesetImportConfig as FacesetImportConfig
+from faceloom.stages.faceset.config import FacesetListConfig as FacesetListConfig
+from faceloom.stages.faceset.config import FacesetMasksConfig as FacesetMasksConfig
+from faceloom.stages.faceset.config import FacesetMetadataRestoreConfig as FacesetMetadataRestoreConfig
+from faceloom.stages.faceset.config import FacesetMetadataSaveConfig as FacesetMetadataSaveConfig
+from faceloom.stages.faceset.config import FacesetPackConfig as FacesetPackConfig
+from faceloom.stages.faceset.config import FacesetPeopleAddConfig as FacesetPeopleAddConfig
+from faceloom.stages.faceset.config import FacesetPeopleForgetConfig as FacesetPeopleForgetConfig
+from faceloom.stages.faceset.config import FacesetPeopleListConfig as FacesetPeopleListConfig
+from faceloom.stages.faceset.config import FacesetRenameConfig as FacesetRenameConfig
+from faceloom.stages.faceset.config import FacesetResizeConfig as FacesetResizeConfig
+from faceloom.stages.faceset.config import FacesetTracksConfig as FacesetTracksConfig
+from faceloom.stages.faceset.config import FacesetUndoConfig as FacesetUndoConfig
+from faceloom.stages.faceset.config import FacesetUnpackConfig as FacesetUnpackConfig
+from faceloom.stages.faceset.debug import FacesetDebugResult as FacesetDebugResult
+from faceloom.stages.faceset.enhance import FacesetEnhanceResult as FacesetEnhanceResult
+from faceloom.stages.faceset.list import FacesetListResult as FacesetListResult
+from faceloom.stages.faceset.masks import FacesetMasksResult as FacesetMasksResult
+from faceloom.stages.faceset.metadata import FacesetMetadataRestoreResult as FacesetMetadataRestoreResult
+from faceloom.stages.faceset.metadata import FacesetMetadataSaveResult as FacesetMetadataSaveResult
+from faceloom.stages.faceset.pack import FacesetPackResult as FacesetPackResult
+from faceloom.stages.faceset.pack import FacesetUnpackResult as FacesetUnpackResult
 from faceloom.stages.faceset.people import PeopleResult as PeopleResult
-from faceloom.stages.faceset.rename import RenameResult as RenameResult
-from faceloom.stages.faceset.resize import ResizeResult as ResizeResult
-from faceloom.stages.faceset.tracks import TracksResult as TracksResult
+from faceloom.stages.faceset.rename import FacesetRenameResult as FacesetRenameResult
+from faceloom.stages.faceset.resize import FacesetResizeResult as FacesetResizeResult
+from faceloom.stages.faceset.tracks import FacesetTracksResult as FacesetTracksResult
 from faceloom.stages.faceset.transfer import TransferResult as TransferResult
-from faceloom.stages.faceset.undo import UndoResult as UndoResult
+from faceloom.stages.faceset.undo import FacesetUndoResult as FacesetUndoResult
 from faceloom.stages.frames import FramesResult as FramesResult
 from faceloom.stages.inspect import InspectResult as InspectResult
 from faceloom.stages.merge.config import MergeConfig as MergeConfig
 from faceloom.stages.merge.run import MergeResult as MergeResult
-from faceloom.stages.model.config import BackupConfig as BackupConfig
-from faceloom.stages.model.config import BackupsConfig as BackupsConfig
-from faceloom.stages.model.config import CopyConfig as CopyConfig
-from faceloom.stages.model.config import DeleteConfig as DeleteConfig
-from faceloom.stages.model.config import ExportConfig as ExportConfig
 from faceloom.stages.model.config import ExportDfmConfig as ExportDfmConfig
 from faceloom.stages.model.config import ExportXsegConfig as ExportXsegConfig
-from faceloom.stages.model.config import ForgetConfig as ForgetConfig
-from faceloom.stages.model.config import ImportConfig as ImportConfig
+from faceloom.stages.model.config import ModelBackupConfig as ModelBackupConfig
+from faceloom.stages.model.config import ModelBackupsConfig as ModelBackupsConfig
+from faceloom.stages.model.config import ModelCopyConfig as ModelCopyConfig
+from faceloom.stages.model.config import ModelDeleteConfig as ModelDeleteConfig
+from faceloom.stages.model.config import ModelExportConfig as ModelExportConfig
+from faceloom.stages.model.config import ModelForgetConfig as ModelForgetConfig
+from faceloom.stages.model.config import ModelImportConfig as ModelImportConfig
 from faceloom.stages.model.config import ModelListConfig as ModelListConfig
-from faceloom.stages.model.config import RenameModelConfig as RenameModelConfig
-from faceloom.stages.model.config import ResetConfig as ResetConfig
-from faceloom.stages.model.config import RestoreConfig as RestoreConfig
-from faceloom.stages.model.config import SnapshotConfig as SnapshotConfig
-from faceloom.stages.model.config import SnapshotsConfig as SnapshotsConfig
-from faceloom.stages.model.config import SummaryConfig as SummaryConfig
-from faceloom.stages.model.config import TimelapseConfig as TimelapseConfig
-from faceloom.stages.model.dfl import ExportResult as ExportResult
-from faceloom.stages.model.dfl import ImportResult as ImportResult
+from faceloom.stages.model.config import ModelRenameConfig as ModelRenameConfig
+from faceloom.stages.model.config import ModelResetConfig as ModelResetConfig
+from faceloom.stages.model.config import ModelRestoreConfig as ModelRestoreConfig
+from faceloom.stages.model.config import ModelSnapshotConfig as ModelSnapshotConfig
+from faceloom.stages.model.config import ModelSnapshotsConfig as ModelSnapshotsConfig
+from faceloom.stages.model.config import ModelSummaryConfig as ModelSummaryConfig
+from faceloom.stages.model.config import ModelTimelapseConfig as ModelTimelapseConfig
+from faceloom.stages.model.dfl import ModelExportResult as ModelExportResult
+from faceloom.stages.model.dfl import ModelImportResult as ModelImportResult
 from faceloom.stages.model.export import ExportFileResult as ExportFileResult
-from faceloom.stages.model.manage import CopyResult as CopyResult
-from faceloom.stages.model.manage import DeleteResult as DeleteResult
+from faceloom.stages.model.manage import ModelCopyResult as ModelCopyResult
+from faceloom.stages.model.manage import ModelDeleteResult as ModelDeleteResult
 from faceloom.stages.model.manage import ModelList as ModelList
-from faceloom.stages.model.manage import RenameModelResult as RenameModelResult
-from faceloom.stages.model.states import BackupResult as BackupResult
-from faceloom.stages.model.states import ForgetResult as ForgetResult
+from faceloom.stages.model.manage import ModelRenameResult as ModelRenameResult
 from faceloom.stages.model.states import KeptList as KeptList
-from faceloom.stages.model.states import ResetResult as ResetResult
-from faceloom.stages.model.states import RestoreModelResult as RestoreModelResult
-from faceloom.stages.model.states import SnapshotResult as SnapshotResult
+from faceloom.stages.model.states import ModelBackupResult as ModelBackupResult
+from faceloom.stages.model.states import ModelForgetResult as ModelForgetResult
+from faceloom.stages.model.states import ModelResetResult as ModelResetResult
+from faceloom.stages.model.states import ModelRestoreResult as ModelRestoreResult
+from faceloom.stages.model.states import ModelSnapshotResult as ModelSnapshotResult
 from faceloom.stages.model.summary import ModelSummary as ModelSummary
-from faceloom.stages.model.timelapse import TimelapseResult as TimelapseResult
+from faceloom.stages.model.timelapse import ModelTimelapseResult as ModelTimelapseResult
 from faceloom.stages.new import NewResult as NewResult
 from faceloom.stages.run import RunResult as RunResult
 from faceloom.stages.settings import SettingsConfig as SettingsConfig
@@ -335,8 +335,8 @@ def extract(
 
 @overload
 def faceset_debug(
-    config: DebugConfig, *, progress: Progress | None = None, cancel: Cancel | None = None
-) -> DebugResult:
+    config: FacesetDebugConfig, *, progress: Progress | None = None, cancel: Cancel | None = None
+) -> FacesetDebugResult:
     """Draw landmarks and hull on a copy of every face, in `<faceset>_landmarks`."""
 
 @overload
@@ -349,12 +349,12 @@ def faceset_debug(
     again: bool = ...,
     progress: Progress | None = None,
     cancel: Cancel | None = None,
-) -> DebugResult: ...
+) -> FacesetDebugResult: ...
 
 @overload
 def faceset_enhance(
-    config: EnhanceConfig, *, progress: Progress | None = None, cancel: Cancel | None = None
-) -> EnhanceResult:
+    config: FacesetEnhanceConfig, *, progress: Progress | None = None, cancel: Cancel | None = None
+) -> FacesetEnhanceResult:
     """Sharpen blurred or small faces with a super-resolution network (Real-ESRGAN)."""
 
 @overload
@@ -372,11 +372,11 @@ def faceset_enhance(
     precision: Literal['auto', 'fp32', 'bf16'] = ...,
     progress: Progress | None = None,
     cancel: Cancel | None = None,
-) -> EnhanceResult: ...
+) -> FacesetEnhanceResult: ...
 
 @overload
 def faceset_export(
-    config: ExportFacesConfig, *, progress: Progress | None = None, cancel: Cancel | None = None
+    config: FacesetExportConfig, *, progress: Progress | None = None, cancel: Cancel | None = None
 ) -> TransferResult:
     """Write a faceset that DeepFaceLab and Machine Video Editor can open."""
 
@@ -394,7 +394,7 @@ def faceset_export(
 
 @overload
 def faceset_import(
-    config: ImportFacesConfig, *, progress: Progress | None = None, cancel: Cancel | None = None
+    config: FacesetImportConfig, *, progress: Progress | None = None, cancel: Cancel | None = None
 ) -> TransferResult:
     """Copy the faces of another faceset into yours; each is read and decoded first."""
 
@@ -410,8 +410,8 @@ def faceset_import(
 
 @overload
 def faceset_list(
-    config: ListConfig, *, progress: Progress | None = None, cancel: Cancel | None = None
-) -> ListResult:
+    config: FacesetListConfig, *, progress: Progress | None = None, cancel: Cancel | None = None
+) -> FacesetListResult:
     """Show what is in a faceset: how many faces, their types, sizes and sources."""
 
 @overload
@@ -421,12 +421,12 @@ def faceset_list(
     faceset: str,
     progress: Progress | None = None,
     cancel: Cancel | None = None,
-) -> ListResult: ...
+) -> FacesetListResult: ...
 
 @overload
 def faceset_masks(
-    config: MasksConfig, *, progress: Progress | None = None, cancel: Cancel | None = None
-) -> MasksResult:
+    config: FacesetMasksConfig, *, progress: Progress | None = None, cancel: Cancel | None = None
+) -> FacesetMasksResult:
     """Write the mask of every face as a picture, white where the face is."""
 
 @overload
@@ -442,12 +442,12 @@ def faceset_masks(
     again: bool = ...,
     progress: Progress | None = None,
     cancel: Cancel | None = None,
-) -> MasksResult: ...
+) -> FacesetMasksResult: ...
 
 @overload
 def faceset_metadata_restore(
-    config: RestoreMetadataConfig, *, progress: Progress | None = None, cancel: Cancel | None = None
-) -> RestoreResult:
+    config: FacesetMetadataRestoreConfig, *, progress: Progress | None = None, cancel: Cancel | None = None
+) -> FacesetMetadataRestoreResult:
     """Put saved metadata back into edited pictures."""
 
 @overload
@@ -459,12 +459,12 @@ def faceset_metadata_restore(
     keep_size: bool = ...,
     progress: Progress | None = None,
     cancel: Cancel | None = None,
-) -> RestoreResult: ...
+) -> FacesetMetadataRestoreResult: ...
 
 @overload
 def faceset_metadata_save(
-    config: SaveMetadataConfig, *, progress: Progress | None = None, cancel: Cancel | None = None
-) -> SaveResult:
+    config: FacesetMetadataSaveConfig, *, progress: Progress | None = None, cancel: Cancel | None = None
+) -> FacesetMetadataSaveResult:
     """Save the metadata of every loose face, in the faceset's folder."""
 
 @overload
@@ -475,12 +475,12 @@ def faceset_metadata_save(
     format: Literal['both', 'faceloom', 'dfl'] = ...,
     progress: Progress | None = None,
     cancel: Cancel | None = None,
-) -> SaveResult: ...
+) -> FacesetMetadataSaveResult: ...
 
 @overload
 def faceset_pack(
-    config: PackConfig, *, progress: Progress | None = None, cancel: Cancel | None = None
-) -> PackResult:
+    config: FacesetPackConfig, *, progress: Progress | None = None, cancel: Cancel | None = None
+) -> FacesetPackResult:
     """Put the faces of a faceset into one file: DeepFaceLab's `faceset.pak`, or a plain zip file."""
 
 @overload
@@ -493,11 +493,11 @@ def faceset_pack(
     remove: bool = ...,
     progress: Progress | None = None,
     cancel: Cancel | None = None,
-) -> PackResult: ...
+) -> FacesetPackResult: ...
 
 @overload
 def faceset_people_add(
-    config: AddPersonConfig, *, progress: Progress | None = None, cancel: Cancel | None = None
+    config: FacesetPeopleAddConfig, *, progress: Progress | None = None, cancel: Cancel | None = None
 ) -> PeopleResult:
     """Learn a person from a picture or a folder of pictures; replaces a person of the same name."""
 
@@ -513,7 +513,7 @@ def faceset_people_add(
 
 @overload
 def faceset_people_forget(
-    config: ForgetPersonConfig, *, progress: Progress | None = None, cancel: Cancel | None = None
+    config: FacesetPeopleForgetConfig, *, progress: Progress | None = None, cancel: Cancel | None = None
 ) -> PeopleResult:
     """Delete what is known about a person. Their faces stay."""
 
@@ -528,7 +528,7 @@ def faceset_people_forget(
 
 @overload
 def faceset_people_list(
-    config: ListPeopleConfig, *, progress: Progress | None = None, cancel: Cancel | None = None
+    config: FacesetPeopleListConfig, *, progress: Progress | None = None, cancel: Cancel | None = None
 ) -> PeopleResult:
     """List the people a workspace knows by name, and what each was learned from."""
 
@@ -542,8 +542,8 @@ def faceset_people_list(
 
 @overload
 def faceset_rename(
-    config: RenameConfig, *, progress: Progress | None = None, cancel: Cancel | None = None
-) -> RenameResult:
+    config: FacesetRenameConfig, *, progress: Progress | None = None, cancel: Cancel | None = None
+) -> FacesetRenameResult:
     """Name faces after their source files again, for example after a sort: `00017_0.jpg`."""
 
 @overload
@@ -554,12 +554,12 @@ def faceset_rename(
     prefix: str = ...,
     progress: Progress | None = None,
     cancel: Cancel | None = None,
-) -> RenameResult: ...
+) -> FacesetRenameResult: ...
 
 @overload
 def faceset_resize(
-    config: ResizeConfig, *, progress: Progress | None = None, cancel: Cancel | None = None
-) -> ResizeResult:
+    config: FacesetResizeConfig, *, progress: Progress | None = None, cancel: Cancel | None = None
+) -> FacesetResizeResult:
     """Change the size or the face type of a faceset, from its pictures or from the footage."""
 
 @overload
@@ -577,12 +577,12 @@ def faceset_resize(
     jpeg_quality: int = ...,
     progress: Progress | None = None,
     cancel: Cancel | None = None,
-) -> ResizeResult: ...
+) -> FacesetResizeResult: ...
 
 @overload
 def faceset_tracks(
-    config: TracksConfig, *, progress: Progress | None = None, cancel: Cancel | None = None
-) -> TracksResult:
+    config: FacesetTracksConfig, *, progress: Progress | None = None, cancel: Cancel | None = None
+) -> FacesetTracksResult:
     """List the tracks of a faceset: first and last frame, number of faces, size and sharpness."""
 
 @overload
@@ -596,12 +596,12 @@ def faceset_tracks(
     sheet: _Path | None = ...,
     progress: Progress | None = None,
     cancel: Cancel | None = None,
-) -> TracksResult: ...
+) -> FacesetTracksResult: ...
 
 @overload
 def faceset_undo(
-    config: UndoConfig, *, progress: Progress | None = None, cancel: Cancel | None = None
-) -> UndoResult:
+    config: FacesetUndoConfig, *, progress: Progress | None = None, cancel: Cancel | None = None
+) -> FacesetUndoResult:
     """Undo the last operation that moved or renamed faces; run it again for the one before."""
 
 @overload
@@ -612,12 +612,12 @@ def faceset_undo(
     only_list: bool = ...,
     progress: Progress | None = None,
     cancel: Cancel | None = None,
-) -> UndoResult: ...
+) -> FacesetUndoResult: ...
 
 @overload
 def faceset_unpack(
-    config: UnpackConfig, *, progress: Progress | None = None, cancel: Cancel | None = None
-) -> UnpackResult:
+    config: FacesetUnpackConfig, *, progress: Progress | None = None, cancel: Cancel | None = None
+) -> FacesetUnpackResult:
     """Turn the faces of a packed faceset into files again."""
 
 @overload
@@ -629,7 +629,7 @@ def faceset_unpack(
     keep: bool = ...,
     progress: Progress | None = None,
     cancel: Cancel | None = None,
-) -> UnpackResult: ...
+) -> FacesetUnpackResult: ...
 
 @overload
 def frames(
@@ -719,8 +719,8 @@ def merge(
 
 @overload
 def model_backup(
-    config: BackupConfig, *, progress: Progress | None = None, cancel: Cancel | None = None
-) -> BackupResult:
+    config: ModelBackupConfig, *, progress: Progress | None = None, cancel: Cancel | None = None
+) -> ModelBackupResult:
     """Add the saved state of a model to its backups."""
 
 @overload
@@ -731,11 +731,11 @@ def model_backup(
     class_name: Literal['SAEHD', 'AMP', 'Quick96', 'XSeg'] | None = ...,
     progress: Progress | None = None,
     cancel: Cancel | None = None,
-) -> BackupResult: ...
+) -> ModelBackupResult: ...
 
 @overload
 def model_backups(
-    config: BackupsConfig, *, progress: Progress | None = None, cancel: Cancel | None = None
+    config: ModelBackupsConfig, *, progress: Progress | None = None, cancel: Cancel | None = None
 ) -> KeptList:
     """List a model's backups, the oldest first."""
 
@@ -751,8 +751,8 @@ def model_backups(
 
 @overload
 def model_copy(
-    config: CopyConfig, *, progress: Progress | None = None, cancel: Cancel | None = None
-) -> CopyResult:
+    config: ModelCopyConfig, *, progress: Progress | None = None, cancel: Cancel | None = None
+) -> ModelCopyResult:
     """Copy the saved state of a model to a new model, for an experiment."""
 
 @overload
@@ -764,12 +764,12 @@ def model_copy(
     new_name: str,
     progress: Progress | None = None,
     cancel: Cancel | None = None,
-) -> CopyResult: ...
+) -> ModelCopyResult: ...
 
 @overload
 def model_delete(
-    config: DeleteConfig, *, progress: Progress | None = None, cancel: Cancel | None = None
-) -> DeleteResult:
+    config: ModelDeleteConfig, *, progress: Progress | None = None, cancel: Cancel | None = None
+) -> ModelDeleteResult:
     """Delete one model with its backups, snapshots and previews."""
 
 @overload
@@ -781,12 +781,12 @@ def model_delete(
     yes: bool = ...,
     progress: Progress | None = None,
     cancel: Cancel | None = None,
-) -> DeleteResult: ...
+) -> ModelDeleteResult: ...
 
 @overload
 def model_export(
-    config: ExportConfig, *, progress: Progress | None = None, cancel: Cancel | None = None
-) -> ExportResult:
+    config: ModelExportConfig, *, progress: Progress | None = None, cancel: Cancel | None = None
+) -> ModelExportResult:
     """Export a model to DeepFaceLab 2, where training can continue."""
 
 @overload
@@ -801,12 +801,12 @@ def model_export(
     overwrite: bool = ...,
     progress: Progress | None = None,
     cancel: Cancel | None = None,
-) -> ExportResult: ...
+) -> ModelExportResult: ...
 
 @overload
 def model_forget(
-    config: ForgetConfig, *, progress: Progress | None = None, cancel: Cancel | None = None
-) -> ForgetResult:
+    config: ModelForgetConfig, *, progress: Progress | None = None, cancel: Cancel | None = None
+) -> ModelForgetResult:
     """Delete a snapshot or backup. The model itself does not change."""
 
 @overload
@@ -818,12 +818,12 @@ def model_forget(
     state: str,
     progress: Progress | None = None,
     cancel: Cancel | None = None,
-) -> ForgetResult: ...
+) -> ModelForgetResult: ...
 
 @overload
 def model_import(
-    config: ImportConfig, *, progress: Progress | None = None, cancel: Cancel | None = None
-) -> ImportResult:
+    config: ModelImportConfig, *, progress: Progress | None = None, cancel: Cancel | None = None
+) -> ModelImportResult:
     """Import a DeepFaceLab 2 model: SAEHD, AMP, Quick96 or XSeg."""
 
 @overload
@@ -838,7 +838,7 @@ def model_import(
     seed: int = ...,
     progress: Progress | None = None,
     cancel: Cancel | None = None,
-) -> ImportResult: ...
+) -> ModelImportResult: ...
 
 @overload
 def model_list(
@@ -856,8 +856,8 @@ def model_list(
 
 @overload
 def model_rename(
-    config: RenameModelConfig, *, progress: Progress | None = None, cancel: Cancel | None = None
-) -> RenameModelResult:
+    config: ModelRenameConfig, *, progress: Progress | None = None, cancel: Cancel | None = None
+) -> ModelRenameResult:
     """Give a model another name."""
 
 @overload
@@ -869,12 +869,12 @@ def model_rename(
     new_name: str,
     progress: Progress | None = None,
     cancel: Cancel | None = None,
-) -> RenameModelResult: ...
+) -> ModelRenameResult: ...
 
 @overload
 def model_reset(
-    config: ResetConfig, *, progress: Progress | None = None, cancel: Cancel | None = None
-) -> ResetResult:
+    config: ModelResetConfig, *, progress: Progress | None = None, cancel: Cancel | None = None
+) -> ModelResetResult:
     """Reinitialise networks of a model. The state before is kept as a snapshot."""
 
 @overload
@@ -886,12 +886,12 @@ def model_reset(
     networks: tuple[str, ...] | list[str] = ...,
     progress: Progress | None = None,
     cancel: Cancel | None = None,
-) -> ResetResult: ...
+) -> ModelResetResult: ...
 
 @overload
 def model_restore(
-    config: RestoreConfig, *, progress: Progress | None = None, cancel: Cancel | None = None
-) -> RestoreModelResult:
+    config: ModelRestoreConfig, *, progress: Progress | None = None, cancel: Cancel | None = None
+) -> ModelRestoreResult:
     """Go back to a snapshot or backup. The current state is saved as a backup first."""
 
 @overload
@@ -903,12 +903,12 @@ def model_restore(
     state: str,
     progress: Progress | None = None,
     cancel: Cancel | None = None,
-) -> RestoreModelResult: ...
+) -> ModelRestoreResult: ...
 
 @overload
 def model_snapshot(
-    config: SnapshotConfig, *, progress: Progress | None = None, cancel: Cancel | None = None
-) -> SnapshotResult:
+    config: ModelSnapshotConfig, *, progress: Progress | None = None, cancel: Cancel | None = None
+) -> ModelSnapshotResult:
     """Keep the saved state of a model under a label until `forget` deletes it."""
 
 @overload
@@ -920,11 +920,11 @@ def model_snapshot(
     label: str,
     progress: Progress | None = None,
     cancel: Cancel | None = None,
-) -> SnapshotResult: ...
+) -> ModelSnapshotResult: ...
 
 @overload
 def model_snapshots(
-    config: SnapshotsConfig, *, progress: Progress | None = None, cancel: Cancel | None = None
+    config: ModelSnapshotsConfig, *, progress: Progress | None = None, cancel: Cancel | None = None
 ) -> KeptList:
     """List a model's snapshots, the oldest first."""
 
@@ -940,7 +940,7 @@ def model_snapshots(
 
 @overload
 def model_summary(
-    config: SummaryConfig, *, progress: Progress | None = None, cancel: Cancel | None = None
+    config: ModelSummaryConfig, *, progress: Progress | None = None, cancel: Cancel | None = None
 ) -> ModelSummary:
     """Show everything about a model: settings, losses and their trend, time, sizes, events."""
 
@@ -956,8 +956,8 @@ def model_summary(
 
 @overload
 def model_timelapse(
-    config: TimelapseConfig, *, progress: Progress | None = None, cancel: Cancel | None = None
-) -> TimelapseResult:
+    config: ModelTimelapseConfig, *, progress: Progress | None = None, cancel: Cancel | None = None
+) -> ModelTimelapseResult:
     """Make a video of a model's preview history."""
 
 @overload
@@ -971,7 +971,7 @@ def model_timelapse(
     fps: int = ...,
     progress: Progress | None = None,
     cancel: Cancel | None = None,
-) -> TimelapseResult: ...
+) -> ModelTimelapseResult: ...
 
 @overload
 def new(

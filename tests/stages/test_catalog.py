@@ -51,6 +51,12 @@ def test_the_stage_has_the_contract(stage: Stage) -> None:
 
 
 @every_stage
+def test_the_configuration_is_named_after_the_stage(stage: Stage) -> None:
+    words = stage.name.replace(" ", "-").split("-")
+    assert stage.settings().__name__ == "".join(word.title() for word in words) + "Config"
+
+
+@every_stage
 def test_a_line_for_the_list_of_commands(stage: Stage) -> None:
     assert stage.summary.endswith(".") and stage.summary[0].isupper()
     assert "\n" not in stage.summary and len(stage.summary) < 80

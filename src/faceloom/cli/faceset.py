@@ -14,7 +14,7 @@ from faceloom.cli.common import (
 from faceloom.cli.progress import console_progress
 from faceloom.cli.stage import with_signature
 from faceloom.core.events import Cancel
-from faceloom.stages.faceset.config import ListConfig
+from faceloom.stages.faceset.config import FacesetListConfig
 
 
 def _list(
@@ -22,7 +22,7 @@ def _list(
 ) -> Any:
     from faceloom.stages.faceset.list import list_faces, run
 
-    config = build_config(ListConfig, set_, **given)
+    config = build_config(FacesetListConfig, set_, **given)
     if not json:
         return run_stage(run, config, verbose=verbose)
     set_up_logging(verbose)
@@ -36,4 +36,4 @@ def _list(
     return None
 
 
-list_faces = with_signature(_list, ListConfig)
+list_faces = with_signature(_list, FacesetListConfig)

@@ -21,9 +21,9 @@ from faceloom.stages.curate import cluster, dedupe
 from faceloom.stages.curate.config import ClusterConfig, DedupeConfig
 from faceloom.stages.faceset import people
 from faceloom.stages.faceset.config import (
-    AddPersonConfig,
-    ForgetPersonConfig,
-    ListPeopleConfig,
+    FacesetPeopleAddConfig,
+    FacesetPeopleForgetConfig,
+    FacesetPeopleListConfig,
 )
 
 CLIPS = {"turner": "man_webcam_turning.mp4", "kitchen": "man_kitchen_talking_portrait.mp4"}
@@ -134,7 +134,7 @@ def test_a_person_is_not_looked_for_in_a_pack(workspace: Path) -> None:
     (aligned / "faceset.pak").write_bytes(b"")
     for path in aligned.glob("*.jpg"):
         path.unlink()
-    config = AddPersonConfig(workspace=workspace, name="ben", pictures=aligned)
+    config = FacesetPeopleAddConfig(workspace=workspace, name="ben", pictures=aligned)
     with pytest.raises(
         InputError, match=r"packed \(faceset.pak\); unpack it with `faceloom faceset unpack`"
     ):
@@ -173,7 +173,7 @@ def test_what_cannot_be_is_told_before_anything_is_done(workspace: Path) -> None
 
 def test_people_are_added_from_pictures_and_name_groups(workspace: Path, media: Path) -> None:
     def add(name: str, pictures: Path):
-        config = AddPersonConfig(workspace=workspace, name=name, pictures=pictures)
+        config = FacesetPeopleAddConfig(workspace=workspace, name=name, pictures=pictures)
         return people.run_add(config, progress=NullProgress(), cancel=Cancel())
 
     with pytest.raises(InputError, match="nobody\\.jpg"):
@@ -184,9 +184,9 @@ def test_people_are_added_from_pictures_and_name_groups(workspace: Path, media: 
     rows = _cluster(workspace).groups
     assert [r.typical[:6] for r in rows if r.name == "carl" and r.typical] == ["turner"]
     common: Any = {"progress": NullProgress(), "cancel": Cancel()}
-    (listed,) = people.run_list(ListPeopleConfig(workspace=workspace), **common).people
+    (listed,) = people.run_list(FacesetPeopleListConfig(workspace=workspace), **common).people
     assert listed.name == "carl" and listed.faces == 1
-    forget = ForgetPersonConfig(workspace=workspace, name="carl")
+    forget = FacesetPeopleForgetConfig(workspace=workspace, name="carl")
     assert people.run_forget(forget, **common).people == ()
     assert all(row.name is None for row in _cluster(workspace).groups)
 

@@ -17,7 +17,7 @@ from faceloom.stages.curate.coverage import CoverageConfig
 from faceloom.stages.curate.coverage import run as compare
 from faceloom.stages.extract.run import ExtractConfig
 from faceloom.stages.extract.run import run as extract
-from faceloom.stages.faceset.config import TracksConfig
+from faceloom.stages.faceset.config import FacesetTracksConfig
 from faceloom.stages.faceset.tracks import run as tracks
 from faceloom.workspace.layout import create_workspace
 
@@ -105,7 +105,7 @@ def test_tracks_are_listed_drawn_and_dropped(pair, tmp_path):
     sheet = tmp_path / "tracks.png"
 
     def run(**values: object):
-        config = TracksConfig(faceset=str(folder), **values)  # type: ignore[arg-type]
+        config = FacesetTracksConfig(faceset=str(folder), **values)  # type: ignore[arg-type]
         return tracks(config, progress=NullProgress(), cancel=Cancel())
 
     result = run(sheet=sheet)

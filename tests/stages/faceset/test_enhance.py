@@ -14,7 +14,7 @@ from faceloom.enhance import CompactSR, Enhancer
 from faceloom.faces import Faceset, read_face
 from faceloom.faces.moves.moves import undo_moves
 from faceloom.stages.faceset import enhance as faceset_enhance
-from faceloom.stages.faceset.config import EnhanceConfig
+from faceloom.stages.faceset.config import FacesetEnhanceConfig
 from faceloom.stages.faceset.enhance import run
 from synthetic_faces import write_faceset
 
@@ -53,7 +53,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def enhance(folder: Path, cancel: Cancel | None = None, **settings: object):
-    config = EnhanceConfig(faceset=str(folder), device="cpu", threads=1, **settings)  # type: ignore[arg-type]
+    config = FacesetEnhanceConfig(faceset=str(folder), device="cpu", threads=1, **settings)  # type: ignore[arg-type]
     return run(config, progress=NullProgress(), cancel=cancel or Cancel())
 
 
@@ -114,7 +114,7 @@ def test_a_damaged_face_is_told_and_left(folder: Path, enhancer) -> None:
     start = data.index(b"IDAT") + 6
     path.write_bytes(data[:start] + bytes(100) + data[start + 100 :])
     progress = NullProgress()
-    config = EnhanceConfig(faceset=str(folder), device="cpu", threads=1)
+    config = FacesetEnhanceConfig(faceset=str(folder), device="cpu", threads=1)
     result = run(config, progress=progress, cancel=Cancel())
     assert (result.enhanced, result.failed) == (5, 1)
     assert any(path.name in note for note in progress.notes)

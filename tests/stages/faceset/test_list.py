@@ -13,7 +13,7 @@ from faceloom.cli.main import run_command
 from faceloom.core import Cancel, InputError, NullProgress
 from faceloom.faces import FaceRecord, Faceset, OwnMetadata, SegPolygon, encode_face
 from faceloom.geometry import MODEL_POINTS_3D, frame_to_face, transform_points
-from faceloom.stages.faceset.config import ListConfig, RenameConfig, UndoConfig
+from faceloom.stages.faceset.config import FacesetListConfig, FacesetRenameConfig, FacesetUndoConfig
 from faceloom.stages.faceset.list import run
 from faceloom.stages.faceset.rename import natural_key
 from faceloom.stages.faceset.rename import run as rename
@@ -53,7 +53,7 @@ def folder(tmp_path: Path) -> Path:
 
 def test_totals(folder: Path):
     for _ in range(2):
-        config = ListConfig(faceset=str(folder))
+        config = FacesetListConfig(faceset=str(folder))
         found = run(config, progress=NullProgress(), cancel=Cancel()).as_dict()
         # The crop's side in the frame: how far two of its corners lie apart there.
         matrix = frame_to_face(POINTS, 32, "whole_face")
@@ -98,7 +98,7 @@ def test_list_for_people(folder: Path, capsys: pytest.CaptureFixture[str]):
 
 
 def test_a_packed_faceset_is_listed_as_it_is(folder: Path, capsys: pytest.CaptureFixture[str]):
-    config = ListConfig(faceset=str(folder))
+    config = FacesetListConfig(faceset=str(folder))
     loose = run(config, progress=NullProgress(), cancel=Cancel()).as_dict()
     assert run_command(["faceset", "pack", str(folder), "--remove"]) == 0
     assert not (folder / "a.jpg").exists()
@@ -142,13 +142,13 @@ def test_a_shuffled_extraction_gets_its_names_back(tmp_path: Path):
     random.Random(0).shuffle(numbers)
     for place, number in enumerate(numbers):
         (folder / f"{place:05d}.jpg").write_bytes(face(f"{number:05d}.png", track=number))
-    config = RenameConfig(faceset=str(folder), prefix="cam2_")
+    config = FacesetRenameConfig(faceset=str(folder), prefix="cam2_")
     result = rename(config, progress=NullProgress(), cancel=Cancel())
     assert result.renamed == 30
     for path, record in Faceset(folder):
         assert record.own is not None and path.name == f"cam2_{record.own.track:05d}_0.jpg"
     assert rename(config, progress=NullProgress(), cancel=Cancel()).right == 30
-    undo(UndoConfig(faceset=str(folder)), progress=NullProgress(), cancel=Cancel())
+    undo(FacesetUndoConfig(faceset=str(folder)), progress=NullProgress(), cancel=Cancel())
     assert [path.name for path in Faceset(folder).paths] == [f"{i:05d}.jpg" for i in range(30)]
 
 
@@ -157,7 +157,7 @@ def test_more_than_ten_faces_of_a_frame_keep_their_order(tmp_path: Path):
     folder.mkdir()
     for i in range(12):
         (folder / f"00001_{i}.jpg").write_bytes(face("00001.png", track=i))
-    config = RenameConfig(faceset=str(folder))
+    config = FacesetRenameConfig(faceset=str(folder))
     assert rename(config, progress=NullProgress(), cancel=Cancel()).right == 12
     names = [f"x_{i}.jpg" for i in range(12)] + ["x.jpg", "x_01.jpg", "10.jpg", "9.jpg"]
     ordered = sorted(names, key=natural_key)
@@ -174,4 +174,4 @@ def test_prefix_that_is_no_name_is_refused(folder: Path, prefix: str):
 
 def test_missing_faceset():
     with pytest.raises(InputError, match="no faceset there"):
-        run(ListConfig(faceset="/no/such"), progress=NullProgress(), cancel=Cancel())
+        run(FacesetListConfig(faceset="/no/such"), progress=NullProgress(), cancel=Cancel())

@@ -13,7 +13,7 @@ from faceloom.cli.main import run_command
 from faceloom.core import Cancel, CancelledError, InputError, NullProgress
 from faceloom.faces import FaceRecord, Faceset, SegPolygon, encode_face, encode_mask
 from faceloom.geometry import MODEL_POINTS_3D, frame_to_face, transform_points
-from faceloom.stages.faceset.config import DebugConfig, MasksConfig
+from faceloom.stages.faceset.config import FacesetDebugConfig, FacesetMasksConfig
 from faceloom.stages.faceset.debug import run as debug
 from faceloom.stages.faceset.masks import run
 
@@ -54,7 +54,7 @@ def folder(tmp_path: Path) -> Path:
 
 def masks(folder: Path, **values: object) -> dict[str, np.ndarray]:
     result = run(
-        MasksConfig(faceset=str(folder), **values),  # type: ignore[arg-type]
+        FacesetMasksConfig(faceset=str(folder), **values),  # type: ignore[arg-type]
         progress=NullProgress(),
         cancel=Cancel(),
     )
@@ -100,7 +100,7 @@ def test_one_source_leaves_the_others_out(folder: Path):
 
 def test_damaged_mask_does_not_stop_the_others(folder: Path):
     progress = NullProgress()
-    config = MasksConfig(faceset=str(folder), source="xseg")
+    config = FacesetMasksConfig(faceset=str(folder), source="xseg")
     result = run(config, progress=progress, cancel=Cancel())
     assert (result.written, result.without, result.failed) == (1, 2, 1)
     assert any("torn.jpg" in note for note in progress.notes)
@@ -130,12 +130,12 @@ def test_what_is_there_stays_until_the_face_changes(folder: Path):
     masks(folder)
     target = folder.with_name("aligned_masks") / "plain.png"
     target.write_bytes(b"mine")
-    config = MasksConfig(faceset=str(folder))
+    config = FacesetMasksConfig(faceset=str(folder))
     result = run(config, progress=NullProgress(), cancel=Cancel())
     assert (result.written, result.there) == (0, 4) and target.read_bytes() == b"mine"
     os.utime(target, (1, 1))
     assert run(config, progress=NullProgress(), cancel=Cancel()).written == 1
-    again = MasksConfig(faceset=str(folder), again=True)
+    again = FacesetMasksConfig(faceset=str(folder), again=True)
     assert run(again, progress=NullProgress(), cancel=Cancel()).written == 4
 
 
@@ -152,7 +152,7 @@ def test_stop_and_go_on(folder: Path):
             if self.drawing:
                 cancel.set()
 
-    config = DebugConfig(faceset=str(folder))
+    config = FacesetDebugConfig(faceset=str(folder))
     for i in range(60):
         (folder / f"more{i}.jpg").write_bytes((folder / "plain.jpg").read_bytes())
     with pytest.raises(CancelledError):
@@ -165,7 +165,9 @@ def test_stop_and_go_on(folder: Path):
 
 def test_landmarks_are_drawn_where_they_are(folder: Path):
     debug(
-        DebugConfig(faceset=str(folder), jpeg_quality=100), progress=NullProgress(), cancel=Cancel()
+        FacesetDebugConfig(faceset=str(folder), jpeg_quality=100),
+        progress=NullProgress(),
+        cancel=Cancel(),
     )
     bgr = cv2.imread(str(folder.with_name("aligned_landmarks") / "plain.jpg"))
     for x, y in LANDMARKS[27:68]:

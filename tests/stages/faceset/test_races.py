@@ -18,12 +18,12 @@ from faceloom.faces.files.dfl_form import dfl_form
 from faceloom.faces.files.face_file import read_bytes
 from faceloom.faces.moves.moves import lock_faces
 from faceloom.stages.faceset.config import (
-    ImportFacesConfig,
-    MasksConfig,
-    PackConfig,
-    RestoreMetadataConfig,
-    SaveMetadataConfig,
-    UnpackConfig,
+    FacesetImportConfig,
+    FacesetMasksConfig,
+    FacesetMetadataRestoreConfig,
+    FacesetMetadataSaveConfig,
+    FacesetPackConfig,
+    FacesetUnpackConfig,
 )
 from faceloom.stages.faceset.masks import run as run_masks
 from faceloom.stages.faceset.metadata import run_restore, run_save
@@ -79,14 +79,14 @@ def test_a_face_that_is_edited_while_it_is_packed_stays(folder: Path):
     first, second, *_ = sorted(folder.glob("*.jpg"))
     other = second.read_bytes()
     progress = Meanwhile("remove", lambda: first.write_bytes(other))
-    packed = do(run_pack, PackConfig(faceset=str(folder), remove=True), progress)
+    packed = do(run_pack, FacesetPackConfig(faceset=str(folder), remove=True), progress)
     assert packed.removed == 3 and jpgs(folder) == [first.name]
     assert first.read_bytes() == other, "not in the pack: this was the only copy"
     assert any(first.name in note and "stays" in note for note in progress.notes)
 
 
 def test_a_pack_that_is_replaced_while_it_is_unpacked_stays(folder: Path):
-    do(run_pack, PackConfig(faceset=str(folder), remove=True))
+    do(run_pack, FacesetPackConfig(faceset=str(folder), remove=True))
     pack, spare = folder / "faceset.pak", folder.with_name("spare.jpg")
     spare.write_bytes(read_packed(pack, "00001_0.jpg", most=1 << 20))
 
@@ -97,7 +97,7 @@ def test_a_pack_that_is_replaced_while_it_is_unpacked_stays(folder: Path):
 
     progress = Meanwhile("unpack", replace)
     with pytest.raises(InputError, match="has no face"):
-        do(run_unpack, UnpackConfig(faceset=str(folder)), progress)
+        do(run_unpack, FacesetUnpackConfig(faceset=str(folder)), progress)
     assert open_pack(pack).names == ("only_here.jpg",)
 
 
@@ -130,19 +130,19 @@ def test_names_that_only_capitals_tell_apart_are_not_packed(folder: Path):
     if len(list(folder.iterdir())) < 5:
         pytest.skip("capitals do not matter on this file system")
     with pytest.raises(InputError, match="ignoring case"):
-        do(run_pack, PackConfig(faceset=str(folder), remove=True))
+        do(run_pack, FacesetPackConfig(faceset=str(folder), remove=True))
     assert len(Faceset(folder)) == 5
 
 
 def test_tools_that_rewrite_faces_wait_for_nobody(folder: Path, tmp_path: Path):
-    do(run_save, SaveMetadataConfig(faceset=str(folder)))
+    do(run_save, FacesetMetadataSaveConfig(faceset=str(folder)))
     tools: list[tuple[Any, Any]] = [
-        (run_pack, PackConfig(faceset=str(folder), remove=True)),
-        (run_unpack, UnpackConfig(faceset=str(folder), archive=tmp_path / "x.zip")),
-        (run_import, ImportFacesConfig(faceset=str(folder), source=tmp_path / "made")),
-        (run_restore, RestoreMetadataConfig(faceset=str(folder))),
+        (run_pack, FacesetPackConfig(faceset=str(folder), remove=True)),
+        (run_unpack, FacesetUnpackConfig(faceset=str(folder), archive=tmp_path / "x.zip")),
+        (run_import, FacesetImportConfig(faceset=str(folder), source=tmp_path / "made")),
+        (run_restore, FacesetMetadataRestoreConfig(faceset=str(folder))),
     ]
-    do(run_pack, PackConfig(faceset=str(folder), format="zip"))
+    do(run_pack, FacesetPackConfig(faceset=str(folder), format="zip"))
     folder.with_name("aligned.zip").rename(tmp_path / "x.zip")
     before = {path: path.read_bytes() for path in folder.glob("*.jpg")}
     with lock_faces(folder):
@@ -150,7 +150,7 @@ def test_tools_that_rewrite_faces_wait_for_nobody(folder: Path, tmp_path: Path):
             with pytest.raises(InputError, match="another process is moving or rewriting"):
                 do(tool, config)
         # Reading is free.
-        assert do(run_pack, PackConfig(faceset=str(folder), format="zip")).faces == 4
+        assert do(run_pack, FacesetPackConfig(faceset=str(folder), format="zip")).faces == 4
     assert {path: path.read_bytes() for path in folder.glob("*.jpg")} == before
 
 
@@ -158,7 +158,7 @@ def test_another_tools_unfinished_file_is_left_to_it(folder: Path):
     """A zip file is made beside the faceset: nothing in it is touched."""
     unfinished = folder / ".tmp-1-abc-00009_0.jpg"
     unfinished.write_text("an extraction is writing this")
-    do(run_pack, PackConfig(faceset=str(folder), format="zip"))
+    do(run_pack, FacesetPackConfig(faceset=str(folder), format="zip"))
     assert unfinished.exists()
 
 
@@ -170,7 +170,7 @@ def test_long_names_of_people_and_faces_are_taken_over_short(folder: Path, tmp_p
     )
     (tmp_path / "x.jpg").write_bytes((folder / "00002_0.jpg").read_bytes())
     target = tmp_path / "imported"
-    done = do(run_import, ImportFacesConfig(faceset=str(target), source=tmp_path / "x.pak"))
+    done = do(run_import, FacesetImportConfig(faceset=str(target), source=tmp_path / "x.pak"))
     assert done.faces == 2 and len(jpgs(target)) == 1  # the same face twice
     assert (target / jpgs(target)[0]).read_bytes() == face.read_bytes()
 
@@ -178,7 +178,7 @@ def test_long_names_of_people_and_faces_are_taken_over_short(folder: Path, tmp_p
 def test_a_target_that_is_a_file_is_one_line(folder: Path, tmp_path: Path):
     (tmp_path / "file").write_text("x")
     for tool, config in (
-        (run_import, ImportFacesConfig(faceset=str(tmp_path / "file"), source=folder)),
+        (run_import, FacesetImportConfig(faceset=str(tmp_path / "file"), source=folder)),
     ):
         with pytest.raises(InputError, match="cannot be created"):
             do(tool, config)
@@ -190,12 +190,12 @@ def test_a_target_that_is_a_file_is_one_line(folder: Path, tmp_path: Path):
 @pytest.mark.parametrize("kind", ["faceloom", "dfl"])
 def test_saving_again_after_editing_loses_nothing(folder: Path, kind: Any):
     before = {path.name: read_record(path).source_landmarks for path in folder.glob("*.jpg")}
-    do(run_save, SaveMetadataConfig(faceset=str(folder), format=kind))
+    do(run_save, FacesetMetadataSaveConfig(faceset=str(folder), format=kind))
     for path in sorted(folder.glob("*.jpg"))[:2]:
         without_metadata(path)
-    saved = do(run_save, SaveMetadataConfig(faceset=str(folder), format=kind))
+    saved = do(run_save, FacesetMetadataSaveConfig(faceset=str(folder), format=kind))
     assert saved.faces == 2
-    assert do(run_restore, RestoreMetadataConfig(faceset=str(folder))).restored == 2
+    assert do(run_restore, FacesetMetadataRestoreConfig(faceset=str(folder))).restored == 2
     after = {path.name: read_record(path).source_landmarks for path in folder.glob("*.jpg")}
     assert after.keys() == before.keys()
     assert all(np.array_equal(after[name], before[name]) for name in before)
@@ -205,21 +205,21 @@ def test_a_face_is_not_given_the_metadata_of_another_of_its_stem(tmp_path: Path)
     made = write_faceset(tmp_path / "made", 2)
     jpg, png = made / "00001_0.jpg", made / "00001_0.png"
     jpg.write_bytes(dfl_form((made / "00002_0.png").read_bytes())[0])
-    do(run_save, SaveMetadataConfig(faceset=str(made)))
+    do(run_save, FacesetMetadataSaveConfig(faceset=str(made)))
     before = png.read_bytes()
     jpg.unlink()
-    done = do(run_restore, RestoreMetadataConfig(faceset=str(made)))
+    done = do(run_restore, FacesetMetadataRestoreConfig(faceset=str(made)))
     assert png.read_bytes() == before
     assert (done.restored, done.gone) == (0, 1)
 
 
 def test_a_saved_size_that_no_face_has_is_refused(folder: Path):
-    do(run_save, SaveMetadataConfig(faceset=str(folder), format="faceloom"))
+    do(run_save, FacesetMetadataSaveConfig(faceset=str(folder), format="faceloom"))
     file = folder / "faceloom_meta.jsonl"
     sides = cv2.imread(str(folder / "00001_0.jpg")).shape[:2]
     file.write_text(file.read_text().replace(f'"size": {list(sides)}', '"size": [65000, 65000]'))
     with pytest.raises(FormatError, match="65000"):
-        do(run_restore, RestoreMetadataConfig(faceset=str(folder)))
+        do(run_restore, FacesetMetadataRestoreConfig(faceset=str(folder)))
 
 
 # --- pictures that claim to be huge
@@ -231,6 +231,6 @@ def test_no_mask_of_a_picture_that_nobody_could_decode(folder: Path):
     start = data.find(b"\xff\xc0") + 5
     data[start : start + 4] = (60_000).to_bytes(2, "big") * 2
     face.write_bytes(data)
-    done = do(run_masks, MasksConfig(faceset=str(folder), source="hull"))
+    done = do(run_masks, FacesetMasksConfig(faceset=str(folder), source="hull"))
     assert (done.written, done.failed) == (3, 1)
     assert len(read_bytes(face)) == len(data)

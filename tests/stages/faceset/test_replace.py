@@ -9,8 +9,8 @@ import pytest
 from faceloom.core import Cancel, CancelledError, InputError, NullProgress
 from faceloom.faces import read_face, read_record
 from faceloom.faces.moves.moves import Move, move_faces, undo_moves
-from faceloom.stages.faceset.config import ResizeConfig
-from faceloom.stages.faceset.resize import ResizeResult, run
+from faceloom.stages.faceset.config import FacesetResizeConfig
+from faceloom.stages.faceset.resize import FacesetResizeResult, run
 from synthetic_faces import write_faceset
 
 COUNT = 8
@@ -51,8 +51,8 @@ def resize(
     *,
     size: int,
     output: Path | None = None,
-) -> ResizeResult:
-    config = ResizeConfig(faceset=str(folder), threads=1, size=size, output=output)
+) -> FacesetResizeResult:
+    config = FacesetResizeConfig(faceset=str(folder), threads=1, size=size, output=output)
     return run(config, progress=progress or NullProgress(), cancel=cancel or Cancel())
 
 

@@ -12,7 +12,7 @@ from faceloom.core import Cancel, CancelledError, InputError, NullProgress
 from faceloom.faces import OwnMetadata, encode_mask, read_face, read_record, write_face
 from faceloom.faces.moves.moves import undo_moves
 from faceloom.geometry import frame_to_face, transform_points, warp_to_face
-from faceloom.stages.faceset.config import ResizeConfig
+from faceloom.stages.faceset.config import FacesetResizeConfig
 from faceloom.stages.faceset.resize import run
 from killed_writes import Killed, killer
 from synthetic_faces import face_picture, landmarks68, synthetic_record
@@ -44,7 +44,7 @@ def _make(root: Path, face_type: str = "whole_face") -> Path:
 
 
 def _run(root: Path, cancel: Cancel | None = None, **values: object):
-    config = ResizeConfig(workspace=root, **{"faceset": "src", "threads": 2, **values})  # type: ignore[arg-type]
+    config = FacesetResizeConfig(workspace=root, **{"faceset": "src", "threads": 2, **values})  # type: ignore[arg-type]
     return run(config, progress=NullProgress(), cancel=cancel or Cancel())
 
 
@@ -129,7 +129,7 @@ def test_a_stopped_run_goes_on_with_what_it_made(tmp_path):
             if self.made == 2 * len(_names(folder)) + 2:  # all read and looked at, two made
                 cancel.set()
 
-    config = ResizeConfig(workspace=tmp_path, faceset="src", size=96, threads=1)
+    config = FacesetResizeConfig(workspace=tmp_path, faceset="src", size=96, threads=1)
     with pytest.raises(CancelledError):
         run(config, progress=_Stop(), cancel=cancel)
     staged = _names(folder.parent / "aligned_resized")
@@ -245,7 +245,7 @@ def test_a_real_clip_cut_anew_is_what_extraction_cuts(tmp_path, media):
 
 def test_faces_of_a_pack_are_cut_anew_into_a_folder(tmp_path: Path):
     """Twice, as a stopped run goes on, and with two people whose faces have the same names."""
-    from faceloom.stages.faceset.config import PackConfig
+    from faceloom.stages.faceset.config import FacesetPackConfig
     from faceloom.stages.faceset.pack import run_pack
 
     folder = _make(tmp_path)
@@ -253,7 +253,7 @@ def test_faces_of_a_pack_are_cut_anew_into_a_folder(tmp_path: Path):
         (folder / person).mkdir()
     (folder / "00002_0.jpg").rename(folder / "ann" / "0.jpg")
     (folder / "00003_0.jpg").rename(folder / "bob" / "0.jpg")
-    config = PackConfig(faceset=str(folder), persons=True, remove=True)
+    config = FacesetPackConfig(faceset=str(folder), persons=True, remove=True)
     run_pack(config, progress=NullProgress(), cancel=Cancel())
     target = tmp_path / "small"
     for _ in range(2):

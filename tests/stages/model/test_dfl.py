@@ -22,10 +22,10 @@ from faceloom.settings.models import XsegSettings
 from faceloom.stages.config import InspectConfig
 from faceloom.stages.inspect import run as inspect
 from faceloom.stages.model.config import (
-    ExportConfig,
     ExportDfmConfig,
     ExportXsegConfig,
-    ImportConfig,
+    ModelExportConfig,
+    ModelImportConfig,
 )
 from faceloom.stages.model.dfl import export_model, import_model
 from faceloom.stages.model.export import export_dfm, export_xseg
@@ -57,9 +57,11 @@ def workspace(tmp_path: Path) -> Workspace:
 
 def test_out_and_in_again_is_the_same_model(workspace: Workspace) -> None:
     folder = save_small(model_folder(workspace.model, "main", "SAEHD").path, 3)
-    exported = export_model(ExportConfig(workspace=workspace.folder), **told())
+    exported = export_model(ModelExportConfig(workspace=workspace.folder), **told())
     assert exported.output == workspace.model and "main_SAEHD_data.dat" in exported.files
-    imported = import_model(ImportConfig(workspace=workspace.folder, new_name="again"), **told())
+    imported = import_model(
+        ModelImportConfig(workspace=workspace.folder, new_name="again"), **told()
+    )
     assert (imported.model, imported.iteration, imported.fresh) == ("again_SAEHD", 3, [])
     again = model_folder(workspace.model, "again", "SAEHD")
     before, after = read_state(folder), read_state(again)
@@ -78,25 +80,27 @@ def test_out_and_in_again_is_the_same_model(workspace: Workspace) -> None:
 
 def test_names_that_are_taken_or_unknown(workspace: Workspace, tmp_path: Path) -> None:
     save_small(model_folder(workspace.model, "main", "SAEHD").path)
-    export_model(ExportConfig(workspace=workspace.folder, output=tmp_path / "dfl"), **told())
-    source = ImportConfig(workspace=workspace.folder, folder=tmp_path / "dfl")
+    export_model(ModelExportConfig(workspace=workspace.folder, output=tmp_path / "dfl"), **told())
+    source = ModelImportConfig(workspace=workspace.folder, folder=tmp_path / "dfl")
     with pytest.raises(InputError, match="--as"):
         import_model(source, **told())
     with pytest.raises(InputError, match="--overwrite"):
-        export_model(ExportConfig(workspace=workspace.folder, output=tmp_path / "dfl"), **told())
+        export_model(
+            ModelExportConfig(workspace=workspace.folder, output=tmp_path / "dfl"), **told()
+        )
     with pytest.raises(InputError, match="no such model"):
         import_model(source.model_copy(update={"name": "other"}), **told())
     with pytest.raises(InputError, match="no DeepFaceLab 2 model"):
-        import_model(ImportConfig(workspace=workspace.folder), **told())
+        import_model(ModelImportConfig(workspace=workspace.folder), **told())
 
 
 def test_a_stopped_or_failed_import_leaves_nothing(workspace: Workspace, tmp_path: Path) -> None:
     save_small(model_folder(workspace.model, "main", "SAEHD").path)
     folder = tmp_path / "dfl"
-    export_model(ExportConfig(workspace=workspace.folder, output=folder), **told())
+    export_model(ModelExportConfig(workspace=workspace.folder, output=folder), **told())
     (folder / "main_SAEHD_inter.npy").write_bytes(b"\x80\x04N.")
     before = sorted(workspace.folder.rglob("*"))
-    config = ImportConfig(workspace=workspace.folder, folder=folder, new_name="b")
+    config = ModelImportConfig(workspace=workspace.folder, folder=folder, new_name="b")
     with pytest.raises(Exception, match=r"main_SAEHD_inter\.npy"):
         import_model(config, **told())
     cancel = Cancel()
@@ -111,7 +115,7 @@ def test_exports_need_rights(tmp_path: Path) -> None:
     save_small(model_folder(bare.model, "main", "SAEHD").path)
     before = sorted(bare.model.rglob("*"))
     with pytest.raises(RightsError, match="no rights record"):
-        export_model(ExportConfig(workspace=bare.folder), **told())
+        export_model(ModelExportConfig(workspace=bare.folder), **told())
     with pytest.raises(RightsError, match="no rights record"):
         export_dfm(ExportDfmConfig(workspace=bare.folder), **told())
     assert sorted(bare.model.rglob("*")) == before and not read_ledger(bare.folder)

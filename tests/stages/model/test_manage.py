@@ -35,9 +35,9 @@ from faceloom.provenance import (
     write_rights,
 )
 from faceloom.stages.catalog import find_stage
-from faceloom.stages.model.config import NamedModel, TimelapseConfig
+from faceloom.stages.model.config import ModelTimelapseConfig, NamedModel
 from faceloom.stages.model.manage import chosen
-from faceloom.stages.model.timelapse import TimelapseResult, timelapse
+from faceloom.stages.model.timelapse import ModelTimelapseResult, timelapse
 from killed_writes import Killed, killer
 from small_models import content, save_small
 
@@ -284,9 +284,9 @@ def test_timelapse_is_made_only_with_rights_and_signed(workspace: Path) -> None:
         write_image(folder.previews / "masked" / f"{number:08d}.jpg", image)
     for side in ("src", "dst"):
         write_image(workspace / f"data_{side}" / "1.png", np.zeros((8, 8, 3), np.uint8))
-    config = TimelapseConfig(workspace=workspace, preview="masked", fps=4)
+    config = ModelTimelapseConfig(workspace=workspace, preview="masked", fps=4)
 
-    def make(config: TimelapseConfig) -> TimelapseResult:
+    def make(config: ModelTimelapseConfig) -> ModelTimelapseResult:
         return timelapse(config, progress=NullProgress(), cancel=Cancel())
 
     with pytest.raises(RightsError):
@@ -304,5 +304,5 @@ def test_timelapse_is_made_only_with_rights_and_signed(workspace: Path) -> None:
     report = inspect_file(target, workspace_dir=workspace)
     assert report.state == "valid"
     with pytest.raises(InputError, match="no preview history"):
-        make(TimelapseConfig(workspace=workspace, preview="morph"))
+        make(ModelTimelapseConfig(workspace=workspace, preview="morph"))
     assert not list(folder.path.glob(".tmp-*"))

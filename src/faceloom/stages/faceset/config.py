@@ -28,7 +28,7 @@ class FacesetSettings(WorkspaceSettings):
         return faceset.lower() if faceset.lower() in SIDES else faceset
 
 
-class ListConfig(FacesetSettings):
+class FacesetListConfig(FacesetSettings):
     """Show what is in a faceset: how many faces, their types, sizes and sources.
 
     With `--json` it prints one JSON object per face and line: file, source_file, frame_index,
@@ -43,7 +43,7 @@ class ListConfig(FacesetSettings):
     """
 
 
-class RenameConfig(FacesetSettings):
+class FacesetRenameConfig(FacesetSettings):
     """Name faces after their source files again, for example after a sort: `00017_0.jpg`.
 
     `faceloom faceset undo` reverts it.
@@ -68,7 +68,7 @@ class RenameConfig(FacesetSettings):
         return prefix
 
 
-class UndoConfig(FacesetSettings):
+class FacesetUndoConfig(FacesetSettings):
     """Undo the last operation that moved or renamed faces; run it again for the one before.
 
     Faces also come back from `aligned_trash` and the other folders next to the faceset. Files that
@@ -85,7 +85,7 @@ class UndoConfig(FacesetSettings):
     """Only show what can be undone."""
 
 
-class MasksConfig(FacesetSettings, ThreadSettings):
+class FacesetMasksConfig(FacesetSettings, ThreadSettings):
     """Write the mask of every face as a picture, white where the face is.
 
     **Example**
@@ -107,7 +107,7 @@ class MasksConfig(FacesetSettings, ThreadSettings):
     """Also rewrite masks that exist and are newer than their face."""
 
 
-class DebugConfig(FacesetSettings, ThreadSettings):
+class FacesetDebugConfig(FacesetSettings, ThreadSettings):
     """Draw landmarks and hull on a copy of every face, in `<faceset>_landmarks`.
 
     **Example**
@@ -121,7 +121,7 @@ class DebugConfig(FacesetSettings, ThreadSettings):
     """Also redraw pictures that exist and are newer than their face."""
 
 
-class PackConfig(FacesetSettings):
+class FacesetPackConfig(FacesetSettings):
     """Put the faces of a faceset into one file: DeepFaceLab's `faceset.pak`, or a plain zip file.
 
     Training and merging open a packed faceset directly. Loose files stay unless you add
@@ -141,7 +141,7 @@ class PackConfig(FacesetSettings):
     """Delete the loose files after checking that the pack contains each of them byte for byte."""
 
 
-class UnpackConfig(FacesetSettings):
+class FacesetUnpackConfig(FacesetSettings):
     """Turn the faces of a packed faceset into files again.
 
     Nothing is overwritten. The folder's pack is deleted when every face has been written and
@@ -160,7 +160,7 @@ class UnpackConfig(FacesetSettings):
     """Keep the folder's faceset.pak."""
 
 
-class SaveMetadataConfig(FacesetSettings):
+class FacesetMetadataSaveConfig(FacesetSettings):
     """Save the metadata of every loose face, in the faceset's folder.
 
     **Example**
@@ -172,7 +172,7 @@ class SaveMetadataConfig(FacesetSettings):
     """faceloom: faceloom_meta.jsonl, which loses nothing; dfl: meta.dat, for DeepFaceLab."""
 
 
-class RestoreMetadataConfig(FacesetSettings):
+class FacesetMetadataRestoreConfig(FacesetSettings):
     """Put saved metadata back into edited pictures.
 
     Pictures are matched by name, or by stem if the format changed. A picture that was resized is
@@ -189,7 +189,7 @@ class RestoreMetadataConfig(FacesetSettings):
     """Keep the size of resized pictures and scale landmarks, polygons and matrix instead."""
 
 
-class ImportFacesConfig(FacesetSettings):
+class FacesetImportConfig(FacesetSettings):
     """Copy the faces of another faceset into yours; each is read and decoded first.
 
     Reads facesets of DeepFaceLab (any version) and Machine Video Editor. No code in their files is
@@ -206,7 +206,7 @@ class ImportFacesConfig(FacesetSettings):
     """Where they come from: a folder of faces, a faceset.pak or a zip file."""
 
 
-class ExportFacesConfig(FacesetSettings):
+class FacesetExportConfig(FacesetSettings):
     """Write a faceset that DeepFaceLab and Machine Video Editor can open.
 
     Pixels are re-encoded only for PNG files and for JPEG files that DeepFaceLab cannot parse.
@@ -226,7 +226,7 @@ class ExportFacesConfig(FacesetSettings):
     """JPEG quality of pictures that must be re-encoded."""
 
 
-class ResizeConfig(FacesetSettings, ThreadSettings):
+class FacesetResizeConfig(FacesetSettings, ThreadSettings):
     """Change the size or the face type of a faceset, from its pictures or from the footage.
 
     Landmarks, polygons and masks are adjusted. The old pictures move to `aligned_original`;
@@ -278,7 +278,7 @@ class ResizeConfig(FacesetSettings, ThreadSettings):
         return int(text)
 
 
-class TracksConfig(FacesetSettings, ThreadSettings):
+class FacesetTracksConfig(FacesetSettings, ThreadSettings):
     """List the tracks of a faceset: first and last frame, number of faces, size and sharpness.
 
     Faces of several clips in one folder are distinguished by their names. Faces are moved, never
@@ -308,13 +308,13 @@ class TracksConfig(FacesetSettings, ThreadSettings):
         return tuple(label for label in labels if label)
 
     @model_validator(mode="after")
-    def _one_of_them(self) -> TracksConfig:
+    def _one_of_them(self) -> FacesetTracksConfig:
         if self.keep and self.drop:
             raise ValueError("give either keep or drop, not both")
         return self
 
 
-class EnhanceConfig(FacesetSettings, ThreadSettings, DeviceSettings):
+class FacesetEnhanceConfig(FacesetSettings, ThreadSettings, DeviceSettings):
     """Sharpen blurred or small faces with a super-resolution network (Real-ESRGAN).
 
     The old pictures move to `aligned_original`; `faceloom faceset undo` brings them back. You can
@@ -346,7 +346,7 @@ class EnhanceConfig(FacesetSettings, ThreadSettings, DeviceSettings):
         return int(value) if isinstance(value, str) and value in ("1", "2", "4") else value
 
 
-class ListPeopleConfig(WorkspaceSettings):
+class FacesetPeopleListConfig(WorkspaceSettings):
     """List the people a workspace knows by name, and what each was learned from.
 
     **Example**
@@ -355,7 +355,7 @@ class ListPeopleConfig(WorkspaceSettings):
     """
 
 
-class AddPersonConfig(WorkspaceSettings):
+class FacesetPeopleAddConfig(WorkspaceSettings):
     """Learn a person from a picture or a folder of pictures; replaces a person of the same name.
 
     **Example**
@@ -370,7 +370,7 @@ class AddPersonConfig(WorkspaceSettings):
     the largest counts; faces that do not match the others are skipped."""
 
 
-class ForgetPersonConfig(WorkspaceSettings):
+class FacesetPeopleForgetConfig(WorkspaceSettings):
     """Delete what is known about a person. Their faces stay.
 
     **Example**

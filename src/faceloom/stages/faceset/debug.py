@@ -13,7 +13,7 @@ from faceloom.core import Cancel, Progress
 from faceloom.core.result import Result
 from faceloom.core.words import counted
 from faceloom.faces import Faceset, draw_landmarks, read_face
-from faceloom.stages.faceset.config import DebugConfig
+from faceloom.stages.faceset.config import FacesetDebugConfig
 from faceloom.stages.faceset.pictures import Task, targets, write_pictures
 from faceloom.workspace import beside, faceset_folder, refuse_empty
 
@@ -23,7 +23,7 @@ _FAR_PX = 30_000
 
 
 @dataclass(frozen=True)
-class DebugResult(Result):
+class FacesetDebugResult(Result):
     """How many pictures were drawn."""
 
     folder: Path
@@ -42,7 +42,7 @@ class DebugResult(Result):
         return [text]
 
 
-def run(config: DebugConfig, *, progress: Progress, cancel: Cancel) -> DebugResult:
+def run(config: FacesetDebugConfig, *, progress: Progress, cancel: Cancel) -> FacesetDebugResult:
     """Draw landmarks and hull on a copy of every face, in `<faceset>_landmarks`.
 
     Not in the faceset, where DeepFaceLab puts them and they are mistaken for faces.
@@ -62,7 +62,7 @@ def run(config: DebugConfig, *, progress: Progress, cancel: Cancel) -> DebugResu
         progress=progress,
         cancel=cancel,
     )
-    return DebugResult(target, done["written"], done["there"], done["failed"])
+    return FacesetDebugResult(target, done["written"], done["there"], done["failed"])
 
 
 def _draw(task: Task) -> NDArray[np.uint8]:

@@ -21,7 +21,7 @@ from faceloom.faces import FaceRecord, Faceset, OwnMetadata, encode_face, read_f
 from faceloom.faces.moves.moves import lock_faces, recover_moves
 from faceloom.faces.record import scaled_record
 from faceloom.geometry import crop_area
-from faceloom.stages.faceset.config import EnhanceConfig
+from faceloom.stages.faceset.config import FacesetEnhanceConfig
 from faceloom.stages.faceset.replace import replace_faces
 from faceloom.workspace import faceset_folder, refuse_empty, undo_command
 
@@ -31,7 +31,7 @@ _FOLDER = "enhanced"
 
 
 @dataclass(frozen=True)
-class EnhanceResult(Result):
+class FacesetEnhanceResult(Result):
     """How many faces were enhanced."""
 
     folder: Path
@@ -56,7 +56,9 @@ class EnhanceResult(Result):
         return [text, where, f"`{self.undo}` brings them back"]
 
 
-def run(config: EnhanceConfig, *, progress: Progress, cancel: Cancel) -> EnhanceResult:
+def run(
+    config: FacesetEnhanceConfig, *, progress: Progress, cancel: Cancel
+) -> FacesetEnhanceResult:
     """Enhance the faces of a faceset, or resume a run that was stopped.
 
     Raises `InputError` for a folder that cannot be used, `WeightsError` if the network cannot be
@@ -93,7 +95,7 @@ def run(config: EnhanceConfig, *, progress: Progress, cancel: Cancel) -> Enhance
             hold=hold,
         )
     before = len(faceset) - len(chosen)
-    return EnhanceResult(
+    return FacesetEnhanceResult(
         folder=folder,
         enhanced=done.replaced,
         before=before,
@@ -103,7 +105,7 @@ def run(config: EnhanceConfig, *, progress: Progress, cancel: Cancel) -> Enhance
     )
 
 
-def _make(config: EnhanceConfig, enhancer: Enhancer) -> Callable[[Path], bytes]:
+def _make(config: FacesetEnhanceConfig, enhancer: Enhancer) -> Callable[[Path], bytes]:
     def make(path: Path) -> bytes:
         image, record = read_face(path)
         h, w = image.shape[:2]

@@ -17,7 +17,7 @@ from faceloom.core.words import counted
 from faceloom.curate.measures import pose_deg, source_size_px
 from faceloom.faces import FaceRecord, Faceset, MeasureCache, has_polygons
 from faceloom.faces.files.face_file import picture_size
-from faceloom.stages.faceset.config import ListConfig
+from faceloom.stages.faceset.config import FacesetListConfig
 from faceloom.workspace import faceset_folder
 
 _SIZE: Final = "picture_px"
@@ -27,7 +27,7 @@ _BATCH = 64
 
 
 @dataclass
-class ListResult(Result):
+class FacesetListResult(Result):
     """The totals of a faceset."""
 
     folder: Path
@@ -88,10 +88,10 @@ class ListResult(Result):
         return lines
 
 
-def run(config: ListConfig, *, progress: Progress, cancel: Cancel) -> ListResult:
+def run(config: FacesetListConfig, *, progress: Progress, cancel: Cancel) -> FacesetListResult:
     """Count what is in a faceset. Raises `InputError` if there is none."""
     faces = _open(config, progress, cancel)
-    result = ListResult(faces.folder, faces=len(faces), skipped=_skipped(faces))
+    result = FacesetListResult(faces.folder, faces=len(faces), skipped=_skipped(faces))
     sources, tracks, sizes = set[str](), set[int](), list[float]()
     for record in _records(faces, progress, cancel):
         result.face_types[record.face_type] += 1
@@ -117,7 +117,7 @@ def run(config: ListConfig, *, progress: Progress, cancel: Cancel) -> ListResult
 
 
 def list_faces(
-    config: ListConfig, *, progress: Progress, cancel: Cancel
+    config: FacesetListConfig, *, progress: Progress, cancel: Cancel
 ) -> Iterator[dict[str, Any]]:
     """Every face as plain data, in the order of the names; skipped files are noted."""
     faces = _open(config, progress, cancel)
@@ -152,7 +152,7 @@ def _rounded(angle_deg: float) -> float | None:
     return round(float(angle_deg), 3) if np.isfinite(angle_deg) else None
 
 
-def _open(config: ListConfig, progress: Progress, cancel: Cancel) -> Faceset:
+def _open(config: FacesetListConfig, progress: Progress, cancel: Cancel) -> Faceset:
     folder = faceset_folder(config.workspace, config.faceset)
     return Faceset(folder, progress=progress, cancel=cancel)
 

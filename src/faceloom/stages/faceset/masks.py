@@ -16,7 +16,7 @@ from faceloom.faces import FaceRecord, Faceset, face_mask, has_polygons, polygon
 from faceloom.faces.archives.pack import folder_pack
 from faceloom.faces.files.face_file import picture_size
 from faceloom.geometry import hull_mask
-from faceloom.stages.faceset.config import MasksConfig, MaskSource
+from faceloom.stages.faceset.config import FacesetMasksConfig, MaskSource
 from faceloom.stages.faceset.pictures import Task, targets, write_pictures
 from faceloom.workspace import beside, faceset_folder, refuse_empty
 
@@ -25,7 +25,7 @@ _QUALITY = 100
 
 
 @dataclass(frozen=True)
-class MasksResult(Result):
+class FacesetMasksResult(Result):
     """How many masks were written."""
 
     folder: Path
@@ -48,7 +48,7 @@ class MasksResult(Result):
         return [text]
 
 
-def run(config: MasksConfig, *, progress: Progress, cancel: Cancel) -> MasksResult:
+def run(config: FacesetMasksConfig, *, progress: Progress, cancel: Cancel) -> FacesetMasksResult:
     """Write a mask for every face, white where the face is; a failed one stops nothing.
 
     Raises `InputError` for a packed faceset if the masks are to be written next to the faces.
@@ -89,7 +89,9 @@ def run(config: MasksConfig, *, progress: Progress, cancel: Cancel) -> MasksResu
         progress=progress,
         cancel=cancel,
     )
-    return MasksResult(target, done["written"], done["there"], done["without"], done["failed"])
+    return FacesetMasksResult(
+        target, done["written"], done["there"], done["without"], done["failed"]
+    )
 
 
 def chosen_mask(

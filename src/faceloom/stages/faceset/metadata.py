@@ -25,13 +25,13 @@ from faceloom.faces.metadata import (
     write_saved,
 )
 from faceloom.faces.moves.moves import lock_faces, renamed_since
-from faceloom.stages.faceset.config import RestoreMetadataConfig, SaveMetadataConfig
+from faceloom.stages.faceset.config import FacesetMetadataRestoreConfig, FacesetMetadataSaveConfig
 from faceloom.stages.faceset.files import some
 from faceloom.workspace import faceset_folder
 
 
 @dataclass(frozen=True)
-class SaveResult(Result):
+class FacesetMetadataSaveResult(Result):
     """What was saved."""
 
     faces: int
@@ -46,7 +46,7 @@ class SaveResult(Result):
 
 
 @dataclass(frozen=True)
-class RestoreResult(Result):
+class FacesetMetadataRestoreResult(Result):
     """What was restored."""
 
     restored: int
@@ -71,7 +71,9 @@ class RestoreResult(Result):
 # --- save
 
 
-def run_save(config: SaveMetadataConfig, *, progress: Progress, cancel: Cancel) -> SaveResult:
+def run_save(
+    config: FacesetMetadataSaveConfig, *, progress: Progress, cancel: Cancel
+) -> FacesetMetadataSaveResult:
     """Save the metadata of a faceset's loose faces in its folder, replacing an earlier save.
 
     Entries of pictures that have lost their metadata since are kept. Raises `InputError` if there
@@ -94,7 +96,7 @@ def run_save(config: SaveMetadataConfig, *, progress: Progress, cancel: Cancel) 
         write(file, chain(_saved(paths, progress, cancel), lost))
         files.append(file)
     progress.finish()
-    return SaveResult(len(paths), files, skipped)
+    return FacesetMetadataSaveResult(len(paths), files, skipped)
 
 
 def _loose(paths: Sequence[Path]) -> list[Path]:
@@ -121,8 +123,8 @@ def _kept(file: Path, names: Collection[str]) -> Iterator[tuple[str, SavedFace]]
 
 
 def run_restore(
-    config: RestoreMetadataConfig, *, progress: Progress, cancel: Cancel
-) -> RestoreResult:
+    config: FacesetMetadataRestoreConfig, *, progress: Progress, cancel: Cancel
+) -> FacesetMetadataRestoreResult:
     """Put saved metadata back into the pictures of a faceset's folder.
 
     Pictures are matched by name, or by stem if an editor stored another format. Each file is
@@ -137,7 +139,7 @@ def run_restore(
 
 def _restore_all(
     folder: Path, file: Path, keep_size: bool, progress: Progress, cancel: Cancel
-) -> RestoreResult:
+) -> FacesetMetadataRestoreResult:
     pictures = list_images(folder)
     by_name = {path.name: path for path in pictures}
     by_stem = _by_stem(pictures, {name for name, _ in read_saved(file)})
@@ -160,7 +162,7 @@ def _restore_all(
             failed.append((path, str(error).removeprefix(f"{path}: ")))
         progress.advance()
     progress.finish()
-    return RestoreResult(missing=sorted(waiting), failed=failed, **counts)
+    return FacesetMetadataRestoreResult(missing=sorted(waiting), failed=failed, **counts)
 
 
 def _file_in(folder: Path) -> Path:

@@ -27,7 +27,7 @@ from faceloom.faces.archives.zipped import open_zip, write_zip
 from faceloom.faces.files.face_file import read_bytes
 from faceloom.faces.moves.journal import sync_folder
 from faceloom.faces.moves.moves import lock_faces
-from faceloom.stages.faceset.config import PackConfig, UnpackConfig
+from faceloom.stages.faceset.config import FacesetPackConfig, FacesetUnpackConfig
 from faceloom.stages.faceset.files import (
     faces_of,
     is_same_file,
@@ -45,7 +45,7 @@ _NEW_PACK = ".faceset-new.pak"
 
 
 @dataclass(frozen=True)
-class PackResult(Result):
+class FacesetPackResult(Result):
     """What was packed."""
 
     output: Path
@@ -64,7 +64,7 @@ class PackResult(Result):
 
 
 @dataclass(frozen=True)
-class UnpackResult(Result):
+class FacesetUnpackResult(Result):
     """What was unpacked."""
 
     folder: Path
@@ -87,7 +87,7 @@ class UnpackResult(Result):
 # --- pack
 
 
-def run_pack(config: PackConfig, *, progress: Progress, cancel: Cancel) -> PackResult:
+def run_pack(config: FacesetPackConfig, *, progress: Progress, cancel: Cancel) -> FacesetPackResult:
     """Pack a faceset; its loose files stay unless `remove` is set.
 
     Faces of an existing pack go into the new one unless they are also loose, so packing again adds
@@ -106,7 +106,9 @@ def run_pack(config: PackConfig, *, progress: Progress, cancel: Cancel) -> PackR
         return _pack(config, folder, progress, cancel)
 
 
-def _pack(config: PackConfig, folder: Path, progress: Progress, cancel: Cancel) -> PackResult:
+def _pack(
+    config: FacesetPackConfig, folder: Path, progress: Progress, cancel: Cancel
+) -> FacesetPackResult:
     faceset = Faceset(folder)
     faces, skipped = faces_of(faceset), list(faceset.skipped)
     _refuse_damaged(folder, skipped)
@@ -124,7 +126,7 @@ def _pack(config: PackConfig, folder: Path, progress: Progress, cancel: Cancel) 
     removed = _remove(faces, stamps, progress, cancel) if config.remove else 0
     if config.format == "pak" and not removed:
         progress.note("the loose files are still there and take precedence; --remove deletes them")
-    return PackResult(output, len(faces), size, removed, skipped)
+    return FacesetPackResult(output, len(faces), size, removed, skipped)
 
 
 def _refuse_damaged(folder: Path, skipped: Sequence[tuple[Path, str]]) -> None:
@@ -223,7 +225,9 @@ def _remove(
 # --- unpack
 
 
-def run_unpack(config: UnpackConfig, *, progress: Progress, cancel: Cancel) -> UnpackResult:
+def run_unpack(
+    config: FacesetUnpackConfig, *, progress: Progress, cancel: Cancel
+) -> FacesetUnpackResult:
     """Write the faces of a pack or zip file as files into the faceset's folder.
 
     Nothing is overwritten: a file with the same name and other content is an `InputError` before
@@ -244,7 +248,7 @@ def run_unpack(config: UnpackConfig, *, progress: Progress, cancel: Cancel) -> U
             if pack is not None and not config.keep and not archive.ignored:
                 removed = _remove_pack(pack, progress)
         ignored = list(archive.ignored)
-        return UnpackResult(folder, len(archive.names), written, removed, ignored)
+        return FacesetUnpackResult(folder, len(archive.names), written, removed, ignored)
 
 
 def _remove_pack(pack: Pack, progress: Progress) -> Path | None:

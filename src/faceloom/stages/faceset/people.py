@@ -19,7 +19,11 @@ from faceloom.identify import (
     save_person,
 )
 from faceloom.stages.extract.who import find_person
-from faceloom.stages.faceset.config import AddPersonConfig, ForgetPersonConfig, ListPeopleConfig
+from faceloom.stages.faceset.config import (
+    FacesetPeopleAddConfig,
+    FacesetPeopleForgetConfig,
+    FacesetPeopleListConfig,
+)
 from faceloom.workspace import Workspace
 
 
@@ -56,14 +60,16 @@ class PeopleResult(Result):
         return lines
 
 
-def run_list(config: ListPeopleConfig, *, progress: Progress, cancel: Cancel) -> PeopleResult:
+def run_list(
+    config: FacesetPeopleListConfig, *, progress: Progress, cancel: Cancel
+) -> PeopleResult:
     """The people of a workspace. Raises `InputError` if there is no workspace, `FormatError` for a
     damaged file."""
     Workspace.open(config.workspace)
     return _result(config.workspace, "")
 
 
-def run_add(config: AddPersonConfig, *, progress: Progress, cancel: Cancel) -> PeopleResult:
+def run_add(config: FacesetPeopleAddConfig, *, progress: Progress, cancel: Cancel) -> PeopleResult:
     """Learn a person from pictures; a person of the same name is replaced.
 
     Raises `InputError` for an unusable name, missing pictures or pictures without a face;
@@ -84,7 +90,9 @@ def run_add(config: AddPersonConfig, *, progress: Progress, cancel: Cancel) -> P
     return _result(config.workspace, f"learned {config.name}, stored in {path}")
 
 
-def run_forget(config: ForgetPersonConfig, *, progress: Progress, cancel: Cancel) -> PeopleResult:
+def run_forget(
+    config: FacesetPeopleForgetConfig, *, progress: Progress, cancel: Cancel
+) -> PeopleResult:
     """Delete what is known about a person. Raises `InputError` for an unknown name."""
     forget_person(people_folder(config.workspace), config.name)
     return _result(config.workspace, f"forgot {config.name}")

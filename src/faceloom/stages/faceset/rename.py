@@ -13,14 +13,14 @@ from faceloom.core.result import Result
 from faceloom.core.words import counted
 from faceloom.faces import Faceset, Move, move_faces
 from faceloom.faces.archives.plain_names import is_plain_name
-from faceloom.stages.faceset.config import RenameConfig
+from faceloom.stages.faceset.config import FacesetRenameConfig
 from faceloom.workspace import faceset_folder, lock_for_moves, refuse_empty, undo_command
 
 _DIGITS = re.compile(r"(\d+)")
 
 
 @dataclass(frozen=True)
-class RenameResult(Result):
+class FacesetRenameResult(Result):
     """How many faces were renamed."""
 
     folder: Path
@@ -41,7 +41,7 @@ class RenameResult(Result):
         return [text, *([f"`{self.undo}` reverts it"] if self.renamed else [])]
 
 
-def run(config: RenameConfig, *, progress: Progress, cancel: Cancel) -> RenameResult:
+def run(config: FacesetRenameConfig, *, progress: Progress, cancel: Cancel) -> FacesetRenameResult:
     """Rename every face to `<prefix><source stem>_<number>`.
 
     The faces of a frame are numbered from 0 in the order of their current names, where 10 comes
@@ -59,7 +59,7 @@ def run(config: RenameConfig, *, progress: Progress, cancel: Cancel) -> RenameRe
         progress.note(f"{wanted.name}: used by another file; the face is now {given.name}")
     right = len(found) - len(unknown) - moved.moved - len(moved.missing) - len(moved.failed)
     undo = undo_command(config.workspace, config.faceset)
-    return RenameResult(folder, moved.moved, right, len(unknown), undo)
+    return FacesetRenameResult(folder, moved.moved, right, len(unknown), undo)
 
 
 def _original_names(

@@ -27,7 +27,7 @@ from faceloom.faces.recrop import (
     uncovered,
 )
 from faceloom.media import Footage, open_footage
-from faceloom.stages.faceset.config import MAX_SIZE_PX, MIN_SIZE_PX, ResizeConfig
+from faceloom.stages.faceset.config import MAX_SIZE_PX, MIN_SIZE_PX, FacesetResizeConfig
 from faceloom.stages.faceset.replace import gather_faces, replace_faces
 from faceloom.workspace import (
     FrameFeed,
@@ -51,7 +51,7 @@ _MOST_THREADS = 8
 
 
 @dataclass(frozen=True)
-class ResizeResult(Result):
+class FacesetResizeResult(Result):
     """How many faces were resized."""
 
     folder: Path
@@ -76,7 +76,7 @@ class ResizeResult(Result):
         return [text, where, f"`{self.undo}` brings them back"]
 
 
-def run(config: ResizeConfig, *, progress: Progress, cancel: Cancel) -> ResizeResult:
+def run(config: FacesetResizeConfig, *, progress: Progress, cancel: Cancel) -> FacesetResizeResult:
     """Re-crop the faces of a faceset, or resume a run that was stopped.
 
     Raises `InputError` before anything is written: if there is nothing to do, for a face type that
@@ -109,7 +109,7 @@ def run(config: ResizeConfig, *, progress: Progress, cancel: Cancel) -> ResizeRe
 
 
 def _write(
-    config: ResizeConfig,
+    config: FacesetResizeConfig,
     folder: Path,
     records: Mapping[Path, FaceRecord],
     order: list[Path],
@@ -118,7 +118,7 @@ def _write(
     progress: Progress,
     cancel: Cancel,
     hold: ExitStack,
-) -> ResizeResult:
+) -> FacesetResizeResult:
     """Make the new faces and replace the old ones, or write them elsewhere."""
 
     def make(path: Path) -> bytes:
@@ -147,7 +147,7 @@ def _write(
     else:
         done = gather_faces(order, make, target=config.output, label=label, **common)
     unchanged = len(records) - len(plans) + done.unchanged
-    return ResizeResult(
+    return FacesetResizeResult(
         folder=config.output or folder,
         resized=done.replaced,
         unchanged=unchanged,
@@ -177,7 +177,7 @@ def _cut_from(record: FaceRecord) -> Any:
 
 
 def _plans(
-    config: ResizeConfig,
+    config: FacesetResizeConfig,
     folder: Path,
     records: Mapping[Path, FaceRecord],
     progress: Progress,
@@ -204,7 +204,7 @@ def _plans(
     return plans
 
 
-def _plan(config: ResizeConfig, record: FaceRecord, old: tuple[int, int]) -> Recrop | None:
+def _plan(config: FacesetResizeConfig, record: FaceRecord, old: tuple[int, int]) -> Recrop | None:
     """The new crop of a face; None if it is so already."""
     kind = record.face_type if config.face_type == "same" else config.face_type
     if kind == "mark_only":
@@ -243,7 +243,7 @@ def _refuse_borders(folder: Path, plans: Mapping[Path, Recrop]) -> None:
 # --- where the frames are
 
 
-def _footage(config: ResizeConfig) -> Footage:
+def _footage(config: FacesetResizeConfig) -> Footage:
     if config.footage is not None:
         return open_footage(footage_in(config.footage))
     for side in SIDES:

@@ -26,7 +26,7 @@ from faceloom.curate import (
 )
 from faceloom.faces import read_face
 from faceloom.faces.moves.moves import Move, move_faces
-from faceloom.stages.faceset.config import TracksConfig
+from faceloom.stages.faceset.config import FacesetTracksConfig
 from faceloom.stages.measure import measure_faces
 from faceloom.workspace import (
     beside,
@@ -43,7 +43,7 @@ _MOST_ROWS = 300
 
 
 @dataclass(frozen=True)
-class TracksResult(Result):
+class FacesetTracksResult(Result):
     """The tracks before any was dropped."""
 
     folder: Path
@@ -76,7 +76,7 @@ class TracksResult(Result):
         return lines
 
 
-def run(config: TracksConfig, *, progress: Progress, cancel: Cancel) -> TracksResult:
+def run(config: FacesetTracksConfig, *, progress: Progress, cancel: Cancel) -> FacesetTracksResult:
     """List the tracks of a faceset, draw their sheet, and move what is not kept to the trash.
 
     Raises `InputError` for unknown labels before anything is moved; `CancelledError` on `cancel`.
@@ -88,8 +88,8 @@ def run(config: TracksConfig, *, progress: Progress, cancel: Cancel) -> TracksRe
 
 
 def _tracks(
-    config: TracksConfig, folder: Path, hold: ExitStack, progress: Progress, cancel: Cancel
-) -> TracksResult:
+    config: FacesetTracksConfig, folder: Path, hold: ExitStack, progress: Progress, cancel: Cancel
+) -> FacesetTracksResult:
     table = measure_faces(
         folder, TRACK_COLUMNS, workers=config.threads, progress=progress, cancel=cancel
     )
@@ -111,7 +111,7 @@ def _tracks(
         hold.close()
         moved = move_faces(folder, moves, label=label, progress=progress, cancel=cancel).moved
     undo = undo_command(config.workspace, config.faceset)
-    return TracksResult(folder, tracks, config.sheet, moved, undo)
+    return FacesetTracksResult(folder, tracks, config.sheet, moved, undo)
 
 
 def _write_sheet(

@@ -19,7 +19,7 @@ from faceloom.faces.files.dfl_form import dfl_form
 from faceloom.faces.files.face_file import decode_picture, read_bytes, record_from_bytes
 from faceloom.faces.files.png import is_png
 from faceloom.faces.moves.moves import lock_faces
-from faceloom.stages.faceset.config import ExportFacesConfig, ImportFacesConfig
+from faceloom.stages.faceset.config import FacesetExportConfig, FacesetImportConfig
 from faceloom.stages.faceset.files import (
     faces_of,
     free_path,
@@ -84,7 +84,9 @@ class _Source:
     skipped: Sequence[tuple[str, str]]
 
 
-def run_import(config: ImportFacesConfig, *, progress: Progress, cancel: Cancel) -> TransferResult:
+def run_import(
+    config: FacesetImportConfig, *, progress: Progress, cancel: Cancel
+) -> TransferResult:
     """Copy the faces of another faceset into one of ours; each is read and decoded first.
 
     Files are copied unchanged except for the suffix, which becomes .jpg or .png according to their
@@ -168,7 +170,9 @@ def _put(folder: Path, name: str, data: bytes, counts: _Counts) -> None:
 # --- export
 
 
-def run_export(config: ExportFacesConfig, *, progress: Progress, cancel: Cancel) -> TransferResult:
+def run_export(
+    config: FacesetExportConfig, *, progress: Progress, cancel: Cancel
+) -> TransferResult:
     """Write a faceset that DFL and MVE can open: a folder, a pack or a zip file.
 
     Pixels are re-encoded only if those programs could not read the file. Raises `InputError` if
@@ -208,7 +212,7 @@ def run_export(config: ExportFacesConfig, *, progress: Progress, cancel: Cancel)
 
 def _convertible(
     faces: Sequence[PackFace],
-    config: ExportFacesConfig,
+    config: FacesetExportConfig,
     counts: _Counts,
     progress: Progress,
     cancel: Cancel,

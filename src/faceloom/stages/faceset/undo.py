@@ -11,12 +11,12 @@ from faceloom.core import Cancel, Progress
 from faceloom.core.result import Result
 from faceloom.core.words import counted
 from faceloom.faces import Operation, operations, undo_moves
-from faceloom.stages.faceset.config import UndoConfig
+from faceloom.stages.faceset.config import FacesetUndoConfig
 from faceloom.workspace import faceset_folder
 
 
 @dataclass(frozen=True)
-class UndoResult(Result):
+class FacesetUndoResult(Result):
     """What was undone, and what can still be."""
 
     folder: Path
@@ -38,14 +38,14 @@ class UndoResult(Result):
         ]
 
 
-def run(config: UndoConfig, *, progress: Progress, cancel: Cancel) -> UndoResult:
+def run(config: FacesetUndoConfig, *, progress: Progress, cancel: Cancel) -> FacesetUndoResult:
     """Undo the last operation that moved or renamed faces, or only list what can be undone."""
     cancel.check()
     folder = faceset_folder(config.workspace, config.faceset)
     if config.only_list:
-        return UndoResult(folder, "", operations(folder))
+        return FacesetUndoResult(folder, "", operations(folder))
     label = undo_moves(folder, progress=progress)
-    return UndoResult(folder, label or "an operation without a name", operations(folder))
+    return FacesetUndoResult(folder, label or "an operation without a name", operations(folder))
 
 
 def _time(operation: Operation) -> str:

@@ -40,7 +40,7 @@ class NamedModel(WorkspaceSettings):
     """Its class, where several models have the same name."""
 
 
-class SummaryConfig(NamedModel):
+class ModelSummaryConfig(NamedModel):
     """Show everything about a model: settings, losses and their trend, time, sizes, events.
 
     Settings that pretraining overrides are shown with the value in force. The model may be in
@@ -52,7 +52,7 @@ class SummaryConfig(NamedModel):
     """
 
 
-class RenameModelConfig(NamedModel):
+class ModelRenameConfig(NamedModel):
     """Give a model another name.
 
     **Example**
@@ -64,7 +64,7 @@ class RenameModelConfig(NamedModel):
     """Its new name."""
 
 
-class CopyConfig(NamedModel):
+class ModelCopyConfig(NamedModel):
     """Copy the saved state of a model to a new model, for an experiment.
 
     The copy gets the losses, previews and event log, but no backups or snapshots. Its weights use
@@ -79,7 +79,7 @@ class CopyConfig(NamedModel):
     """The name of the copy."""
 
 
-class DeleteConfig(NamedModel):
+class ModelDeleteConfig(NamedModel):
     """Delete one model with its backups, snapshots and previews.
 
     Without --yes it only shows what would be deleted. A model in training is never deleted.
@@ -95,7 +95,7 @@ class DeleteConfig(NamedModel):
     """Delete it, without asking."""
 
 
-class SnapshotConfig(NamedModel):
+class ModelSnapshotConfig(NamedModel):
     """Keep the saved state of a model under a label until `forget` deletes it.
 
     The model may be in training.
@@ -109,7 +109,7 @@ class SnapshotConfig(NamedModel):
     """What to call the snapshot."""
 
 
-class SnapshotsConfig(NamedModel):
+class ModelSnapshotsConfig(NamedModel):
     """List a model's snapshots, the oldest first.
 
     **Example**
@@ -118,7 +118,7 @@ class SnapshotsConfig(NamedModel):
     """
 
 
-class BackupConfig(NamedModel):
+class ModelBackupConfig(NamedModel):
     """Add the saved state of a model to its backups.
 
     The latest 24 backups are kept. `faceloom train --set backup_every_h=1` makes one every hour.
@@ -130,7 +130,7 @@ class BackupConfig(NamedModel):
     """
 
 
-class BackupsConfig(NamedModel):
+class ModelBackupsConfig(NamedModel):
     """List a model's backups, the oldest first.
 
     **Example**
@@ -139,7 +139,7 @@ class BackupsConfig(NamedModel):
     """
 
 
-class RestoreConfig(NamedModel):
+class ModelRestoreConfig(NamedModel):
     """Go back to a snapshot or backup. The current state is saved as a backup first.
 
     **Example**
@@ -153,7 +153,7 @@ class RestoreConfig(NamedModel):
     """A snapshot's label, or a backup's iteration."""
 
 
-class ForgetConfig(NamedModel):
+class ModelForgetConfig(NamedModel):
     """Delete a snapshot or backup. The model itself does not change.
 
     **Example**
@@ -165,7 +165,7 @@ class ForgetConfig(NamedModel):
     """A snapshot's label, or a backup's iteration."""
 
 
-class ResetConfig(NamedModel):
+class ModelResetConfig(NamedModel):
     """Reinitialise networks of a model. The state before is kept as a snapshot.
 
     Everything else stays, including the iteration. Large LIAE models for many faces are trained
@@ -191,7 +191,7 @@ class ResetConfig(NamedModel):
         return values
 
 
-class TimelapseConfig(NamedModel):
+class ModelTimelapseConfig(NamedModel):
     """Make a video of a model's preview history.
 
     The video shows swapped faces, so the workspace needs a rights record, and the video is signed.
@@ -218,7 +218,7 @@ def _path_first(field: str, values: Any) -> Any:
     return {**values, "name": None, field: name} if path else values
 
 
-class ImportConfig(NamedModel):
+class ModelImportConfig(NamedModel):
     """Import a DeepFaceLab 2 model: SAEHD, AMP, Quick96 or XSeg.
 
     Imports weights, options, iteration, losses and optimizer state, so that training continues
@@ -247,7 +247,7 @@ class ImportConfig(NamedModel):
         return _path_first("folder", values)
 
 
-class ExportConfig(NamedModel):
+class ModelExportConfig(NamedModel):
     """Export a model to DeepFaceLab 2, where training can continue.
 
     A model represents a person's face: the workspace needs a rights record, and the export is

@@ -31,7 +31,7 @@ from faceloom.export import (
     write_dfl_model,
 )
 from faceloom.provenance import append_ledger, require_rights
-from faceloom.stages.model.config import ExportConfig, ImportConfig
+from faceloom.stages.model.config import ModelExportConfig, ModelImportConfig
 from faceloom.stages.model.manage import chosen
 from faceloom.workspace import Workspace
 
@@ -40,7 +40,7 @@ DEFAULT_NAME = "main"
 
 
 @dataclass(frozen=True)
-class ImportResult(Result):
+class ModelImportResult(Result):
     """What was imported."""
 
     model: str
@@ -62,7 +62,7 @@ class ImportResult(Result):
 
 
 @dataclass(frozen=True)
-class ExportResult(Result):
+class ModelExportResult(Result):
     """What was written."""
 
     model: str
@@ -80,7 +80,9 @@ class ExportResult(Result):
         ]
 
 
-def import_model(config: ImportConfig, *, progress: Progress, cancel: Cancel) -> ImportResult:
+def import_model(
+    config: ModelImportConfig, *, progress: Progress, cancel: Cancel
+) -> ModelImportResult:
     """Import a DeepFaceLab model into the workspace, to continue training or to merge with.
 
     Raises `InputError` when none or several models fit or the name is taken here, `FormatError`
@@ -114,7 +116,7 @@ def import_model(config: ImportConfig, *, progress: Progress, cancel: Cancel) ->
             "format": "dfl",
         },
     )
-    return ImportResult(
+    return ModelImportResult(
         model=target.path.name,
         path=target.path,
         class_name=source.files.class_name,
@@ -134,7 +136,9 @@ def _save(target: ModelFolder, model: Any, source: DflModel, seed: int) -> None:
     )
 
 
-def export_model(config: ExportConfig, *, progress: Progress, cancel: Cancel) -> ExportResult:
+def export_model(
+    config: ModelExportConfig, *, progress: Progress, cancel: Cancel
+) -> ModelExportResult:
     """Write a model in DeepFaceLab's format, with optimizer state, losses and options.
 
     Raises `RightsError` when the workspace's rights record does not cover its footage,
@@ -175,7 +179,7 @@ def export_model(config: ExportConfig, *, progress: Progress, cancel: Cancel) ->
             "files": names,
         },
     )
-    return ExportResult(
+    return ModelExportResult(
         folder.path.name, state.iteration, output, names, _export_notes(model, fresh)
     )
 

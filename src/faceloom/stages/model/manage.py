@@ -26,11 +26,11 @@ from faceloom.core.result import Result
 from faceloom.core.words import counted
 from faceloom.models import MODELS
 from faceloom.stages.model.config import (
-    CopyConfig,
-    DeleteConfig,
+    ModelCopyConfig,
+    ModelDeleteConfig,
     ModelListConfig,
+    ModelRenameConfig,
     NamedModel,
-    RenameModelConfig,
 )
 from faceloom.stages.model.summary import disk_use, duration_text, size_text, summarize_losses
 from faceloom.workspace import Workspace
@@ -80,7 +80,7 @@ class ModelList(Result):
 
 
 @dataclass(frozen=True)
-class RenameModelResult(Result):
+class ModelRenameResult(Result):
     """A model with its new name."""
 
     old: str
@@ -95,7 +95,7 @@ class RenameModelResult(Result):
 
 
 @dataclass(frozen=True)
-class CopyResult(Result):
+class ModelCopyResult(Result):
     """A copy of a model."""
 
     old: str
@@ -109,7 +109,7 @@ class CopyResult(Result):
 
 
 @dataclass(frozen=True)
-class DeleteResult(Result):
+class ModelDeleteResult(Result):
     """A model that is gone."""
 
     deleted: str
@@ -133,25 +133,25 @@ def list_all(config: ModelListConfig, *, progress: Progress, cancel: Cancel) -> 
     return ModelList(folder, [_listed(model) for model in list_models(folder)], dfl)
 
 
-def rename(config: RenameModelConfig, *, progress: Progress, cancel: Cancel) -> RenameModelResult:
+def rename(config: ModelRenameConfig, *, progress: Progress, cancel: Cancel) -> ModelRenameResult:
     """Give a model another name. Raises `ModelError` when it is in training."""
     del progress, cancel
     folder = chosen(config)
     target = rename_model(folder, config.new_name)
     notes = _named_in_settings(Workspace.open(config.workspace), *name_and_class(folder))
-    return RenameModelResult(folder.path.name, target.path.name, target.path, notes)
+    return ModelRenameResult(folder.path.name, target.path.name, target.path, notes)
 
 
-def copy(config: CopyConfig, *, progress: Progress, cancel: Cancel) -> CopyResult:
+def copy(config: ModelCopyConfig, *, progress: Progress, cancel: Cancel) -> ModelCopyResult:
     """Make another model of a saved state, with its losses and previews but not its backups."""
     del progress, cancel
     folder = chosen(config)
     target = copy_model(folder, config.new_name)
     iteration = read_state(target).iteration
-    return CopyResult(folder.path.name, target.path.name, target.path, iteration)
+    return ModelCopyResult(folder.path.name, target.path.name, target.path, iteration)
 
 
-def delete(config: DeleteConfig, *, progress: Progress, cancel: Cancel) -> DeleteResult:
+def delete(config: ModelDeleteConfig, *, progress: Progress, cancel: Cancel) -> ModelDeleteResult:
     """Delete a model with its backups, snapshots and previews.
 
     Without `yes` raises `UsageError` saying what would be deleted; raises `ModelError` when the
@@ -165,7 +165,7 @@ def delete(config: DeleteConfig, *, progress: Progress, cancel: Cancel) -> Delet
             f"this would delete {folder.path}: {content}; it cannot be undone, add --yes to do it"
         )
     delete_model(folder)
-    return DeleteResult(folder.path.name, folder.path, content, size)
+    return ModelDeleteResult(folder.path.name, folder.path, content, size)
 
 
 def chosen(config: NamedModel) -> ModelFolder:

@@ -22,13 +22,13 @@ from faceloom.checkpoints import snapshot as keep_snapshot
 from faceloom.core import Cancel, Progress
 from faceloom.core.result import Result
 from faceloom.stages.model.config import (
-    BackupConfig,
-    BackupsConfig,
-    ForgetConfig,
-    ResetConfig,
-    RestoreConfig,
-    SnapshotConfig,
-    SnapshotsConfig,
+    ModelBackupConfig,
+    ModelBackupsConfig,
+    ModelForgetConfig,
+    ModelResetConfig,
+    ModelRestoreConfig,
+    ModelSnapshotConfig,
+    ModelSnapshotsConfig,
 )
 from faceloom.stages.model.manage import chosen
 from faceloom.training.resets import reset_networks
@@ -68,7 +68,7 @@ class KeptList(Result):
 
 
 @dataclass(frozen=True)
-class SnapshotResult(Result):
+class ModelSnapshotResult(Result):
     """A snapshot that was taken."""
 
     model: str
@@ -82,7 +82,7 @@ class SnapshotResult(Result):
 
 
 @dataclass(frozen=True)
-class BackupResult(Result):
+class ModelBackupResult(Result):
     """A backup that was made."""
 
     model: str
@@ -96,7 +96,7 @@ class BackupResult(Result):
 
 
 @dataclass(frozen=True)
-class RestoreModelResult(Result):
+class ModelRestoreResult(Result):
     """A state that a model went back to."""
 
     model: str
@@ -113,7 +113,7 @@ class RestoreModelResult(Result):
 
 
 @dataclass(frozen=True)
-class ForgetResult(Result):
+class ModelForgetResult(Result):
     """A kept state that is gone."""
 
     model: str
@@ -126,7 +126,7 @@ class ForgetResult(Result):
 
 
 @dataclass(frozen=True)
-class ResetResult(Result):
+class ModelResetResult(Result):
     """Networks with new weights."""
 
     model: str
@@ -144,41 +144,45 @@ class ResetResult(Result):
         ]
 
 
-def snapshot(config: SnapshotConfig, *, progress: Progress, cancel: Cancel) -> SnapshotResult:
+def snapshot(
+    config: ModelSnapshotConfig, *, progress: Progress, cancel: Cancel
+) -> ModelSnapshotResult:
     """Keep the saved state as a snapshot; the model may be in training."""
     del progress, cancel
     folder = chosen(config)
     path = keep_snapshot(folder, config.label)
     iteration = read_state(ModelFolder(path)).iteration
     EventLog(folder.events_file).write("snapshot", iteration, f"snapshot {config.label!r} taken")
-    return SnapshotResult(folder.path.name, config.label, iteration, path)
+    return ModelSnapshotResult(folder.path.name, config.label, iteration, path)
 
 
-def backup(config: BackupConfig, *, progress: Progress, cancel: Cancel) -> BackupResult:
+def backup(config: ModelBackupConfig, *, progress: Progress, cancel: Cancel) -> ModelBackupResult:
     """Keep the saved state as a backup; the model may be in training."""
     del progress, cancel
     folder = chosen(config)
     path = keep_backup(folder)
     iteration = read_state(ModelFolder(path)).iteration
     EventLog(folder.events_file).write("backup", iteration, f"backup {path.name} made")
-    return BackupResult(folder.path.name, path.name, iteration, path)
+    return ModelBackupResult(folder.path.name, path.name, iteration, path)
 
 
-def snapshots(config: SnapshotsConfig, *, progress: Progress, cancel: Cancel) -> KeptList:
+def snapshots(config: ModelSnapshotsConfig, *, progress: Progress, cancel: Cancel) -> KeptList:
     """The snapshots of a model."""
     del progress, cancel
     folder = chosen(config)
     return KeptList(folder.path.name, [_kept_state(kept) for kept in list_snapshots(folder)])
 
 
-def backups(config: BackupsConfig, *, progress: Progress, cancel: Cancel) -> KeptList:
+def backups(config: ModelBackupsConfig, *, progress: Progress, cancel: Cancel) -> KeptList:
     """The backups of a model."""
     del progress, cancel
     folder = chosen(config)
     return KeptList(folder.path.name, [_kept_state(kept) for kept in list_backups(folder)])
 
 
-def restore(config: RestoreConfig, *, progress: Progress, cancel: Cancel) -> RestoreModelResult:
+def restore(
+    config: ModelRestoreConfig, *, progress: Progress, cancel: Cancel
+) -> ModelRestoreResult:
     """Restore the snapshot of that label, or the backup of that iteration.
 
     The current state is kept as a backup. Raises `ModelError` when the model is in training.
@@ -193,19 +197,19 @@ def restore(config: RestoreConfig, *, progress: Progress, cancel: Cancel) -> Res
         message = f"restored {kept.kind} {kept.name!r}"
         EventLog(folder.events_file).write("restored", state.iteration, message)
     replaced = saved[0] if saved else None
-    return RestoreModelResult(folder.path.name, kept.name, kept.kind, state.iteration, replaced)
+    return ModelRestoreResult(folder.path.name, kept.name, kept.kind, state.iteration, replaced)
 
 
-def forget(config: ForgetConfig, *, progress: Progress, cancel: Cancel) -> ForgetResult:
+def forget(config: ModelForgetConfig, *, progress: Progress, cancel: Cancel) -> ModelForgetResult:
     """Delete the snapshot of that label, or the backup of that iteration."""
     del progress, cancel
     folder = chosen(config)
     kept = find_state(folder, config.state)
     forget_state(kept)
-    return ForgetResult(folder.path.name, kept.kind, kept.name)
+    return ModelForgetResult(folder.path.name, kept.kind, kept.name)
 
 
-def reset(config: ResetConfig, *, progress: Progress, cancel: Cancel) -> ResetResult:
+def reset(config: ModelResetConfig, *, progress: Progress, cancel: Cancel) -> ModelResetResult:
     """Give networks of a model new weights; the state before is kept as a snapshot.
 
     Raises `ModelError` when the model is in training.
@@ -216,7 +220,7 @@ def reset(config: ResetConfig, *, progress: Progress, cancel: Cancel) -> ResetRe
         before = {kept.name for kept in list_snapshots(folder)}
         state = reset_networks(folder, config.networks)
         taken = sorted({kept.name for kept in list_snapshots(folder)} - before)[0]
-    return ResetResult(folder.path.name, list(config.networks), state.iteration, taken)
+    return ModelResetResult(folder.path.name, list(config.networks), state.iteration, taken)
 
 
 def _kept_state(kept: Kept) -> KeptState:

@@ -31,7 +31,7 @@ from faceloom.checkpoints import (
 from faceloom.core import Cancel, FaceloomError, ModelError, Progress
 from faceloom.core.result import Result
 from faceloom.models import MODELS
-from faceloom.stages.model.config import SummaryConfig
+from faceloom.stages.model.config import ModelSummaryConfig
 from faceloom.training.recipes import load_recipe
 from faceloom.workspace import Workspace
 
@@ -167,7 +167,7 @@ class ModelSummary(Result):
         ]
 
 
-def summary(config: SummaryConfig, *, progress: Progress, cancel: Cancel) -> ModelSummary:
+def summary(config: ModelSummaryConfig, *, progress: Progress, cancel: Cancel) -> ModelSummary:
     """Summarize a saved model, which may be in training. Loads no weights.
 
     Raises `ModelError` when it is damaged.

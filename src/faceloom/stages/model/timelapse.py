@@ -11,14 +11,14 @@ from faceloom.core.result import Result
 from faceloom.core.vocabulary import SIDES
 from faceloom.core.words import counted
 from faceloom.provenance import require_rights, sign_file
-from faceloom.stages.model.config import TimelapseConfig
+from faceloom.stages.model.config import ModelTimelapseConfig
 from faceloom.stages.model.manage import chosen
 from faceloom.training.previews.timelapse import write_timelapse
 from faceloom.workspace import Workspace, unsigned_path
 
 
 @dataclass(frozen=True)
-class TimelapseResult(Result):
+class ModelTimelapseResult(Result):
     """The video."""
 
     model: str
@@ -31,7 +31,9 @@ class TimelapseResult(Result):
         return [f"{self.output}: {counted(self.frames, 'frame')}, signed"]
 
 
-def timelapse(config: TimelapseConfig, *, progress: Progress, cancel: Cancel) -> TimelapseResult:
+def timelapse(
+    config: ModelTimelapseConfig, *, progress: Progress, cancel: Cancel
+) -> ModelTimelapseResult:
     """Make a video of a model's previews, signed like every video that shows a swapped face.
 
     Raises `RightsError` when the workspace's rights record does not cover its footage,
@@ -60,4 +62,4 @@ def timelapse(config: TimelapseConfig, *, progress: Progress, cancel: Cancel) ->
             parent=covered.get("dst"),
             destination=output,
         )
-    return TimelapseResult(folder.path.name, output, count, config.fps)
+    return ModelTimelapseResult(folder.path.name, output, count, config.fps)
