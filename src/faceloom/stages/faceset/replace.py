@@ -31,6 +31,7 @@ from faceloom.core import (
 )
 from faceloom.core.paths import sweep_temporary
 from faceloom.core.pool import one_opencv_thread, ordered_map
+from faceloom.core.words import counted
 from faceloom.faces.archives.pack import pack_of
 from faceloom.faces.files.face_file import read_bytes, write_bytes
 from faceloom.faces.moves.moves import Move, move_faces
@@ -145,6 +146,9 @@ def _stage(
     """Make what is not in `staging` yet."""
     counts = _Counts(_made_before(faces, staging, cancel))
     todo = [path for path in faces if path not in counts.made]
+    if todo:
+        made = f", {len(counts.made)} are ready from an earlier run" if counts.made else ""
+        progress.note(f"{label}: {counted(len(todo), 'face')} to process{made}")
     # Those count as done from the start: at their pace the rest would seem to take no time.
     progress.start(label, len(faces), "faces", done=len(counts.made))
 
