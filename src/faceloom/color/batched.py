@@ -330,7 +330,7 @@ def _sorted(values: Tensor, *, order: bool = True) -> tuple[Tensor, Tensor]:
 def _spreading(size: int, centres: Tensor, like: Tensor, *, tail: float = 0.0) -> Tensor:
     """How much of each cell's change each pixel of an axis takes: `size cells`, rows sum to 1.
 
-    The picture goes on mirrored beyond its edge. `tail` is what reaches beyond all limits.
+    The picture is mirrored beyond its edge. `tail` is the share that reaches beyond all limits.
     """
     pixels = torch.arange(size, dtype=torch.float64)[:, None]
     centre = centres.double()

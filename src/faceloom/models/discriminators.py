@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from faceloom.core import InputError
-from faceloom.models.stepping import judged
+from faceloom.models.stepping import discriminate
 from faceloom.nn import bce_logits, conv, convolve
 from faceloom.settings.models import patch_step, patch_strides
 
@@ -127,7 +127,7 @@ class Adversary:
         Gradients flow to `fake`, not to the network's weights.
         """
         return torch.stack(
-            [bce_logits(logits, 1.0) for logits in _maps(judged(self.network, fake))]
+            [bce_logits(logits, 1.0) for logits in _maps(discriminate(self.network, fake))]
         ).sum(0)
 
     def judging(self, evidence: Evidence) -> Tensor:

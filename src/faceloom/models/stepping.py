@@ -50,7 +50,7 @@ def checked_pictures(faces: Tensor, *, side: int, class_name: str, precision: Pr
     return faces.contiguous(memory_format=layout_of(precision))
 
 
-def judged(discriminator: nn.Module, pictures: Tensor) -> Any:
+def discriminate(discriminator: nn.Module, pictures: Tensor) -> Any:
     """A discriminator's logits, with gradients to `pictures` but none to its weights."""
     weights = {name: param.detach() for name, param in discriminator.named_parameters()}
     return functional_call(discriminator, weights, (pictures,))

@@ -53,9 +53,9 @@ class Ending:
     """What may end a segment before its last iteration."""
 
     flat: Plateau | None = None
-    """A flat loss,"""
+    """A flat loss ends the segment,"""
     since: int = 0
-    """judged by the iterations after this one,"""
+    """measured over the iterations after this one,"""
     not_before: int = 0
     """at this iteration or later."""
     trained_s: float | None = None

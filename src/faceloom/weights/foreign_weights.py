@@ -127,7 +127,7 @@ def _read_dfl(data: bytes) -> Arrays:
     arrays: Arrays = {}
     for name, value in content.items():
         if not isinstance(name, str) or not isinstance(value, np.ndarray):
-            raise FormatError(f"not a dictionary of tensors: {name!r:.60} is none")
+            raise FormatError(f"not a dictionary of tensors: {name!r:.60} is not a tensor")
         arrays[name] = value
     return arrays
 

@@ -1,7 +1,7 @@
 """The tensors in PyTorch's zip archives (`torch.save` since 1.6, and TorchScript), and only they.
 
-Such an archive is a pickle, `data.pkl`, that tells names and shapes, beside a file of raw numbers
-for every tensor. TorchScript keeps its modules as objects of classes `__torch__.…`, whose program
+Such an archive contains a pickle, `data.pkl`, with names and shapes, and a file of raw numbers for
+every tensor. TorchScript keeps its modules as objects of classes `__torch__.…`, whose program
 lies in other members: here they are inert bags of attributes, and no member but the pickle and the
 numbers is opened. `torch.jit.load` would compile what the file brings along.
 """
@@ -126,7 +126,7 @@ class _Globals(Mapping[tuple[str, str], Builder]):
         return len(self._fixed)
 
 
-# --- what it may do beside
+# --- the other operations that are allowed
 
 
 class _Storages:

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from faceloom.workspace.faceset import (
-        beside,
         faceset_folder,
         lock_for_moves,
         refuse_empty,
+        sibling,
         undo_command,
     )
     from faceloom.workspace.footage import open_side, timeline_like
@@ -38,7 +38,6 @@ if TYPE_CHECKING:
 __all__ = [
     "FrameFeed",
     "Workspace",
-    "beside",
     "create_workspace",
     "faceset_folder",
     "footage_in",
@@ -50,6 +49,7 @@ __all__ = [
     "refuse_sources",
     "result_file",
     "set_footage",
+    "sibling",
     "sound_of",
     "stage_config",
     "table_sources",
@@ -65,7 +65,7 @@ _ELSEWHERE = {
     **dict.fromkeys(
         ("mask_like", "refuse_sources", "result_file", "sound_of", "unsigned_path"), "result_video"
     ),
-    **dict.fromkeys(("beside", "faceset_folder", "lock_for_moves"), "faceset"),
+    **dict.fromkeys(("sibling", "faceset_folder", "lock_for_moves"), "faceset"),
     **dict.fromkeys(("refuse_empty", "undo_command"), "faceset"),
 }
 

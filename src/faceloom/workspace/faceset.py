@@ -30,7 +30,7 @@ def faceset_folder(workspace: Path, faceset: str) -> Path:
     return folder
 
 
-def beside(folder: Path, ending: str) -> Path:
+def sibling(folder: Path, ending: str) -> Path:
     """The folder `<folder>_<ending>` next to a faceset, as DFL names them (`aligned_trash`).
 
     The path starts as `folder` does, unless that is a link or has no name (`.`).

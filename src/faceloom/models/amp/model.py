@@ -28,8 +28,8 @@ from faceloom.models.stepping import (
     begin_step,
     checked_pictures,
     compiled_for,
+    discriminate,
     drawn,
-    judged,
     rank,
 )
 from faceloom.nn import blur_outside, mask_weight
@@ -228,7 +228,7 @@ class AmpModel:
         real, fake = target * truth.weight, made.image * truth.weight
         if self._judge is not None:
             with autocast(self.device, self._precision):
-                logits = judged(self._judge, fake)
+                logits = discriminate(self._judge, fake)
             total = total + self._settings.gan_power * fooling_losses(logits).sum()
             total = total + src_guard(made.image[of_src], truth.of(of_src)).sum()
         return reported, total, real, fake

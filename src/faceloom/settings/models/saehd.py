@@ -113,8 +113,8 @@ class SaehdSettings(SwapSettings):
         self.check_networks()
         if self.true_face_power and self.parsed_archi.kind == "liae":
             raise ValueError(
-                f"true_face_power needs a df archi, not {self.archi}: in liae no code stands for"
-                " one face alone; use 0"
+                f"true_face_power needs a df archi, not {self.archi}: a liae model has no"
+                " code for one person alone; use 0"
             )
         return self
 

@@ -45,10 +45,10 @@ from faceloom.stages.curate.shared import (
 )
 from faceloom.stages.measure import measure_faces
 from faceloom.workspace import (
-    beside,
     faceset_folder,
     lock_for_moves,
     refuse_empty,
+    sibling,
     undo_command,
 )
 
@@ -348,7 +348,7 @@ def _moves(config: ClusterConfig, table: FaceTable, grouped: Grouped) -> tuple[l
     if config.keep:
         kept = _chosen_groups(grouped.groups, config.keep)
         away = [group for group in grouped.groups if group not in kept]
-        trash = beside(table.folder, "trash")
+        trash = sibling(table.folder, "trash")
         paths = [table.paths[row] for group in away for row in group.rows]
         action = f"keep {', '.join(config.keep)}"[:_LONGEST_ACTION]
         return [Move(path, trash / path.name) for path in paths], action
@@ -356,7 +356,7 @@ def _moves(config: ClusterConfig, table: FaceTable, grouped: Grouped) -> tuple[l
         return [
             Move(table.paths[row], target / table.paths[row].name)
             for group in grouped.groups
-            for target in (beside(table.folder, group.label),)
+            for target in (sibling(table.folder, group.label),)
             for row in group.rows
         ], "move groups"
     if config.outliers:

@@ -36,10 +36,10 @@ from faceloom.stages.curate.config import CoverageConfig
 from faceloom.stages.curate.shared import spread, write_file
 from faceloom.stages.measure import measure_faces
 from faceloom.workspace import (
-    beside,
     faceset_folder,
     lock_for_moves,
     refuse_empty,
+    sibling,
     undo_command,
 )
 
@@ -114,7 +114,7 @@ class CoverageResult(Result):
         if self.gaps:
             lines.append(LEFT_AND_RIGHT)
         if self.moved:
-            trash = beside(self.src.folder, "trash")
+            trash = sibling(self.src.folder, "trash")
             lines.append(f"{counted(self.moved, 'unused face')} of src moved to {trash}")
             lines.append(f"to undo: `{self.undo}`")
         return [*lines, f"report: {self.html}; charts as a picture: {self.png}"]
@@ -217,7 +217,7 @@ def _thumbs(dst: FaceTable, gap: Gap) -> list[tuple[str, NDArray[np.uint8]]]:
 def _move_unused(src: FaceTable, advice: Advice, progress: Progress, cancel: Cancel) -> int:
     if not len(advice.unused):
         return 0
-    trash = beside(src.folder, "trash")
+    trash = sibling(src.folder, "trash")
     moves = [Move(src.paths[row], trash / src.paths[row].name) for row in advice.unused]
     label = "drop faces that dst does not need"
     return move_faces(src.folder, moves, label=label, progress=progress, cancel=cancel).moved

@@ -34,10 +34,10 @@ from faceloom.stages.curate.shared import (
 )
 from faceloom.stages.measure import measure_faces
 from faceloom.workspace import (
-    beside,
     faceset_folder,
     lock_for_moves,
     refuse_empty,
+    sibling,
     undo_command,
 )
 
@@ -128,7 +128,7 @@ def _dedupe(
         title = f"{folder}: {counted(len(dropped), 'duplicate')} at strength {config.strength}"
         pairs = [(int(found.kept_for[row]), row) for row in dropped]
         write_pairs_sheet(sheet, table, pairs, title=title, cancel=cancel)
-    target = beside(folder, "duplicates") / str(config.strength)
+    target = sibling(folder, "duplicates") / str(config.strength)
     moves = [Move(table.paths[row], target / table.paths[row].name) for row in dropped]
     moved = Moved()
     hold.close()

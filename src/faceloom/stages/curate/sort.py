@@ -44,10 +44,10 @@ from faceloom.stages.extract.who import find_person
 from faceloom.stages.measure import measure_faces
 from faceloom.workspace import (
     Workspace,
-    beside,
     faceset_folder,
     lock_for_moves,
     refuse_empty,
+    sibling,
     table_sources,
     undo_command,
 )
@@ -266,7 +266,7 @@ def _sort(
         moved=moved.moved,
         renamed=tuple(moved.renamed),
         trouble=move_problems(moved),
-        trash=beside(folder, "trash") if dropped else None,
+        trash=sibling(folder, "trash") if dropped else None,
         note=ordering.note,
         written=tuple(path for path in (config.sheet, config.list_file) if path is not None),
         dry_run=config.dry_run,
@@ -300,7 +300,7 @@ def _moves(
     if keys[-1].method.drops_strangers:
         dropped += table.strangers
     if config.trash:
-        trash = beside(table.folder, "trash")
+        trash = sibling(table.folder, "trash")
         targets |= {path: trash / path.name for path in dropped}
     moves = [Move(path, target) for path, target in targets.items() if path != target]
     return moves, len(dropped) if config.trash else 0

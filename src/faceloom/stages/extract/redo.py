@@ -39,7 +39,7 @@ from faceloom.stages.extract.journal import Done, Journal, locked, read_journal
 from faceloom.stages.extract.pipeline import decode, detect, track
 from faceloom.stages.extract.reidentify import Reidentifier
 from faceloom.stages.extract.result import ExtractResult
-from faceloom.workspace import beside
+from faceloom.workspace import sibling
 
 # Between two wanted frames, up to so many frames are decoded rather than skipped by seeking.
 _SEEK: Final = 12
@@ -166,7 +166,7 @@ def _move_aside(extraction: Extraction, chosen: Iterable[int], faces: FacesByFra
     paths = [path for stem in stems for path in faces.forget(stem)]
     if not paths:
         return 0
-    target = beside(extraction.folder, "redone")
+    target = sibling(extraction.folder, "redone")
     moves = [Move(path, target / path.name) for path in paths]
     label, progress = "extract --redo debug", extraction.progress
     return move_faces(extraction.folder, moves, label=label, progress=progress).moved

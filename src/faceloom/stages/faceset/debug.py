@@ -15,7 +15,7 @@ from faceloom.core.words import counted
 from faceloom.faces import Faceset, draw_landmarks, read_face
 from faceloom.stages.faceset.config import FacesetDebugConfig
 from faceloom.stages.faceset.pictures import Task, targets, write_pictures
-from faceloom.workspace import beside, faceset_folder, refuse_empty
+from faceloom.workspace import faceset_folder, refuse_empty, sibling
 
 LANDMARKS = "landmarks"
 _BLUE = (0, 0, 255)
@@ -50,7 +50,7 @@ def run(config: FacesetDebugConfig, *, progress: Progress, cancel: Cancel) -> Fa
     folder = faceset_folder(config.workspace, config.faceset)
     faces = Faceset(folder, progress=progress, cancel=cancel)
     refuse_empty(folder, len(faces), len(faces.skipped))
-    target = beside(folder, LANDMARKS)
+    target = sibling(folder, LANDMARKS)
     target.mkdir(exist_ok=True)
     progress.start("drawing", len(faces), "faces")
     done = write_pictures(

@@ -18,7 +18,7 @@ from faceloom.faces.files.face_file import picture_size
 from faceloom.geometry import hull_mask
 from faceloom.stages.faceset.config import FacesetMasksConfig, MaskSource
 from faceloom.stages.faceset.pictures import Task, targets, write_pictures
-from faceloom.workspace import beside, faceset_folder, refuse_empty
+from faceloom.workspace import faceset_folder, refuse_empty, sibling
 
 MASKS = "masks"
 _QUALITY = 100
@@ -67,7 +67,7 @@ def run(config: FacesetMasksConfig, *, progress: Progress, cancel: Cancel) -> Fa
     faces = Faceset(folder, progress=progress, cancel=cancel)
     refuse_empty(folder, len(faces), len(faces.skipped))
     suffix = f".{config.format or ('jpg' if inside else 'png')}"
-    target = folder if inside else beside(folder, MASKS)
+    target = folder if inside else sibling(folder, MASKS)
     target.mkdir(exist_ok=True)
     progress.start("masks", len(faces), "faces")
 

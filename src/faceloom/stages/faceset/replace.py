@@ -36,7 +36,7 @@ from faceloom.faces.archives.pack import pack_of
 from faceloom.faces.files.face_file import read_bytes, write_bytes
 from faceloom.faces.moves.moves import Move, move_faces
 from faceloom.stages.faceset.files import make_folder
-from faceloom.workspace import beside
+from faceloom.workspace import sibling
 
 ORIGINALS: Final = "original"
 """Ending of the folder that the old pictures move to."""
@@ -94,9 +94,9 @@ def replace_faces(
     faces = list(paths)
     if any(path.parent != folder for path in faces):
         raise InputError(f"{folder}: packed; `faceloom faceset unpack` it first")
-    staging = Staging(beside(folder, ending), settings, set_aside=True, progress=progress)
+    staging = Staging(sibling(folder, ending), settings, set_aside=True, progress=progress)
     counts = _stage(faces, staging, make, label, workers, progress, cancel)
-    originals = beside(folder, ORIGINALS)
+    originals = sibling(folder, ORIGINALS)
     hold.close()
     made = _unchanged_since(counts, progress)
     if made:

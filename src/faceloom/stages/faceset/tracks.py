@@ -29,10 +29,10 @@ from faceloom.faces.moves.moves import Move, move_faces
 from faceloom.stages.faceset.config import FacesetTracksConfig
 from faceloom.stages.measure import measure_faces
 from faceloom.workspace import (
-    beside,
     faceset_folder,
     lock_for_moves,
     refuse_empty,
+    sibling,
     undo_command,
 )
 
@@ -71,7 +71,7 @@ class FacesetTracksResult(Result):
         if self.sheet is not None:
             lines.append(f"sheet of their faces: {self.sheet}")
         if self.moved:
-            lines.append(f"{counted(self.moved, 'face')} moved to {beside(self.folder, TRASH)}")
+            lines.append(f"{counted(self.moved, 'face')} moved to {sibling(self.folder, TRASH)}")
             lines.append(f"`{self.undo}` brings them back")
         return lines
 
@@ -104,7 +104,7 @@ def _tracks(
     moved = 0
     if dropped:
         rows = np.sort(np.concatenate([track.rows for track in dropped]))
-        trash = beside(folder, TRASH)
+        trash = sibling(folder, TRASH)
         moves = [Move(table.paths[row], trash / table.paths[row].name) for row in rows]
         names = ", ".join(track.label for track in dropped)
         label = f"drop tracks {names}"
