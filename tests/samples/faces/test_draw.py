@@ -101,7 +101,11 @@ def test_a_part_of_a_batch_is_exactly_that_part(mode: TransferName) -> None:
             src, indices, generator(), settings, resolution=48, references=references, rows=rows
         )
         for name in ("warped", "target", "mask", "eyes_mouth"):
-            assert torch.equal(getattr(part, name), getattr(whole, name)[rows])
+            # Some processors multiply a batch of another size in another order, as sot does.
+            tolerance = 1e-5 if mode == "sot" else 0
+            torch.testing.assert_close(
+                getattr(part, name), getattr(whole, name)[rows], atol=tolerance, rtol=0
+            )
 
 
 def test_transfer_needs_references() -> None:
